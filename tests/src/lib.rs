@@ -1,0 +1,20 @@
+//! What the tests of the whole product are made of.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`device`] | a device that speaks the protocol byte by byte, also wrongly |
+//! | [`in_process`] | a real vault on a real folder, inside the test's process, at a time of the test's choice |
+//! | [`programs`] | server, backend and client as processes, out of one binary |
+//! | [`process`], [`process_server`], [`process_backend`] | a real vault, and a real app backend, over TLS |
+//! | [`process_client`], [`process_calls`] | the client library, and the tests' own device, connected to such a vault |
+//! | [`process_certificates`] | its certificate |
+
+pub mod device;
+pub mod in_process;
+pub mod process;
+pub mod process_backend;
+pub mod process_calls;
+pub mod process_certificates;
+pub mod process_client;
+pub mod process_server;
+pub mod programs;

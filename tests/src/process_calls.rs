@@ -1,0 +1,146 @@
+//! Calls of the tests' own device to a vault that runs as a process: sealed messages over TLS.
+
+use anyhow::{Context, anyhow, bail};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Certificate, Client, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vault_protocol::messages::{RegistrationFinished, RetrievalStarted, Status};
+use vault_protocol::ohttp_keys::REQUEST_MEDIA_TYPE;
+use vault_protocol::problem::ProblemDetails;
+use vault_protocol::sealed::{InnerResponse, decode_response};
+use vault_protocol::{AccountScope, BackupKey, Problem};
+
+use crate::device::{self, Device, Guess, InnerMessage};
+use crate::process_server::ServerProcess;
+
+/// What the vault said inside the sealed channel.
+pub type Said<T> = Result<T, Problem>;
+
+/// One account's calls over connections of their own. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Calls {
+    http: Client,
+    url: String,
+    token: String,
+    scope: AccountScope,
+    key_list: Vec<u8>,
+}
+
+impl Calls {
+    /// Connects for an account of the vault's first tenant.
+    pub async fn connect(server: &ServerProcess, account: &str) -> anyhow::Result<Self> {
+        let http = client(server)?;
+        let answer = http
+            .get(format!("{}/v1/ohttp-keys", server.url()))
+            .send()
+            .await?;
+        Ok(Self {
+            http,
+            url: format!("{}/v1/ohttp", server.url()),
+            token: server.token().to_owned(),
+            scope: server.account(account),
+            key_list: answer.bytes().await?.to_vec(),
+        })
+    }
+
+    /// Whose calls they are.
+    pub fn scope(&self) -> &AccountScope {
+        &self.scope
+    }
+
+    /// A sealed message, as its HTTP request.
+    pub fn seal(&self, inner: &InnerMessage) -> (reqwest::RequestBuilder, ohttp::ClientResponse) {
+        let (sealed, key) = device::seal(&self.key_list, &inner.encode());
+        let request = self
+            .http
+            .post(&self.url)
+            .bearer_auth(&self.token)
+            .body(sealed);
+        let request = request.header("vault-account", self.scope.account.as_str());
+        (request.header(CONTENT_TYPE, REQUEST_MEDIA_TYPE), key)
+    }
+
+    /// Sends JSON to an endpoint of the account. An outer problem, or no answer, is an error.
+    pub async fn post<M: Serialize, T: DeserializeOwned>(
+        &self,
+        endpoint: &str,
+        message: &M,
+    ) -> anyhow::Result<Said<T>> {
+        let path = format!("{}/{endpoint}", self.scope.path());
+        let inner = InnerMessage::json("POST", &path, &serde_json::to_vec(message)?);
+        said(&self.send(&inner).await?)
+    }
+
+    /// The account's status.
+    pub async fn status(&self) -> anyhow::Result<Status> {
+        let inner = InnerMessage::request("GET", &self.scope.path());
+        granted(said(&self.send(&inner).await?)?)
+    }
+
+    /// Registers a new key with cheap stretching; returns the device that holds it.
+    pub async fn register(&self, password: &str) -> anyhow::Result<Device> {
+        let device = Device::new(&self.scope);
+        let started = device.register(password);
+        let answer = granted(self.post("registration/start", &started.message).await?)?;
+        let evaluated = device.evaluated(&started, &answer);
+        let finished = self.post("registration/finish", &evaluated.message).await?;
+        granted::<RegistrationFinished>(finished)?;
+        Ok(device)
+    }
+
+    /// Starts a guess: the call after which an attempt is charged.
+    pub async fn start(&self, guess: &Guess) -> anyhow::Result<Said<RetrievalStarted>> {
+        self.post("retrieval/start", &guess.message).await
+    }
+
+    /// Retrieves with the right password.
+    pub async fn retrieve(&self, password: &str) -> anyhow::Result<BackupKey> {
+        let guess = Guess::new(&self.scope, password);
+        let started = granted(self.start(&guess).await?)?;
+        let login = guess
+            .evaluated(&started)
+            .ok()
+            .context("the password is wrong")?;
+        let finished = granted(self.post("retrieval/finish", &login.message).await?)?;
+        login
+            .open(&finished)
+            .ok()
+            .context("the released key does not open")
+    }
+
+    async fn send(&self, inner: &InnerMessage) -> anyhow::Result<InnerResponse> {
+        let (request, key) = self.seal(inner);
+        let answer = request.send().await?;
+        let (status, body) = (answer.status(), answer.bytes().await?);
+        if status != StatusCode::OK {
+            bail!("outer status {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(decode_response(&key.decapsulate(&body)?)?)
+    }
+}
+
+/// What was asked for; a problem is an error.
+pub fn granted<T>(said: Said<T>) -> anyhow::Result<T> {
+    said.map_err(|problem| anyhow!("the vault refused: {problem:?}"))
+}
+
+/// An HTTP client that trusts this vault's certificate, with connections of its own.
+pub fn client(server: &ServerProcess) -> anyhow::Result<Client> {
+    let roots = Certificate::from_pem_bundle(server.root_certificate().as_bytes())?;
+    Ok(Client::builder()
+        .tls_certs_only(roots)
+        .https_only(true)
+        .no_proxy()
+        .build()?)
+}
+
+fn said<T: DeserializeOwned>(answer: &InnerResponse) -> anyhow::Result<Said<T>> {
+    if (200..300).contains(&answer.status) {
+        return Ok(Ok(serde_json::from_slice(&answer.content)?));
+    }
+    let details: ProblemDetails = serde_json::from_slice(&answer.content)?;
+    Ok(Err(
+        Problem::from_details(&details).context("a problem that is not listed")?
+    ))
+}

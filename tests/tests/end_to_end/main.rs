@@ -1,0 +1,12 @@
+//! The whole product as its users have it: real processes, TLS, a real folder, the real client.
+
+mod admin;
+mod help;
+mod keys;
+mod lives;
+mod logs;
+mod parallel;
+mod refusals;
+mod relay;
+mod storage;
+mod support;

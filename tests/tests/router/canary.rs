@@ -1,0 +1,292 @@
+//! No name and no secret gets out: not into the logs at the lowest level, not into an error's
+//! body, not into the data folder.
+//!
+//! Fails, for example, when a span has the request's path, `Debug` of a message is derived over
+//! plain bytes, a problem echoes what was sent, or the ledger stores a leaf without sealing it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use vault_protocol::binary::to_base64url;
+use vault_protocol::messages::{
+    RegistrationFinish, Reset, RetrievalFinish, RetrievalFinished, RetrievalStarted,
+};
+use vault_protocol::{AccountScope, BackupKey, Binary, Ticket};
+use vault_tests::device::{Device, Guess, abandon, false_finish};
+use vault_tests::in_process::{Answered, TestVault};
+
+use crate::support::{evaluated, finish, finish_registration, policy, start};
+
+const ACCOUNT: &str = "canary-account-7f3a";
+const PASSWORD: &str = "canary-password-91bc";
+const OTHER_PASSWORD: &str = "canary-password-22de";
+const WRONG_PASSWORD: &str = "canary-password-0e5f";
+
+/// Everything this process has logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What must not be found, and everything in which it was looked for.
+#[derive(Default)]
+struct Canaries {
+    /// Name and bytes.
+    hidden: Vec<(&'static str, Vec<u8>)>,
+    error_bodies: Vec<u8>,
+}
+
+impl Canaries {
+    /// Hides a text.
+    fn text(&mut self, name: &'static str, text: &str) {
+        self.hidden.push((name, text.as_bytes().to_vec()));
+    }
+
+    /// Hides bytes as they are, as base64url, as hexadecimal, and as `Debug` prints them.
+    fn bytes(&mut self, name: &'static str, bytes: &[u8]) {
+        let hex = |byte: &u8| format!("{byte:02x}");
+        let lower: String = bytes.iter().map(hex).collect();
+        let list: Vec<String> = bytes[..8].iter().map(u8::to_string).collect();
+        self.text(name, &to_base64url(bytes));
+        self.text(name, &lower);
+        self.text(name, &lower.to_uppercase());
+        self.text(name, &list.join(", "));
+        self.hidden.push((name, bytes.to_vec()));
+    }
+
+    fn key(&mut self, key: &BackupKey) {
+        self.bytes("K", key.expose_secret());
+        self.text("the 64 digits", &key.grouped_digits());
+    }
+
+    fn registration(&mut self, message: &RegistrationFinish) {
+        self.bytes("the registration's ticket", &message.registration_ticket.0);
+        self.bytes("the record", &message.registration_record.0);
+        self.bytes("the wrapped key", &message.wrapped_key.0);
+        self.bytes("the management key", &message.management_key.0);
+    }
+
+    fn start(&mut self, guess: &Guess, answer: &RetrievalStarted) {
+        self.bytes("KE1", &guess.message.credential_request.0);
+        self.bytes("KE2", &answer.credential_response.0);
+        self.bytes("the retrieval's ticket", &answer.retrieval_ticket.0);
+    }
+
+    /// Remembers an answer; an error's body must not tell anything.
+    fn answered(&mut self, answer: Answered, expected: u16) -> Answered {
+        assert_eq!(answer.status.as_u16(), expected, "{}", answer.text());
+        if !answer.status.is_success() {
+            self.error_bodies.extend_from_slice(&answer.body);
+        }
+        answer
+    }
+
+    fn assert_hidden(&self, place: &str, bytes: &[u8]) {
+        for (name, hidden) in &self.hidden {
+            let found = bytes.windows(hidden.len()).any(|window| window == hidden);
+            assert!(!found, "{name} is in {place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_name_and_no_secret_gets_out() {
+    let log = Log::default();
+    // Of the whole process: the ledger's writer has a thread of its own.
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let mut vault = TestVault::start(policy(4, 8)).await;
+    let mut canaries = Canaries::default();
+    hide_what_is_always_there(&vault, &mut canaries);
+    let scope = vault.account(ACCOUNT);
+
+    let device = register(&vault, &scope, &mut canaries).await;
+    retrieve(&vault, &device, &mut canaries).await;
+    replace(&vault, &device, &mut canaries).await;
+    be_refused(&vault, &scope, &mut canaries).await;
+    let while_running = files(&vault.data_folder());
+    vault.restart(vault.now()).await;
+    be_wrong_until_destroyed(&vault, &scope, &mut canaries).await;
+    vault.sweep().await;
+    vault.stop();
+
+    let text = log.0.lock().unwrap().clone();
+    let is_full = String::from_utf8_lossy(&text).contains("answered status=200");
+    assert!(is_full, "nothing was logged");
+    canaries.assert_hidden("the log", &text);
+    canaries.assert_hidden("an error's body", &canaries.error_bodies);
+    canaries.assert_hidden("the data folder of the running vault", &while_running);
+    canaries.assert_hidden("the data folder", &files(&vault.data_folder()));
+}
+
+fn hide_what_is_always_there(vault: &TestVault, canaries: &mut Canaries) {
+    canaries.text("the account", ACCOUNT);
+    for password in [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD] {
+        canaries.text("a password", password);
+    }
+    let app = &vault.app;
+    for token in [&app.use_token, &app.status_token, &app.reset_token] {
+        let (_, secret) = token.rsplit_once("app_").unwrap();
+        canaries.text("a token", secret);
+        let bytes = vault_protocol::binary::from_base64url(secret).unwrap();
+        canaries.bytes("a token's bytes", &bytes);
+    }
+    canaries.bytes("the master key", vault.keyring().master_key());
+}
+
+async fn register(vault: &TestVault, scope: &AccountScope, canaries: &mut Canaries) -> Device {
+    let device = Device::new(scope);
+    canaries.key(device.key());
+    let finish = prepare(vault, &device, PASSWORD, canaries).await;
+    let finished = finish_registration(vault, scope, &finish).await;
+    canaries.answered(finished, 201);
+    device
+}
+
+async fn prepare(
+    vault: &TestVault,
+    device: &Device,
+    password: &str,
+    canaries: &mut Canaries,
+) -> RegistrationFinish {
+    let started = device.register(password);
+    canaries.bytes(
+        "the blinded password",
+        &started.message.registration_request.0,
+    );
+    let scope = device.scope();
+    let answer = vault
+        .post(scope, "registration/start", &started.message)
+        .await;
+    let prepared = device.evaluated(&started, &answer.read(StatusCode::OK));
+    canaries.bytes("the export key", &prepared.export_key);
+    canaries.registration(&prepared.message);
+    prepared.message
+}
+
+async fn retrieve(vault: &TestVault, device: &Device, canaries: &mut Canaries) {
+    let guess = Guess::new(device.scope(), PASSWORD);
+    let answer = evaluated(vault, &guess).await;
+    canaries.start(&guess, &answer);
+    let login = guess.evaluated(&answer).unwrap();
+    canaries.bytes("the session key", &login.session_key);
+    canaries.bytes("KE3", &login.message.credential_finalization.0);
+    let released = finish(vault, device.scope(), &login.message).await;
+    let released: RetrievalFinished = released.read(StatusCode::OK);
+    canaries.bytes("the released key", &released.released_key.0);
+    assert!(login.open(&released).unwrap().is_same(device.key()));
+}
+
+async fn replace(vault: &TestVault, device: &Device, canaries: &mut Canaries) {
+    let scope = device.scope();
+    let finish = prepare(vault, device, OTHER_PASSWORD, canaries).await;
+    let without_proof = finish_registration(vault, scope, &finish).await;
+    canaries.answered(without_proof, 409);
+    let forged = Device::new(scope).proven(&finish, 1);
+    let refused = finish_registration(vault, scope, &forged).await;
+    canaries.answered(refused, 403);
+    let proven = device.proven(&finish, 1);
+    canaries.bytes("a proof", &proven.replace_proof.unwrap().0);
+    let finished = finish_registration(vault, scope, &proven).await;
+    canaries.answered(finished, 201);
+}
+
+/// Everything that is refused before or after the message was opened.
+async fn be_refused(vault: &TestVault, scope: &AccountScope, canaries: &mut Canaries) {
+    let guess = Guess::new(scope, WRONG_PASSWORD).message;
+    let body = serde_json::to_string(&guess).unwrap();
+    let path = format!("{}/retrieval/start", scope.path());
+    for broken in [&body[..60], &body.replace("credential", PASSWORD), "[]"] {
+        let answer = vault.sealed_call(ACCOUNT, "POST", &path, broken.as_bytes());
+        canaries.answered(answer.await.opened(), 400);
+    }
+    let mismatch = vault
+        .sealed_call("another", "POST", &path, body.as_bytes())
+        .await;
+    canaries.answered(mismatch.opened(), 400);
+    let unknown = format!("{path}/{PASSWORD}");
+    let unknown = vault.sealed_call(ACCOUNT, "POST", &unknown, b"{}");
+    canaries.answered(unknown.await.opened(), 404);
+    let foreign = RetrievalFinish {
+        retrieval_ticket: Ticket(b"canary".repeat(40)),
+        credential_finalization: Binary([1; 64]),
+    };
+    let refused = finish(vault, scope, &foreign).await;
+    canaries.answered(refused, 409);
+    let tampered = vault.relay(&vault.app, ACCOUNT, vec![0; 2000]).await;
+    canaries.answered(tampered, 400);
+    let outside = vault.get(&scope.path(), Some(&vault.app.use_token)).await;
+    canaries.answered(outside, 403);
+    let encoded = format!("{}/%41", scope.path());
+    let outside = vault.get(&encoded, None).await;
+    canaries.answered(outside, 400);
+    let reset = serde_json::to_vec(&Reset { generation: 1 }).unwrap();
+    let path = format!("{}/reset", scope.path());
+    let refused = vault.post_outside(&path, Some(&vault.app.reset_token), reset);
+    canaries.answered(refused.await, 409);
+    let wrong_proof = Device::new(scope).deletion(2);
+    canaries.answered(vault.post(scope, "deletion", &wrong_proof).await, 403);
+}
+
+async fn be_wrong_until_destroyed(
+    vault: &TestVault,
+    scope: &AccountScope,
+    canaries: &mut Canaries,
+) {
+    for (number, expected) in [(1, 403), (2, 403), (3, 403), (4, 410)] {
+        let guess = Guess::new(scope, WRONG_PASSWORD);
+        let answer = evaluated(vault, &guess).await;
+        canaries.start(&guess, &answer);
+        if number == 1 {
+            let message = abandon(&answer.retrieval_ticket);
+            let abandoned = vault.post(scope, "retrieval/abandon", &message).await;
+            canaries.answered(abandoned, 200);
+            continue;
+        }
+        let message = false_finish(&answer.retrieval_ticket);
+        let refused = finish(vault, scope, &message).await;
+        canaries.answered(refused, expected);
+    }
+    let refused = start(vault, &Guess::new(scope, PASSWORD)).await;
+    canaries.answered(refused, 410);
+    let status = vault
+        .get(&scope.path(), Some(&vault.app.status_token))
+        .await;
+    canaries.answered(status, 200);
+}
+
+/// The content of every file of a folder.
+fn files(folder: &Path) -> Vec<u8> {
+    let mut content = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        content.extend_from_slice(&fs::read(entry.unwrap().path()).unwrap());
+    }
+    assert!(content.len() > 4096, "no database");
+    content
+}

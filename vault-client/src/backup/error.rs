@@ -1,0 +1,141 @@
+//! What can go wrong with a backup file, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use vault_protocol::KeyId;
+
+/// Why a backup was not written or not restored. Every text says what to do.
+///
+/// Texts name files (quoted, with control characters escaped) and key ids; never contents, digits or
+/// a tool's inner wording.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The thing to back up is no folder. Name an existing folder.
+    #[error("there is no folder {:?}: name an existing folder to back up", .0)]
+    SourceNotAFolder(PathBuf),
+    /// A file or folder could not be read. Allow it, or move it out of the folder.
+    #[error("cannot read {path:?}: check its permissions, then start again")]
+    Unreadable {
+        /// What could not be read.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file changed while it was being read. Stop what writes it, and start again.
+    #[error("{:?} changed while it was being read: close the program that writes it, then start again", .0)]
+    SourceChanged(PathBuf),
+    /// Something could not be written. Make room or choose another place.
+    #[error("cannot write {path:?}: check free space and permissions, then start again")]
+    Unwritable {
+        /// What could not be written.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The sink given to [`create`](super::create) failed.
+    #[error("the backup could not be written: check where it goes to, then start again")]
+    Sink(#[source] io::Error),
+    /// [`Progress::cancelled`](super::Progress::cancelled) asked to stop.
+    #[error("stopped on request: nothing was kept, start again when you like")]
+    Cancelled,
+    /// The folder to restore into exists and is not empty. Choose another one.
+    #[error("{:?} exists and is not an empty folder: choose a new folder to restore into", .0)]
+    TargetExists(PathBuf),
+    /// The file was made with another key. Use that key.
+    #[error(
+        "this is the wrong key: the backup needs the key {}, and this is the key {key}{}",
+        .file.map_or_else(|| "it was made with".to_owned(), |id| id.to_string()),
+        if .file.is_some() { "" } else { " (if you are sure of the key, the file's beginning is damaged: use another copy)" }
+    )]
+    WrongKey {
+        /// The id of the key that was tried.
+        key: KeyId,
+        /// The id of the key that the file needs, where its name says it.
+        file: Option<KeyId>,
+    },
+    /// The file ends early. Fetch it again or use another copy.
+    #[error("the backup ends early, a part of it is missing: fetch it again or use another copy")]
+    Truncated,
+    /// The file was altered. Use another copy.
+    #[error("the backup is damaged, its content is not what was written: use another copy")]
+    Damaged,
+    /// The file is something else. Choose another file.
+    #[error("this is not a backup file ({0}): choose another file")]
+    NotABackup(NotABackup),
+    /// The backup holds an entry that no backup of ours holds, and which could do harm. Do not
+    /// trust where it came from.
+    #[error("the backup is refused: its entry {entry:?} {reason}; it was not made by this program")]
+    Refused {
+        /// The entry's name as it stands in the archive.
+        entry: PathBuf,
+        /// What is wrong with it.
+        reason: Refusal,
+    },
+}
+
+/// How a file shows that it is no backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotABackup {
+    /// It does not begin as age files (version 1, binary) do.
+    #[error("it is not an age file")]
+    NotAge,
+    /// It is encrypted to something else than a passphrase.
+    #[error("it is an age file, but not one for a passphrase")]
+    OtherRecipients,
+    /// It asks for more work than the passphrase of a backup does: a person's passphrase, or an
+    /// attempt to keep this device busy.
+    #[error("it is an age file for a passphrase that is not a backup key")]
+    WorkFactor,
+    /// The key opens it, and what is inside is no zstd-compressed tar of the kind described.
+    #[error("the key opens it, but it does not hold a zstd-compressed tar archive")]
+    Content,
+}
+
+/// Why an entry of an archive is not restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The name is absolute, has `..`, or is empty.
+    #[error("has a name that would leave the folder")]
+    Outside,
+    /// The name leads through something that is not a folder, such as a symbolic link.
+    #[error("leads through something that is not a folder")]
+    ThroughLink,
+    /// The folder it should be in does not come before it.
+    #[error("is in a folder that the backup does not hold")]
+    NoFolder,
+    /// Another entry has this name already.
+    #[error("exists twice")]
+    Twice,
+    /// It is no file, folder or symbolic link.
+    #[error("is neither a file, a folder nor a symbolic link")]
+    Kind,
+}
+
+impl BackupError {
+    /// Names the file behind a sink, for who gave a path and not a sink.
+    pub(super) fn with_target(self, target: &Path) -> Self {
+        match self {
+            Self::Sink(source) => Self::Unwritable {
+                path: target.to_path_buf(),
+                source,
+            },
+            other => other,
+        }
+    }
+
+    pub(super) fn unreadable(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Unreadable {
+            path: path.to_path_buf(),
+            source: source.into(),
+        }
+    }
+
+    pub(super) fn unwritable(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Unwritable {
+            path: path.to_path_buf(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Why reading a backup failed. The cause is found at the bottom of a stack of readers (file, age,
+//! zstd, tar) that pass on `io::Error`s in their own words; it is noted here on its way up.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use super::{BackupError, NotABackup};
+
+/// Shared by the readers of one backup file.
+#[derive(Clone, Default)]
+pub(super) struct Faults(Rc<RefCell<Option<BackupError>>>);
+
+impl Faults {
+    /// Notes a cause, unless there is one already. The result is for passing up.
+    pub(super) fn note(&self, fault: BackupError) -> io::Error {
+        self.0.borrow_mut().get_or_insert(fault);
+        io::Error::other("the backup's reader has noted the cause")
+    }
+
+    /// Whether reading has failed; it must not go on then.
+    pub(super) fn any(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// What went wrong below; if nothing did, what was read and authenticated is no archive.
+    pub(super) fn explain(&self) -> BackupError {
+        let fault = self.0.borrow_mut().take();
+        fault.unwrap_or(BackupError::NotABackup(NotABackup::Content))
+    }
+}

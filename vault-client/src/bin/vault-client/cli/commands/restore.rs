@@ -1,0 +1,220 @@
+//! `restore`: opens a backup with the device's key, the 64 digits, or the password.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::json;
+use vault_client::BackupKey;
+use vault_client::backup::{self, BackupError, NotABackup};
+use vault_client::flows::Retrieved;
+
+use super::super::Context;
+use super::super::arguments::Restore;
+use super::super::device::{Device, Protection, StateFile};
+use super::super::failure::Failure;
+use super::super::output::{Outcome, Screen, count, when};
+use super::super::{secrets, work};
+use super::backup::{numbers, words};
+
+/// How every backup file begins: an age file, version 1.
+const BEGINNING: &[u8] = b"age-encryption.org/v1\n";
+
+/// Where the key came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Device,
+    Digits,
+    Password,
+}
+
+pub async fn run(context: &Context, options: Restore) -> Result<Outcome, Failure> {
+    // Before an attempt is spent: what would fail anyway.
+    check_file(&options.file)?;
+    check_target(&options.to)?;
+    let (key, from) = the_key(context, &options).await?;
+    let key_id = key.key_id();
+    let Restore { file, to, .. } = options;
+    let target = to.clone();
+    let summary = work::on_files(context.screen, "Restoring", move |meter| {
+        backup::restore(&file, &target, &key, meter)
+    })
+    .await?;
+    let text = format!("Restored to {}\n{}", to.display(), words(&summary));
+    let mut json = numbers(&summary);
+    json["folder"] = json!(to.to_string_lossy());
+    json["key_id"] = json!(key_id.to_string());
+    json["by"] = json!(match from {
+        From::Device => "device",
+        From::Digits => "digits",
+        From::Password => "password",
+    });
+    Ok(Outcome::new(text, json))
+}
+
+async fn the_key(context: &Context, options: &Restore) -> Result<(BackupKey, From), Failure> {
+    if options.key.is_given() && !options.connection.is_empty() {
+        return Err(Failure::Usage(
+            "the 64 digits need no vault: leave the connection options out".to_owned(),
+        ));
+    }
+    if let Some(key) = options.key.read(context.screen)? {
+        return Ok((key, From::Digits));
+    }
+    let mut file = StateFile::open(&context.state)?;
+    let held = file.load()?;
+    let asks_vault = options.by_password || options.password_file.is_some();
+    match held {
+        Some(device) if !asks_vault && device.protection != Protection::Unfinished => {
+            check_key(&options.file, &device.key)?;
+            Ok((device.key, From::Device))
+        }
+        held => {
+            let key = by_password(context, options, &mut file, held).await?;
+            check_key(&options.file, &key)?;
+            Ok((key, From::Password))
+        }
+    }
+}
+
+/// Gets the key from the vault, and keeps it unless the device holds another one.
+async fn by_password(
+    context: &Context,
+    options: &Restore,
+    file: &mut StateFile,
+    held: Option<Device>,
+) -> Result<BackupKey, Failure> {
+    let screen = context.screen;
+    let stored = held.as_ref().and_then(|device| device.connection.as_ref());
+    let mut connection = options.connection.resolve(stored)?;
+    let mut client = connection.client(screen)?;
+    let password = secrets::password(options.password_file.as_deref(), screen)?;
+    let work = work::retrieve(&mut client, password);
+    let retrieved = work::online(screen, "Stretching the password …", work).await?;
+    connection.remember(&client);
+    report(&retrieved, screen);
+    let holds_another = held.is_some_and(|device| {
+        device.protection != Protection::Unfinished && !device.key.is_same(&retrieved.key)
+    });
+    if holds_another {
+        screen.warn("this device keeps the key it had, which is another one");
+        return Ok(retrieved.key);
+    }
+    // Before the files: the attempt is spent, whatever becomes of them.
+    let device = Device {
+        key: retrieved.key,
+        protection: Protection::Password(retrieved.enrolled),
+        connection: Some(connection),
+    };
+    file.store(&device)?;
+    screen.note("This device holds the key from now on.");
+    Ok(device.key)
+}
+
+/// Tells the user what they have to know about their record.
+fn report(retrieved: &Retrieved, screen: Screen) {
+    if retrieved.failures_since_success > 0 {
+        screen.warn(&format!(
+            "{} before this one; if they were not yours, somebody knows your account and is guessing",
+            count(retrieved.failures_since_success, "wrong attempt"),
+        ));
+    }
+    if let Some(time) = retrieved.last_success_at {
+        screen.note(&format!("The key was last retrieved {}.", when(time)));
+    }
+}
+
+fn check_key(file: &Path, key: &BackupKey) -> Result<(), Failure> {
+    match backup::key_id_in_name(file) {
+        Some(id) if id != key.key_id() => Err(BackupError::WrongKey {
+            key: key.key_id(),
+            file: Some(id),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Only the first line: the library checks the rest.
+fn check_file(file: &Path) -> Result<(), Failure> {
+    let mut beginning = Vec::new();
+    let limit = u64::try_from(BEGINNING.len()).unwrap_or(u64::MAX);
+    File::open(file)
+        .and_then(|opened| opened.take(limit).read_to_end(&mut beginning))
+        .map_err(|source| BackupError::Unreadable {
+            path: file.to_owned(),
+            source,
+        })?;
+    if beginning == BEGINNING {
+        return Ok(());
+    }
+    // A beginning that is too short, but right, is a file that was cut off.
+    Err(
+        if !beginning.is_empty() && BEGINNING.starts_with(&beginning) {
+            BackupError::Truncated.into()
+        } else {
+            BackupError::NotABackup(NotABackup::NotAge).into()
+        },
+    )
+}
+
+fn check_target(target: &Path) -> Result<(), Failure> {
+    let is_free = match fs::read_dir(target) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if is_free {
+        Ok(())
+    } else {
+        Err(BackupError::TargetExists(target.to_owned()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_holds_anything_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_target(folder.path()).is_ok());
+        assert!(check_target(&folder.path().join("new")).is_ok());
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(check_target(folder.path()).is_err());
+        assert!(check_target(&folder.path().join("file")).is_err());
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_backup_is_refused_before_an_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let check = |content: &[u8]| {
+            fs::write(&file, content).unwrap();
+            check_file(&file)
+        };
+        for content in [&b""[..], b"PK", b"age-encryption.org/v2\n"] {
+            let refused = check(content);
+            assert!(matches!(
+                refused,
+                Err(Failure::Backup(BackupError::NotABackup(_)))
+            ));
+        }
+        let cut = check(b"age-encr");
+        assert!(matches!(cut, Err(Failure::Backup(BackupError::Truncated))));
+        assert!(check(b"age-encryption.org/v1\nand more").is_ok());
+    }
+
+    // Fails if `check_key` compares nothing: the wrong key is found out after an attempt then.
+    #[test]
+    fn the_key_id_in_the_name_is_compared() {
+        let key: BackupKey = "0".repeat(64).parse().unwrap();
+        let name = backup::file_name(key.key_id());
+        assert!(check_key(Path::new(&name), &key).is_ok());
+        assert!(check_key(Path::new("photos.age"), &key).is_ok());
+        let other = check_key(Path::new("backup-0123456789abcdef.age"), &key);
+        assert!(matches!(
+            other,
+            Err(Failure::Backup(BackupError::WrongKey { .. }))
+        ));
+    }
+}

@@ -1,0 +1,41 @@
+//! `show-key`: the 64 digits.
+
+use anyhow::Context as _;
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+use serde_json::json;
+use vault_client::BackupKey;
+use zeroize::Zeroizing;
+
+use super::super::Context;
+use super::super::arguments::ShowKey;
+use super::super::device::StateFile;
+use super::super::failure::Failure;
+use super::super::output::{Outcome, show_digits};
+use super::load_protected;
+
+pub fn run(context: &Context, options: &ShowKey) -> Result<Outcome, Failure> {
+    let device = load_protected(&StateFile::open(&context.state)?)?;
+    let (mut text, digits) = show_digits(&device.key);
+    if options.qr {
+        text.push_str("\n\n");
+        text.push_str(&qr_code(&device.key)?);
+    }
+    context
+        .screen
+        .note("Whoever has these digits can read your backups.");
+    let json = json!({"key_id": device.key.key_id().to_string(), "digits": digits});
+    Ok(Outcome { text, json })
+}
+
+/// The digits without spaces and in lower case: what `age` wants as the passphrase.
+fn qr_code(key: &BackupKey) -> Result<Zeroizing<String>, Failure> {
+    let code = QrCode::new(key.digits().as_bytes()).context("cannot draw the QR code")?;
+    // Inverted: terminals are dark more often than not, and readers want dark on light.
+    let drawn = code
+        .render::<Dense1x2>()
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build();
+    Ok(Zeroizing::new(drawn))
+}

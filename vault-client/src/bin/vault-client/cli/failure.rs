@@ -1,0 +1,477 @@
+//! What can go wrong, by exit code. The numbers and names are part of the interface: scripts depend
+//! on them, and the help prints them from here.
+
+use std::error::Error as StdError;
+
+use serde_json::{Map, Value, json};
+use vault_client::backup::BackupError;
+use vault_client::error::Error;
+use vault_protocol::backup_key::InvalidDigits;
+use vault_protocol::messages::AccountState;
+use vault_protocol::password::InvalidPassword;
+use vault_protocol::statement::StatementRefused;
+
+use super::device::StateError;
+use super::output::when;
+
+/// Why a command did not do what it was asked to. Nothing secret is in any of them.
+#[derive(Debug)]
+pub enum Failure {
+    /// The vault, or the way to it.
+    Vault(Error),
+    /// A backup file, or a folder.
+    Backup(BackupError),
+    /// The device's state file.
+    State(StateError),
+    /// What was given as the key is not 64 digits.
+    Digits(InvalidDigits),
+    /// The password cannot be used by anybody.
+    Password(InvalidPassword),
+    /// The password is too easy to guess.
+    Weak {
+        /// Its score.
+        score: u8,
+        /// The least that is accepted.
+        minimum: u8,
+        /// Whole sentences.
+        advice: Vec<&'static str>,
+    },
+    /// The options are not enough, or contradict one another.
+    Usage(String),
+    /// The device holds no key that the command could use.
+    NoKey(&'static str),
+    /// The device holds another key than the one given.
+    AnotherKey(String),
+    /// The vault shows none of the pinned fingerprints.
+    OtherFingerprint(String),
+    /// The user said no.
+    Declined,
+    /// Ctrl-C.
+    Interrupted,
+    /// A file that cannot be read, a terminal that is missing, and the like.
+    Other(anyhow::Error),
+}
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// 1
+    Failure,
+    /// 2
+    Usage,
+    /// 3
+    WrongPassword,
+    /// 4
+    Waiting,
+    /// 5
+    Destroyed,
+    /// 6
+    NotRegistered,
+    /// 7
+    Network,
+    /// 8
+    DamagedBackup,
+    /// 9
+    WrongKey,
+    /// 10
+    WeakPassword,
+    /// 11
+    WrongVault,
+    /// 12
+    MalformedKey,
+    /// 13
+    AlreadyRegistered,
+    /// 14
+    Refused,
+    /// 15
+    NoKey,
+    /// 16
+    DeviceState,
+    /// 17
+    Incompatible,
+    /// 130, as shells have it
+    Interrupted,
+}
+
+impl Code {
+    const ALL: [Self; 18] = [
+        Self::Failure,
+        Self::Usage,
+        Self::WrongPassword,
+        Self::Waiting,
+        Self::Destroyed,
+        Self::NotRegistered,
+        Self::Network,
+        Self::DamagedBackup,
+        Self::WrongKey,
+        Self::WeakPassword,
+        Self::WrongVault,
+        Self::MalformedKey,
+        Self::AlreadyRegistered,
+        Self::Refused,
+        Self::NoKey,
+        Self::DeviceState,
+        Self::Incompatible,
+        Self::Interrupted,
+    ];
+
+    /// What the process exits with.
+    pub fn number(self) -> u8 {
+        self.row().0
+    }
+
+    /// `error` in JSON.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// All of them, for the help.
+    pub fn table() -> String {
+        let header = "  0    -                   it is done".to_owned();
+        let rows = Self::ALL.iter().map(|code| {
+            let (number, name, meaning) = code.row();
+            format!("  {number:<3}  {name:<18}  {meaning}")
+        });
+        std::iter::once(header)
+            .chain(rows)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    fn row(self) -> (u8, &'static str, &'static str) {
+        match self {
+            Self::Failure => (
+                1,
+                "failure",
+                "a file cannot be read or written, a target exists, ...",
+            ),
+            Self::Usage => (2, "usage", "the arguments or options do not fit"),
+            Self::WrongPassword => (
+                3,
+                "wrong-password",
+                "the password is wrong; attempts are left",
+            ),
+            Self::Waiting => (4, "waiting", "no attempt before a time that is named"),
+            Self::Destroyed => (5, "destroyed", "the record is destroyed for good"),
+            Self::NotRegistered => (6, "not-registered", "the vault has no key of this account"),
+            Self::Network => (7, "network", "no answer, or too much to do: try again"),
+            Self::DamagedBackup => (
+                8,
+                "damaged-backup",
+                "truncated, altered, or no backup at all",
+            ),
+            Self::WrongKey => (9, "wrong-key", "the backup was made with another key"),
+            Self::WeakPassword => (10, "weak-password", "too easy to guess, or not allowed"),
+            Self::WrongVault => (
+                11,
+                "wrong-vault",
+                "not the pinned vault, an old statement, a wrong clock",
+            ),
+            Self::MalformedKey => (
+                12,
+                "malformed-key",
+                "what was given as key is not 64 digits",
+            ),
+            Self::AlreadyRegistered => (
+                13,
+                "already-registered",
+                "a record or key is there that this one may not replace",
+            ),
+            Self::Refused => (
+                14,
+                "refused",
+                "the app's backend or the token does not allow it",
+            ),
+            Self::NoKey => (15, "no-key", "this device has no key for the command"),
+            Self::DeviceState => (
+                16,
+                "device-state",
+                "the state file is damaged, locked or open to others",
+            ),
+            Self::Incompatible => (
+                17,
+                "incompatible",
+                "update the app, or tell the vault's operator",
+            ),
+            Self::Interrupted => (130, "interrupted", "stopped by Ctrl-C"),
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Vault(error) => code_of(error),
+            Self::Backup(error) => code_of_backup(error),
+            Self::State(_) => Code::DeviceState,
+            Self::Digits(_) => Code::MalformedKey,
+            Self::Password(_) | Self::Weak { .. } => Code::WeakPassword,
+            Self::Usage(_) => Code::Usage,
+            Self::NoKey(_) => Code::NoKey,
+            Self::AnotherKey(_) => Code::AlreadyRegistered,
+            Self::OtherFingerprint(_) => Code::WrongVault,
+            Self::Interrupted => Code::Interrupted,
+            Self::Declined | Self::Other(_) => Code::Failure,
+        }
+    }
+
+    /// One sentence: what is wrong, and what to do.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Vault(error) => error.to_string(),
+            Self::Backup(error) => error.to_string(),
+            Self::State(error) => error.to_string(),
+            Self::Digits(error) => error.to_string(),
+            Self::Password(error) => format!("{error}: choose another one"),
+            Self::Weak { score, minimum, .. } => format!(
+                "the password is too easy to guess (strength {score} of 4, at least {minimum} is needed): choose another one"
+            ),
+            Self::Usage(text) | Self::AnotherKey(text) | Self::OtherFingerprint(text) => {
+                text.clone()
+            }
+            Self::NoKey(text) => (*text).to_owned(),
+            Self::Declined => "nothing was changed".to_owned(),
+            Self::Interrupted => "stopped: nothing half-written was left".to_owned(),
+            Self::Other(error) => error.to_string(),
+        }
+    }
+
+    /// What lies behind it, if the message does not say so.
+    pub fn cause(&self) -> Option<String> {
+        let source = match self {
+            Self::Vault(error) => error.source(),
+            Self::Backup(error) => error.source(),
+            Self::State(error) => error.source(),
+            Self::Other(error) => error.source(),
+            Self::Digits(_)
+            | Self::Password(_)
+            | Self::Weak { .. }
+            | Self::Usage(_)
+            | Self::NoKey(_)
+            | Self::AnotherKey(_)
+            | Self::OtherFingerprint(_)
+            | Self::Declined
+            | Self::Interrupted => None,
+        };
+        let chain = std::iter::successors(source, |&error| error.source());
+        let texts: Vec<String> = chain.map(ToString::to_string).collect();
+        (!texts.is_empty()).then(|| texts.join(": "))
+    }
+
+    /// What to do on this command line.
+    pub fn hints(&self) -> Vec<String> {
+        let text: &str = match self {
+            Self::Weak { advice, .. } => {
+                return advice.iter().map(|&line| line.to_owned()).collect();
+            }
+            Self::Vault(Error::WrongPassword {
+                retry_at: Some(time),
+                ..
+            })
+            | Self::Vault(Error::Waiting { retry_at: time }) => {
+                return vec![format!("The next attempt: {}.", when(*time))];
+            }
+            Self::Vault(Error::NotRegistered) => "Protect a key with: vault-client enable",
+            Self::Vault(Error::Destroyed { .. }) => {
+                "With the 64 digits: vault-client restore --by-key. From a device that holds the key: vault-client enable."
+            }
+            Self::Vault(Error::AlreadyRegistered { .. } | Error::NotThisKey) => {
+                "With its password: vault-client restore. On a device that holds it: vault-client change-password."
+            }
+            Self::Vault(Error::UnknownOutcome(_)) => {
+                "Ask what the vault has now: vault-client status. Then run the same command again."
+            }
+            Self::Digits(_) => "Compare the digits with the ones written down; nothing was tried.",
+            _ => return Vec::new(),
+        };
+        vec![text.to_owned()]
+    }
+
+    /// For programs: `error`, `message`, and what the kind of error brings along.
+    pub fn json(&self) -> Value {
+        let mut object = match self {
+            Self::Vault(error) => details(error),
+            Self::Weak {
+                score,
+                minimum,
+                advice,
+            } => object(json!({"score": score, "minimum": minimum, "advice": advice})),
+            Self::Backup(BackupError::WrongKey { key, file }) => object(json!({
+                "key_id": key.to_string(),
+                "backup_key_id": file.map(|id| id.to_string()),
+            })),
+            _ => Map::new(),
+        };
+        object.insert("error".to_owned(), json!(self.code().name()));
+        object.insert("exit_code".to_owned(), json!(self.code().number()));
+        object.insert("message".to_owned(), json!(self.message()));
+        if let Some(cause) = self.cause() {
+            object.insert("cause".to_owned(), json!(cause));
+        }
+        Value::Object(object)
+    }
+}
+
+fn code_of(error: &Error) -> Code {
+    match error {
+        // It was the last attempt: there is nothing to try again.
+        Error::WrongPassword {
+            state: Some(AccountState::Destroyed),
+            ..
+        }
+        | Error::Destroyed { .. } => Code::Destroyed,
+        Error::WrongPassword { .. } => Code::WrongPassword,
+        Error::Waiting { .. } => Code::Waiting,
+        Error::NotRegistered => Code::NotRegistered,
+        Error::AlreadyRegistered { .. } | Error::NotThisKey => Code::AlreadyRegistered,
+        Error::StatementRefused(StatementRefused::OtherProtocol) => Code::Incompatible,
+        Error::StatementRefused(
+            StatementRefused::Malformed
+            | StatementRefused::NotPinned
+            | StatementRefused::OtherVault
+            | StatementRefused::Expired
+            | StatementRefused::WrongClock
+            | StatementRefused::Replayed,
+        )
+        | Error::ForeignVault => Code::WrongVault,
+        Error::PolicyTooLoose { .. }
+        | Error::UnsupportedStretching(_)
+        | Error::NoUsableKey(_)
+        | Error::NotUnderstood => Code::Incompatible,
+        Error::DamagedRecord => Code::DamagedBackup,
+        Error::Refused(_) => Code::Refused,
+        Error::TicketExpired
+        | Error::Overloaded
+        | Error::Unavailable
+        | Error::Network(_)
+        | Error::UnknownOutcome(_) => Code::Network,
+    }
+}
+
+fn code_of_backup(error: &BackupError) -> Code {
+    match error {
+        BackupError::Cancelled => Code::Interrupted,
+        BackupError::WrongKey { .. } => Code::WrongKey,
+        BackupError::Truncated
+        | BackupError::Damaged
+        | BackupError::NotABackup(_)
+        | BackupError::Refused { .. } => Code::DamagedBackup,
+        // Folders, files and the disk; and what a later version of the library adds.
+        _ => Code::Failure,
+    }
+}
+
+fn details(error: &Error) -> Map<String, Value> {
+    object(match error {
+        Error::WrongPassword {
+            attempts_remaining,
+            retry_at,
+            state,
+        } => json!({
+            "attempts_remaining": attempts_remaining,
+            "retry_at": retry_at,
+            "state": state,
+        }),
+        Error::Waiting { retry_at } => json!({ "retry_at": retry_at }),
+        Error::Destroyed {
+            destroyed_at,
+            reason,
+            generation,
+        } => json!({
+            "attempts_remaining": 0,
+            "destroyed_at": destroyed_at,
+            "reason": reason,
+            "generation": generation,
+        }),
+        Error::AlreadyRegistered { generation } => json!({ "generation": generation }),
+        Error::UnknownOutcome(_) => json!({ "unknown_outcome": true }),
+        _ => json!({}),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Cancelled => Self::Interrupted,
+            error => Self::Backup(error),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<InvalidDigits> for Failure {
+    fn from(error: InvalidDigits) -> Self {
+        Self::Digits(error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn exit_codes_and_names_are_distinct() {
+        let numbers: HashSet<u8> = Code::ALL.iter().map(|code| code.number()).collect();
+        let names: HashSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(numbers.len(), Code::ALL.len());
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(!numbers.contains(&0));
+    }
+
+    #[test]
+    fn the_wrong_password_that_destroyed_the_record_counts_as_destroyed() {
+        let wrong = |state| {
+            Failure::Vault(Error::WrongPassword {
+                attempts_remaining: 0,
+                retry_at: None,
+                state,
+            })
+        };
+        assert_eq!(wrong(Some(AccountState::Destroyed)).code(), Code::Destroyed);
+        assert_eq!(
+            wrong(Some(AccountState::Active)).code(),
+            Code::WrongPassword
+        );
+        assert_eq!(wrong(None).code(), Code::WrongPassword);
+    }
+
+    #[test]
+    fn an_error_for_programs_names_what_it_brings_along() {
+        let error = Error::WrongPassword {
+            attempts_remaining: 4,
+            retry_at: None,
+            state: Some(AccountState::Active),
+        };
+        let json = Failure::Vault(error).json();
+        assert_eq!(json["error"], "wrong-password");
+        assert_eq!(json["exit_code"], 3);
+        assert_eq!(json["attempts_remaining"], 4);
+        assert_eq!(json["state"], "active");
+    }
+}

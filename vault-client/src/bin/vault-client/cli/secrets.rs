@@ -1,0 +1,201 @@
+//! Passwords, keys and tokens come from files and prompts, never from arguments or the environment,
+//! where other processes could see them.
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use vault_client::strength::{self, MinimumStrength};
+use vault_client::{BackupKey, Password};
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::output::Screen;
+
+/// No password, key or token is longer, in bytes.
+const MAX_LEN: usize = 64 * 1024;
+
+/// How often a new password is asked for at a terminal.
+const MAX_TRIES: usize = 3;
+
+/// A new password.
+#[derive(Args, Debug)]
+pub struct NewPassword {
+    /// Take the password from a file (one line break at its end does not count)
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The weakest password to accept, from 0 to 4
+    #[arg(long, value_name = "SCORE", default_value = "3", value_parser = strength_score)]
+    minimum_strength: MinimumStrength,
+}
+
+/// A key that is given as its 64 digits.
+#[derive(Args, Debug, Default)]
+#[group(multiple = false)]
+pub struct GivenKey {
+    /// Ask for the 64 digits (spaces, hyphens and capitals do not matter)
+    #[arg(long)]
+    pub by_key: bool,
+    /// Take the 64 digits from a file
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl NewPassword {
+    /// Asks twice, or reads the file; refuses what is too easy to guess. `about_user` is what an
+    /// attacker tries first.
+    pub fn choose(&self, about_user: &[&str], screen: Screen) -> Result<Password, Failure> {
+        if let Some(file) = &self.password_file {
+            let typed = read_file(file, "the password", screen)?;
+            return self.check(&typed, about_user);
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let typed = prompt("New password: ", "--password-file")?;
+            let result = if *typed == *prompt("The same again: ", "--password-file")? {
+                self.check(&typed, about_user)
+            } else {
+                Err(Failure::Usage(
+                    "the two passwords differ: start again".to_owned(),
+                ))
+            };
+            match result {
+                Err(failure) if tries < MAX_TRIES => {
+                    screen.note(&failure.message());
+                    failure.hints().iter().for_each(|hint| screen.note(hint));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn check(&self, typed: &str, about_user: &[&str]) -> Result<Password, Failure> {
+        let password = Password::prepare(typed).map_err(Failure::Password)?;
+        let minimum = self.minimum_strength;
+        let verdict = strength::assess(password.expose_secret(), about_user, minimum);
+        if verdict.sufficient {
+            return Ok(password);
+        }
+        Err(Failure::Weak {
+            score: verdict.score,
+            minimum: minimum.score(),
+            advice: verdict.advice,
+        })
+    }
+}
+
+impl GivenKey {
+    /// Whether a key is given at all.
+    pub fn is_given(&self) -> bool {
+        self.by_key || self.key_file.is_some()
+    }
+
+    /// Reads or asks for it; `None` if none is given.
+    pub fn read(&self, screen: Screen) -> Result<Option<BackupKey>, Failure> {
+        let digits = match &self.key_file {
+            Some(file) => read_file(file, "the 64 digits", screen)?,
+            None if self.by_key => prompt("The 64 digits: ", "--key-file")?,
+            None => return Ok(None),
+        };
+        Ok(Some(digits.parse::<BackupKey>()?))
+    }
+}
+
+/// The password of an existing record.
+pub fn password(file: Option<&Path>, screen: Screen) -> Result<Password, Failure> {
+    let typed = match file {
+        Some(file) => read_file(file, "the password", screen)?,
+        None => prompt("Password: ", "--password-file")?,
+    };
+    Password::prepare(&typed).map_err(Failure::Password)
+}
+
+/// Asks before something that cannot be undone, unless `yes` was said already.
+pub fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::Usage(format!("{question} Say so with --yes.")));
+    }
+    screen.note(&format!("{question} Type yes to go on:"));
+    let mut answer = String::new();
+    let read = stdin.lock().take(16).read_line(&mut answer);
+    read.context("cannot read the answer")?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" => Ok(()),
+        _ => Err(Failure::Declined),
+    }
+}
+
+/// A file with one secret. One line break at the end does not count.
+pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<String>, Failure> {
+    let unreadable = || format!("cannot read {what} from {}", path.display());
+    let file = File::open(path).with_context(unreadable)?;
+    let metadata = file.metadata().with_context(unreadable)?;
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+        let path = path.display();
+        screen.warn(&format!(
+            "others may read {what} in {path}: chmod 600 {path}"
+        ));
+    }
+    // Never grows, so that no copy is left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
+    let limit = u64::try_from(MAX_LEN).unwrap_or(u64::MAX);
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .with_context(unreadable)?;
+    let text = std::str::from_utf8(&bytes)
+        .ok()
+        .with_context(|| format!("{} is not text in UTF-8: check the file", path.display()))?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+fn prompt(text: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
+    match rpassword::prompt_password(text) {
+        Ok(typed) => Ok(Zeroizing::new(typed)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Interrupted),
+        Err(_) => Err(Failure::Usage(format!(
+            "there is no terminal to ask at: give {instead} FILE"
+        ))),
+    }
+}
+
+fn strength_score(text: &str) -> Result<MinimumStrength, String> {
+    let score = text
+        .parse()
+        .map_err(|_| "a number from 0 to 4".to_owned())?;
+    MinimumStrength::new(score).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &[u8]) -> Result<Zeroizing<String>, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, content).unwrap();
+        read_file(&path, "the password", Screen::new(false))
+    }
+
+    #[test]
+    fn one_line_break_at_the_end_does_not_count_and_nothing_else_is_trimmed() {
+        assert!(read(b"\xff").is_err());
+        for (content, secret) in [
+            (&b"a b"[..], "a b"),
+            (b" a \n", " a "),
+            (b"a\r\n", "a"),
+            (b"a\n\n", "a\n"),
+        ] {
+            assert_eq!(read(content).unwrap().as_str(), secret);
+        }
+    }
+}

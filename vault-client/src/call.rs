@@ -1,0 +1,124 @@
+//! What a device asks and what the vault answers, inside the sealed channel (PROTOCOL.md section
+//! 6). Every flow speaks in these two types, so that any transport can carry them.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vault_protocol::problem::ProblemDetails;
+use vault_protocol::{AccountScope, MAX_BODY_LEN, Problem};
+
+use crate::error::Error;
+
+/// The two methods there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Asks for something and changes nothing.
+    Get,
+    /// Everything else.
+    Post,
+}
+
+/// One inner request. Only flows make them; sending the same one again is always allowed and never
+/// charges twice.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InnerCall {
+    method: Method,
+    path: String,
+    body: Vec<u8>,
+}
+
+/// One inner answer, as it came out of the sealed channel.
+#[derive(Clone)]
+pub struct InnerAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body: JSON, or problem+json.
+    pub content: Vec<u8>,
+}
+
+impl Method {
+    /// As HTTP writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+impl InnerCall {
+    pub(crate) fn get(scope: &AccountScope) -> Self {
+        Self {
+            method: Method::Get,
+            path: scope.path(),
+            body: Vec::new(),
+        }
+    }
+
+    /// `endpoint` is what follows the account's path, `retrieval/start` for example.
+    pub(crate) fn post(scope: &AccountScope, endpoint: &str, message: &impl Serialize) -> Self {
+        Self {
+            method: Method::Post,
+            path: format!("{}/{endpoint}", scope.path()),
+            body: serde_json::to_vec(message).expect("messages have only string keys"),
+        }
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The path, which needs no escaping.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The body: JSON, or empty.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl InnerAnswer {
+    /// The typed answer of a 2xx, otherwise the problem as an error. Unknown fields are ignored.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.content.len() > MAX_BODY_LEN {
+            return Err(Error::NotUnderstood);
+        }
+        if (200..300).contains(&self.status) {
+            return serde_json::from_slice(&self.content).map_err(|_| Error::NotUnderstood);
+        }
+        Err(problem(&self.content).map_or(Error::NotUnderstood, Error::from))
+    }
+}
+
+/// The problem that a body describes, if it is one of the closed list.
+pub(crate) fn problem(content: &[u8]) -> Option<Problem> {
+    let details: ProblemDetails = serde_json::from_slice(content).ok()?;
+    Problem::from_details(&details)
+}
+
+// Not derived: the path names a person, the body carries a record.
+impl fmt::Debug for InnerCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "InnerCall({} … {} bytes)",
+            self.method.as_str(),
+            self.body.len()
+        )
+    }
+}
+
+impl fmt::Debug for InnerAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "InnerAnswer({} … {} bytes)",
+            self.status,
+            self.content.len()
+        )
+    }
+}

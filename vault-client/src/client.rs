@@ -1,0 +1,362 @@
+//! [`VaultClient`]: the flows over a [`Transport`], with the repeats that are safe and no others.
+//!
+//! A call whose answer was lost is sent again with identical bytes, sealed anew, at most
+//! [`MAX_REPEATS`] times. A guess is never repeated with another credential request, and nothing is
+//! registered that was not asked for.
+
+use std::fmt;
+
+use rand::rngs::OsRng;
+use vault_protocol::messages::{AccountState, Status};
+use vault_protocol::password::Password;
+use vault_protocol::{AccountId, BackupKey, Policy, TenantId, Timestamp};
+
+use crate::call::{InnerAnswer, InnerCall, Method};
+use crate::error::{Error, NoAnswer};
+use crate::flows::{
+    Deletion, EvaluatedRetrieval, Opening, PreparedRegistration, ProvenRetrieval, Registered,
+    Registration, Retrieval, Retrieved, StatusQuery, check_registrable,
+};
+use crate::outer::OuterProblem;
+use crate::protection::{Enrolled, Protection};
+use crate::transport::Transport;
+use crate::trust::{Trust, TrustMemory, VaultAccount, VerifiedVault};
+
+/// How often a call whose answer was lost is sent again.
+pub const MAX_REPEATS: u32 = 2;
+
+/// Tells the time, for the statement's expiry alone; `http::system_clock` in an app.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// One account at one vault.
+pub struct VaultClient<T> {
+    transport: T,
+    trust: Trust,
+    tenant: TenantId,
+    account: AccountId,
+    clock: Clock,
+    maximum_policy: Policy,
+    vault: Option<VerifiedVault>,
+}
+
+/// One guess on its way. Whatever happens to the connection, it is charged once at most while its
+/// attempt is open (15 minutes).
+pub struct Attempt(Step);
+
+enum Step {
+    Begun(Box<Retrieval>),
+    Proven(Box<ProvenRetrieval>),
+}
+
+/// An attempt that ended without the key.
+#[derive(Debug, thiserror::Error)]
+#[error("the backup key could not be retrieved")]
+pub struct AttemptFailed {
+    /// Why.
+    #[source]
+    pub error: Error,
+    /// If no answer of the vault arrived: the same attempt, for [`VaultClient::run`] when the
+    /// network is back.
+    pub attempt: Option<Attempt>,
+}
+
+/// One sending that brought no inner answer.
+enum Failed {
+    /// The vault does not have the key that the message was sealed to.
+    UnknownKey,
+    /// The message may have arrived.
+    Lost(NoAnswer),
+    /// It was refused, or not even sent.
+    Stopped(Error),
+}
+
+impl<T: Transport> VaultClient<T> {
+    /// A client of the account `account` of the app `tenant`.
+    pub fn new(
+        transport: T,
+        trust: Trust,
+        tenant: TenantId,
+        account: AccountId,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            transport,
+            trust,
+            tenant,
+            account,
+            clock,
+            maximum_policy: Policy::default(),
+            vault: None,
+        }
+    }
+
+    /// Accepts policies with limits up to these. The default is [`Policy::default`]'s: 10 failures
+    /// in a row and 100 in all.
+    #[must_use]
+    pub fn with_maximum_policy(mut self, maximum: Policy) -> Self {
+        self.maximum_policy = maximum;
+        self
+    }
+
+    /// What to store of the vault's newest statement, after any call that succeeded.
+    pub fn trust_memory(&self) -> Option<TrustMemory> {
+        self.trust.memory()
+    }
+
+    /// The account's status. Costs nothing.
+    pub async fn status(&mut self) -> Result<Status, Error> {
+        let account = self.vault_account().await?;
+        self.status_of(account).await
+    }
+
+    /// Protects K with a password, where there is no live record: [`Error::AlreadyRegistered`]
+    /// otherwise. The caller keeps K; it is in no answer.
+    pub async fn enable(
+        &mut self,
+        password: Password,
+        key: &BackupKey,
+    ) -> Result<Registered, Error> {
+        let prepared = self.prepare(password, key, None).await?;
+        self.commit(&prepared).await
+    }
+
+    /// Gives the live record of K another password; K stays the same. Refuses where there is no
+    /// live record: registering anew is the user's decision.
+    pub async fn change_password(
+        &mut self,
+        password: Password,
+        key: &BackupKey,
+    ) -> Result<Registered, Error> {
+        let prepared = self.prepare(password, key, Some(key)).await?;
+        self.commit(&prepared).await
+    }
+
+    /// The first half of a registration; nothing is replaced yet. `current` is the key of the live
+    /// record that is to be replaced, `None` where there is none. When K changes, store the backup
+    /// under the new K before [`Self::commit`].
+    pub async fn prepare(
+        &mut self,
+        password: Password,
+        key: &BackupKey,
+        current: Option<&BackupKey>,
+    ) -> Result<PreparedRegistration, Error> {
+        let account = self.vault_account().await?;
+        let status = self.status_of(account.clone()).await?;
+        check_registrable(&status, current.is_some())?;
+        let registration = Registration::begin(account, password, &mut OsRng);
+        let answer = self.call(&registration.request()).await?;
+        let evaluated = registration.evaluated(&answer, &self.maximum_policy)?;
+        let stretched = off_thread(move || evaluated.stretch(&mut OsRng)).await??;
+        Ok(stretched.seal(key, current, &mut OsRng))
+    }
+
+    /// The second half. After [`Error::UnknownOutcome`] call it again with the same `prepared`, and
+    /// do nothing else: the vault answers the identical finish as it did the first time.
+    pub async fn commit(&mut self, prepared: &PreparedRegistration) -> Result<Registered, Error> {
+        let answer = self.call(&prepared.request()).await?;
+        prepared.finished(&answer)
+    }
+
+    /// Retrieves K: [`Self::begin`] and [`Self::run`]. The password is tried once.
+    pub async fn retrieve(&mut self, password: Password) -> Result<Retrieved, Error> {
+        let attempt = self.begin(password).await?;
+        self.run(attempt).await.map_err(|failed| failed.error)
+    }
+
+    /// Prepares a guess: checks statement, status, stretching and policy. Charges nothing.
+    pub async fn begin(&mut self, password: Password) -> Result<Attempt, Error> {
+        let account = self.vault_account().await?;
+        let status = self.status_of(account.clone()).await?;
+        let maximum = &self.maximum_policy;
+        let retrieval = Retrieval::begin(account, &status, maximum, password, &mut OsRng)?;
+        Ok(Attempt(Step::Begun(Box::new(retrieval))))
+    }
+
+    /// Makes the guess. If the network fails, the attempt comes back with the error, and running it
+    /// again goes on where it stopped.
+    pub async fn run(&mut self, attempt: Attempt) -> Result<Retrieved, AttemptFailed> {
+        let proven = match attempt.0 {
+            Step::Proven(proven) => proven,
+            Step::Begun(retrieval) => {
+                let answer = match self.call(&retrieval.request()).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        return Err(AttemptFailed::without_answer(error, Step::Begun(retrieval)));
+                    }
+                };
+                let evaluated = retrieval.evaluated(&answer)?;
+                Box::new(self.open(evaluated).await?)
+            }
+        };
+        match self.call(&proven.request()).await {
+            Ok(answer) => Ok(proven.finished(&answer)?),
+            Err(error) => Err(AttemptFailed::without_answer(error, Step::Proven(proven))),
+        }
+    }
+
+    /// Destroys the record, for who holds its key. A record that is destroyed already is fine.
+    pub async fn disable(&mut self, key: &BackupKey) -> Result<(), Error> {
+        let account = self.vault_account().await?;
+        let status = self.status_of(account.clone()).await?;
+        match status.state {
+            AccountState::Absent => return Err(Error::NotRegistered),
+            AccountState::Destroyed => return Ok(()),
+            AccountState::Active | AccountState::Waiting => {}
+        }
+        let deletion = Deletion::begin(account, status.generation, key);
+        let answer = self.call(&deletion.request()).await?;
+        deletion.finished(&answer).map(|_| ())
+    }
+
+    /// Whether the key that was registered as `enrolled` is still protected. Costs nothing; ask
+    /// once a day or so on a device that holds K.
+    pub async fn check(&mut self, enrolled: &Enrolled) -> Result<Protection, Error> {
+        let account = self.vault_account().await?;
+        let vault = account.scope().vault.clone();
+        let status = self.status_of(account).await?;
+        Ok(enrolled.compare(&vault, &status, &self.maximum_policy))
+    }
+
+    async fn open(&mut self, evaluated: EvaluatedRetrieval) -> Result<ProvenRetrieval, Error> {
+        match off_thread(move || evaluated.open(&mut OsRng)).await?? {
+            Opening::Right(proven) => Ok(*proven),
+            Opening::Wrong(abandonment) => {
+                // The guess was wrong, whether or not the vault hears of it now.
+                let answer = self.call(&abandonment.request()).await.ok();
+                Err(abandonment.outcome(answer.as_ref()))
+            }
+        }
+    }
+
+    async fn status_of(&mut self, account: VaultAccount) -> Result<Status, Error> {
+        let query = StatusQuery::new(account);
+        let answer = self.call(&query.request()).await?;
+        query.answered(&answer)
+    }
+
+    async fn vault_account(&mut self) -> Result<VaultAccount, Error> {
+        let (tenant, account) = (self.tenant.clone(), self.account.clone());
+        let vault = self.verified_vault().await?;
+        Ok(vault.account(&tenant, &account))
+    }
+
+    /// The vault whose statement was believed and has not expired, or else a newly fetched one.
+    async fn verified_vault(&mut self) -> Result<&VerifiedVault, Error> {
+        let now = (self.clock)();
+        let vault = match self.vault.take().filter(|vault| vault.is_current(now)) {
+            Some(vault) => vault,
+            None => self.fetch_statement().await?,
+        };
+        Ok(self.vault.insert(vault))
+    }
+
+    async fn fetch_statement(&mut self) -> Result<VerifiedVault, Error> {
+        let answer = self.transport.statement().await.map_err(Error::Network)?;
+        let body = answer.into_content().map_err(|problem| match problem {
+            OuterProblem::Refused(refusal) => Error::Refused(refusal),
+            OuterProblem::Overloaded => Error::Overloaded,
+            OuterProblem::UnknownKey => Error::NotUnderstood,
+            OuterProblem::Failed(status) => Error::Network(NoAnswer::Status(status)),
+        })?;
+        self.trust.accept(&body, (self.clock)())
+    }
+
+    /// Sends a call until it is answered, within bounds. After an unknown key the statement is
+    /// fetched again, once. An error means that no inner answer was had.
+    async fn call(&mut self, call: &InnerCall) -> Result<InnerAnswer, Error> {
+        let mut lost = None;
+        let mut repeats = 0;
+        let mut may_fetch_keys = true;
+        loop {
+            let error = match self.send(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::UnknownKey) if may_fetch_keys => {
+                    may_fetch_keys = false;
+                    self.vault = None;
+                    continue;
+                }
+                Err(Failed::Lost(reason)) if repeats < MAX_REPEATS => {
+                    repeats += 1;
+                    lost = Some(reason);
+                    continue;
+                }
+                Err(Failed::Lost(reason)) => return Err(unknown_outcome(call, reason)),
+                Err(Failed::UnknownKey) => Error::Network(NoAnswer::UnknownKey),
+                Err(Failed::Stopped(error)) => error,
+            };
+            // Once a sending may have arrived, nothing unsealed makes its outcome known.
+            return Err(match lost {
+                Some(reason) => unknown_outcome(call, reason),
+                None => error,
+            });
+        }
+    }
+
+    async fn send(&mut self, call: &InnerCall) -> Result<InnerAnswer, Failed> {
+        let vault = self.verified_vault().await.map_err(Failed::Stopped)?;
+        let (message, key) = vault.seal(call).map_err(|e| Failed::Stopped(e.into()))?;
+        let sent = self.transport.post_sealed(message).await;
+        let answer = sent.map_err(|reason| match reason {
+            NoAnswer::Unreachable(_) => Failed::Stopped(Error::Network(reason)),
+            NoAnswer::Lost(_)
+            | NoAnswer::TooLarge
+            | NoAnswer::Status(_)
+            | NoAnswer::NotSealed
+            | NoAnswer::UnknownKey => Failed::Lost(reason),
+        })?;
+        let sealed = answer.into_content().map_err(|problem| match problem {
+            OuterProblem::UnknownKey => Failed::UnknownKey,
+            OuterProblem::Refused(refusal) => Failed::Stopped(Error::Refused(refusal)),
+            OuterProblem::Overloaded => Failed::Stopped(Error::Overloaded),
+            OuterProblem::Failed(status) => Failed::Lost(NoAnswer::Status(status)),
+        })?;
+        key.open(&sealed).map_err(Failed::Lost)
+    }
+}
+
+impl AttemptFailed {
+    fn without_answer(error: Error, step: Step) -> Self {
+        Self {
+            error,
+            attempt: Some(Attempt(step)),
+        }
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attempt(…)")
+    }
+}
+
+/// An answer of the vault, or a check that failed, ends the attempt.
+impl From<Error> for AttemptFailed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            attempt: None,
+        }
+    }
+}
+
+/// A call that may have arrived, and whose answer did not. A question has no outcome to lose.
+fn unknown_outcome(call: &InnerCall, reason: NoAnswer) -> Error {
+    match call.method() {
+        Method::Post => Error::UnknownOutcome(reason),
+        Method::Get => Error::Network(reason),
+    }
+}
+
+/// Argon2id takes a good part of a second: not on the threads that serve everything else.
+async fn off_thread<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(cancelled) => Err(Error::UnknownOutcome(NoAnswer::Lost(cancelled.into()))),
+        },
+    }
+}

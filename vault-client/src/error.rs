@@ -1,0 +1,236 @@
+//! What can go wrong, by what to do about it. Few variants; the message of each names the remedy,
+//! and none repeats anything secret or anything that the other side wrote.
+
+use vault_protocol::messages::{AccountState, DestructionReason};
+use vault_protocol::ohttp_keys::NoUsableKey;
+use vault_protocol::statement::StatementRefused;
+use vault_protocol::{Problem, StretchingProfile, Timestamp};
+
+/// Why a flow or a call of the client ended without its result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The password was wrong and the attempt is used up. Let the user type it again, and show
+    /// what is left. Never try by yourself.
+    #[error("{}", describe_wrong_password(*attempts_remaining, *retry_at, *state))]
+    WrongPassword {
+        /// How many attempts are left.
+        attempts_remaining: u64,
+        /// When the next attempt may start, if not at once.
+        retry_at: Option<Timestamp>,
+        /// What the failure made of the record: `Destroyed` if it was the last attempt. `None` if
+        /// the vault's answer did not arrive; ask for the status.
+        state: Option<AccountState>,
+    },
+    /// No attempt can be started yet; nothing was charged. Try again at `retry_at`.
+    #[error("no attempt can be started before {}: wait, then try again", retry_at.to_rfc3339())]
+    Waiting {
+        /// Until when.
+        retry_at: Timestamp,
+    },
+    /// The record is gone for good; no password brings it back. Use the 64 digits, or let a device
+    /// that still holds the key register it again, with another password.
+    #[error(
+        "the record was destroyed on {} ({}): use the 64 digits, or register the key again from a device that still holds it, with another password",
+        destroyed_at.to_rfc3339(), describe_reason(*reason)
+    )]
+    Destroyed {
+        /// Since when.
+        destroyed_at: Timestamp,
+        /// Why.
+        reason: DestructionReason,
+        /// Which generation it was.
+        generation: u64,
+    },
+    /// The vault keeps nothing for this account. Register first; or check the account's name.
+    #[error(
+        "no key is registered for this account: enable the protection first, or check the account"
+    )]
+    NotRegistered,
+    /// There is a live record, and only who holds its key can replace it. Retrieve the key with the
+    /// password, or change the password on a device that holds it.
+    #[error(
+        "a key is already registered for this account: retrieve it with its password, or change the password on a device that holds the key"
+    )]
+    AlreadyRegistered {
+        /// The live record's generation.
+        generation: u64,
+    },
+    /// The vault's statement was refused: nothing was sent to it, nothing charged. The source says
+    /// what to do.
+    #[error(transparent)]
+    StatementRefused(#[from] StatementRefused),
+    /// Who answered has another OPAQUE key than the vault's signed statement names. Nothing more
+    /// was sent. Do not go on, and tell the app's operator.
+    #[error(
+        "another vault answered than the one that was pinned: do not go on, and tell the app's operator"
+    )]
+    ForeignVault,
+    /// The policy allows more wrong guesses than the app's configured maximum; nothing was charged
+    /// and nothing registered. The operator lowers the tenant's limits, or the app raises its
+    /// maximum.
+    #[error(
+        "the vault allows {limit} wrong passwords in a row and {total_limit} in all, more than this app accepts: tell the app's operator"
+    )]
+    PolicyTooLoose {
+        /// Failures in a row that destroy the record.
+        limit: u64,
+        /// Failures of one generation that destroy it.
+        total_limit: u64,
+    },
+    /// The record's password is stretched in a way that this version does not know, or no longer
+    /// accepts; nothing was charged. Update the app.
+    #[error("the record uses stretching profile {}, which this version does not accept: update the app", .0.0)]
+    UnsupportedStretching(StretchingProfile),
+    /// The password was right, but what the vault released does not open. Use the 64 digits, and
+    /// register the key again.
+    #[error(
+        "the password is right but the stored key is damaged: use the 64 digits, or register the key again from a device that holds it"
+    )]
+    DamagedRecord,
+    /// The record is managed by another key than the one given. Retrieve the registered key with
+    /// its password first.
+    #[error("another backup key is registered than the one given: retrieve that one first")]
+    NotThisKey,
+    /// It took too long, or the record was replaced meanwhile. Start again.
+    #[error("this took too long, or another device changed the record meanwhile: start again")]
+    TicketExpired,
+    /// The app's backend or the vault's front door refused; the vault's state is untouched. See the
+    /// reason for who has to act.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is too much to do at the moment. Try again later.
+    #[error("the vault or the app's backend has too much to do: try again in a minute")]
+    Overloaded,
+    /// The vault cannot answer for this account now. Try again later; if it stays so, tell the
+    /// operator.
+    #[error(
+        "the vault cannot answer for this account now: try again later, or tell the app's operator"
+    )]
+    Unavailable,
+    /// No answer came, and nothing depends on it. Try again when the network is back.
+    #[error("no answer from the vault: check the network and try again")]
+    Network(#[source] NoAnswer),
+    /// The request may or may not have had its effect. Send the identical one again (the object
+    /// that made it gives the same bytes each time), and nothing else.
+    #[error("the connection was lost before the vault's answer came: try the same again")]
+    UnknownOutcome(#[source] NoAnswer),
+    /// The vault offers no encryption that this version knows. Update the app.
+    #[error(transparent)]
+    NoUsableKey(#[from] NoUsableKey),
+    /// One side does not understand the other. Update the app.
+    #[error("the vault and this version do not understand each other: update the app")]
+    NotUnderstood,
+}
+
+/// Who refused, before the vault looked at the account. An outer answer is not authenticated: a
+/// refusal says what the relay claims, and nothing about the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The session or the tenant's token is not valid. Sign in again.
+    #[error(
+        "the app's backend does not accept this session (or the vault its token): sign in again"
+    )]
+    Unauthenticated,
+    /// The token lacks the scope. The operator has to act.
+    #[error("the app's backend may not do this: tell the app's operator")]
+    Forbidden,
+    /// The backend vouches for another account than the device names. Check who is signed in.
+    #[error("the app's backend vouches for another account: check who is signed in")]
+    AccountMismatch,
+    /// Another HTTP status. Check the address.
+    #[error("the app's backend answered with HTTP status {0}: check the address")]
+    Status(u16),
+}
+
+/// Why no answer of the vault arrived.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// No connection could be made; nothing was sent.
+    #[error("the connection could not be made")]
+    Unreachable(#[source] Source),
+    /// The connection ended, or timed out, before the answer was complete.
+    #[error("the connection was lost")]
+    Lost(#[source] Source),
+    /// The answer was longer than any the vault gives.
+    #[error("the answer was too large")]
+    TooLarge,
+    /// The relay failed with this HTTP status.
+    #[error("the app's backend failed with HTTP status {0}")]
+    Status(u16),
+    /// What came was not sealed by the vault for this very request.
+    #[error("the answer was not sealed by the vault for this request")]
+    NotSealed,
+    /// The vault does not know the encryption key of its newest statement.
+    #[error("the vault does not know the key of its own statement")]
+    UnknownKey,
+}
+
+/// What a transport reports as the cause.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// An *inner* problem: it came through the sealed channel, so the vault said it.
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::AccountMismatch => Self::Refused(Refusal::AccountMismatch),
+            Problem::Unauthenticated => Self::Refused(Refusal::Unauthenticated),
+            // Inside, it is a proof that did not verify.
+            Problem::Forbidden => Self::NotThisKey,
+            Problem::WrongPassword {
+                attempts_remaining,
+                retry_at,
+            } => Self::WrongPassword {
+                attempts_remaining,
+                retry_at,
+                state: None,
+            },
+            Problem::NotRegistered => Self::NotRegistered,
+            Problem::AlreadyRegistered { generation } => Self::AlreadyRegistered { generation },
+            Problem::TicketExpired => Self::TicketExpired,
+            Problem::Destroyed {
+                destroyed_at,
+                reason,
+                generation,
+            } => Self::Destroyed {
+                destroyed_at,
+                reason,
+                generation,
+            },
+            Problem::Waiting { retry_at } => Self::Waiting { retry_at },
+            Problem::Overloaded => Self::Overloaded,
+            Problem::Unavailable => Self::Unavailable,
+            Problem::InvalidRequest { .. } | Problem::OhttpKey | Problem::TooLarge => {
+                Self::NotUnderstood
+            }
+        }
+    }
+}
+
+fn describe_wrong_password(
+    attempts_remaining: u64,
+    retry_at: Option<Timestamp>,
+    state: Option<AccountState>,
+) -> String {
+    if state == Some(AccountState::Destroyed) {
+        return "the password is wrong, and it was the last attempt: the record is destroyed; use the 64 digits, or a device that still holds the key".to_owned();
+    }
+    let left = match attempts_remaining {
+        1 => "1 attempt is left".to_owned(),
+        n => format!("{n} attempts are left"),
+    };
+    match retry_at {
+        Some(time) => format!(
+            "the password is wrong; {left}, the next at {}",
+            time.to_rfc3339()
+        ),
+        None => format!("the password is wrong; {left}"),
+    }
+}
+
+fn describe_reason(reason: DestructionReason) -> &'static str {
+    match reason {
+        DestructionReason::Exhausted => "too many wrong passwords",
+        DestructionReason::Deleted => "by a device that held the key",
+        DestructionReason::Reset => "by the app's operator",
+    }
+}

@@ -1,0 +1,50 @@
+//! The protocol's flows without I/O, clock or async (PROTOCOL.md section 6): each step takes the
+//! answer to the one before and gives the next request, so a step cannot be left out or repeated
+//! in another order. Randomness is a parameter.
+//!
+//! | flow | steps |
+//! |---|---|
+//! | [`StatusQuery`] | ask, read |
+//! | [`Registration`] | begin, [`EvaluatedRegistration::stretch`] (slow), [`StretchedRegistration::seal`], [`PreparedRegistration::finished`] |
+//! | [`Retrieval`] | begin, [`EvaluatedRetrieval::open`] (slow), then [`ProvenRetrieval::finished`] or [`Abandonment::outcome`] |
+//! | [`Deletion`] | begin, finish |
+//!
+//! A step's `request` gives the same bytes however often it is called: after a lost answer send
+//! them again, each time sealed anew.
+
+mod deletion;
+mod registration;
+mod retrieval;
+mod status;
+
+pub use deletion::Deletion;
+pub use registration::{
+    EvaluatedRegistration, PreparedRegistration, Registered, Registration, StretchedRegistration,
+};
+pub use retrieval::{
+    Abandonment, EvaluatedRetrieval, Opening, ProvenRetrieval, Retrieval, Retrieved,
+};
+pub use status::{StatusQuery, check_registrable};
+
+use vault_protocol::Policy;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::Error;
+
+/// Refuses a policy with larger limits than the app's maximum.
+fn check_policy(policy: &Policy, maximum: &Policy) -> Result<(), Error> {
+    if policy.is_looser_than(maximum) {
+        return Err(Error::PolicyTooLoose {
+            limit: policy.limit(),
+            total_limit: policy.total_limit(),
+        });
+    }
+    Ok(())
+}
+
+/// Moves a secret out of the library's result, which would not erase it.
+fn take_secret(bytes: &mut [u8]) -> Zeroizing<Vec<u8>> {
+    let secret = Zeroizing::new(bytes.to_vec());
+    bytes.zeroize();
+    secret
+}

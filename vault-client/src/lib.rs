@@ -1,0 +1,95 @@
+//! The client of the backup key vault: what an app on a device uses to protect its backup key with
+//! a password, and to get it back.
+//!
+//! | module | feature | what |
+//! |---|---|---|
+//! | [`flows`] | | registration, replacement, retrieval, deletion, status: no I/O, clock or async |
+//! | [`trust`] | | which vault a device believes, by pinned fingerprints |
+//! | [`sealed`], [`outer`], [`call`] | | the sealed channel: bytes to send, bytes that came |
+//! | [`protection`] | | whether a key that the device still holds is still protected |
+//! | [`error`] | | what went wrong, by what to do about it |
+//! | [`strength`] | | how hard a new password is to guess |
+//! | `client` | `http` | `VaultClient`, the flows over a `Transport` with the repeats that are safe |
+//! | `transport`, `http` | `http` | the `Transport`, over HTTPS directly or through an app's backend |
+//! | `backup` | `backup` | backup files |
+//!
+//! With `default-features = false` the flows run over any transport, in an app, a test or a browser.
+//!
+//! # What it takes care of
+//!
+//! - Before an attempt is charged it checks the statement (pins, signature, expiry, serial), the
+//!   stretching profile and the policy. OPAQUE's server key has to be the statement's.
+//! - A lost answer costs no attempt: the same credential request is sent again, never a new one.
+//! - After an unknown outcome a registration's identical finish is repeated, and nothing else.
+//! - What a relay says outside the seal is never taken for an outcome.
+//!
+//! # What it leaves to the app
+//!
+//! Ask for a new password after `WrongPassword`; show `failures_since_success`; store
+//! [`trust::TrustMemory`] and [`protection::Enrolled`]; keep the backup under the old key until a
+//! new one is registered. A vault that answers falsely on purpose looks like a wrong password, and
+//! whoever carries the messages can keep them: neither learns anything by it.
+//!
+//! # Example
+//!
+#![cfg_attr(feature = "http", doc = "```no_run")]
+#![cfg_attr(not(feature = "http"), doc = "```ignore")]
+//! use vault_client::client::VaultClient;
+//! use vault_client::error::Error;
+//! use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
+//! use vault_client::trust::Trust;
+//! use vault_client::{AccountId, BackupKey, Password, TenantId};
+//!
+//! # async fn example(fingerprint: &str, session: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let transport = HttpTransport::through_relay(
+//!     "https://backend.app.example",
+//!     &BearerToken::new(session)?,
+//!     &HttpOptions::default(),
+//! )?;
+//! let mut client = VaultClient::new(
+//!     transport,
+//!     Trust::new([fingerprint.parse()?]),
+//!     TenantId::new("app")?,
+//!     AccountId::new("alice")?,
+//!     Box::new(system_clock),
+//! );
+//!
+//! // On the first phone.
+//! let key = BackupKey::generate(&mut rand::rngs::OsRng);
+//! let registered = client.enable(Password::prepare("correct horse battery")?, &key).await?;
+//! assert!(registered.policy.limit() <= 10);
+//!
+//! // On the next one.
+//! match client.retrieve(Password::prepare("correct horse battery")?).await {
+//!     Ok(retrieved) => assert!(retrieved.key.is_same(&key)),
+//!     Err(Error::WrongPassword { attempts_remaining, .. }) => {
+//!         println!("wrong, {attempts_remaining} attempts left");
+//!     }
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod call;
+pub mod error;
+pub mod flows;
+pub mod outer;
+pub mod protection;
+pub mod sealed;
+pub mod trust;
+
+#[cfg(feature = "http")]
+pub mod client;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "http")]
+pub mod transport;
+
+#[cfg(feature = "backup")]
+pub mod backup;
+pub mod strength;
+
+pub use vault_protocol::identity::Fingerprint;
+pub use vault_protocol::password::Password;
+pub use vault_protocol::{AccountId, BackupKey, KeyId, Policy, TenantId, Timestamp, VaultId};

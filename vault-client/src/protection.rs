@@ -1,0 +1,152 @@
+//! Whether a key that a device still holds is still protected (PROTOCOL.md section 3): if not, the
+//! device registers the same key again.
+
+use serde::{Deserialize, Serialize};
+use vault_protocol::messages::{AccountState, DestructionReason, Status};
+use vault_protocol::{Policy, StretchingProfile, VaultId};
+
+/// What a device stores of its registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// At which vault.
+    pub vault: VaultId,
+    /// Which generation of the account.
+    pub generation: u64,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The record is the one that was registered, and meets today's requirements.
+    Protected,
+    /// It is not. Ask the user for a password and register the key again.
+    NeedsReenrolment(Reason),
+}
+
+/// Why a key has to be registered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The app uses another vault now.
+    Moved,
+    /// The vault has no record of the account.
+    Lost,
+    /// The record was destroyed. After `Exhausted` the new password must be another one: somebody
+    /// was guessing. After `Deleted` the user may have wanted it so; ask.
+    Destroyed(DestructionReason),
+    /// Another device has registered since, this key with another password or another key. The
+    /// vault cannot tell which: retrieve with the newest password and compare before replacing.
+    Replaced,
+    /// The password is stretched less than it would be today.
+    WeakStretching,
+    /// The record's policy allows more guesses than the app's maximum.
+    LooserPolicy,
+}
+
+impl Enrolled {
+    /// Compares what was registered with what the vault `vault` says now.
+    pub fn compare(&self, vault: &VaultId, status: &Status, maximum: &Policy) -> Protection {
+        match self.reason(vault, status, maximum) {
+            Some(reason) => Protection::NeedsReenrolment(reason),
+            None => Protection::Protected,
+        }
+    }
+
+    fn reason(&self, vault: &VaultId, status: &Status, maximum: &Policy) -> Option<Reason> {
+        if self.vault != *vault {
+            return Some(Reason::Moved);
+        }
+        match status.state {
+            AccountState::Absent => return Some(Reason::Lost),
+            AccountState::Destroyed => {
+                return Some(status.reason.map_or(Reason::Lost, Reason::Destroyed));
+            }
+            // A wait passes; the record is there.
+            AccountState::Active | AccountState::Waiting => {}
+        }
+        if status.generation != self.generation {
+            return Some(Reason::Replaced);
+        }
+        let is_weak = |profile| profile < StretchingProfile::CURRENT;
+        if status.stretching_profile.is_none_or(is_weak) {
+            return Some(Reason::WeakStretching);
+        }
+        status
+            .policy
+            .is_looser_than(maximum)
+            .then_some(Reason::LooserPolicy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vault_protocol::Timestamp;
+
+    type Change = fn(&mut Status);
+
+    fn enrolled() -> Enrolled {
+        Enrolled {
+            vault: VaultId::new("v").unwrap(),
+            generation: 2,
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            state: AccountState::Active,
+            generation: 2,
+            attempts_remaining: 10,
+            retry_at: None,
+            destroyed_at: None,
+            reason: None,
+            stretching_profile: Some(StretchingProfile::CURRENT),
+            policy: Policy::default(),
+        }
+    }
+
+    fn compare(status: &Status) -> Protection {
+        enrolled().compare(&enrolled().vault, status, &Policy::default())
+    }
+
+    #[test]
+    fn every_way_to_lose_the_protection_has_its_reason() {
+        let other = VaultId::new("w").unwrap();
+        let moved = enrolled().compare(&other, &status(), &Policy::default());
+        assert_eq!(moved, Protection::NeedsReenrolment(Reason::Moved));
+
+        let changes: [(Change, Reason); 6] = [
+            (|s| s.state = AccountState::Absent, Reason::Lost),
+            (
+                |s| {
+                    s.state = AccountState::Destroyed;
+                    s.reason = Some(DestructionReason::Exhausted);
+                },
+                Reason::Destroyed(DestructionReason::Exhausted),
+            ),
+            (|s| s.generation = 3, Reason::Replaced),
+            (
+                |s| s.stretching_profile = Some(StretchingProfile(0)),
+                Reason::WeakStretching,
+            ),
+            (|s| s.stretching_profile = None, Reason::WeakStretching),
+            (
+                |s| s.policy = Policy::new(11, 100, vec![0; 10]).unwrap(),
+                Reason::LooserPolicy,
+            ),
+        ];
+        for (change, reason) in changes {
+            let mut changed = status();
+            change(&mut changed);
+            assert_eq!(compare(&changed), Protection::NeedsReenrolment(reason));
+        }
+    }
+
+    #[test]
+    fn a_wait_is_no_loss_of_protection() {
+        let mut waiting = status();
+        waiting.state = AccountState::Waiting;
+        waiting.retry_at = Some(Timestamp::from_millis(1));
+        assert_eq!(compare(&status()), Protection::Protected);
+        assert_eq!(compare(&waiting), Protection::Protected);
+    }
+}

@@ -1,0 +1,161 @@
+//! The asynchronous client registering, replacing, checking and deleting.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[allow(dead_code, reason = "each test file uses its part of the common vault")]
+mod common;
+
+use common::wire::{Fault, Wire};
+use common::{RIGHT, TestVault, key, password, registered};
+use vault_client::client::MAX_REPEATS;
+use vault_client::error::Error;
+use vault_client::protection::{Enrolled, Protection, Reason};
+use vault_protocol::messages::{AccountState, DestructionReason};
+
+const NEW: &str = "another horse battery";
+
+fn enrolled(wire: &Wire, generation: u64) -> Enrolled {
+    Enrolled {
+        vault: wire.state().vault.scope.vault.clone(),
+        generation,
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_enabled_changed_retrieved_and_disabled() {
+    let wire = Wire::new(TestVault::new());
+    let mut client = wire.client();
+    assert!(matches!(
+        client.retrieve(password(RIGHT)).await.unwrap_err(),
+        Error::NotRegistered
+    ));
+    let first = client.enable(password(RIGHT), &key(7)).await.unwrap();
+    assert_eq!(first.enrolled, enrolled(&wire, 1));
+
+    let second = client
+        .change_password(password(NEW), &key(7))
+        .await
+        .unwrap();
+    assert_eq!(second.enrolled.generation, 2);
+    let retrieved = wire.client().retrieve(password(NEW)).await.unwrap();
+    assert!(retrieved.key.is_same(&key(7)));
+    assert_eq!(retrieved.enrolled, second.enrolled);
+    assert_eq!(
+        client.check(&second.enrolled).await.unwrap(),
+        Protection::Protected
+    );
+    assert_eq!(
+        client.check(&first.enrolled).await.unwrap(),
+        Protection::NeedsReenrolment(Reason::Replaced)
+    );
+
+    client.disable(&key(7)).await.unwrap();
+    client.disable(&key(7)).await.unwrap();
+    assert_eq!(wire.state().vault.count("deletion"), 1);
+    assert_eq!(
+        client.status().await.unwrap().state,
+        AccountState::Destroyed
+    );
+    assert_eq!(
+        client.check(&second.enrolled).await.unwrap(),
+        Protection::NeedsReenrolment(Reason::Destroyed(DestructionReason::Deleted))
+    );
+}
+
+// Fails if `prepare` does not call `check_registrable`.
+#[tokio::test]
+async fn nothing_is_registered_that_was_not_asked_for() {
+    let live = Wire::new(registered());
+    let error = live.client().enable(password(NEW), &key(8)).await;
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::AlreadyRegistered { generation: 1 }
+    ));
+
+    let absent = Wire::new(TestVault::new());
+    let error = absent
+        .client()
+        .change_password(password(NEW), &key(7))
+        .await;
+    assert!(matches!(error.unwrap_err(), Error::NotRegistered));
+    let error = absent.client().disable(&key(7)).await;
+    assert!(matches!(error.unwrap_err(), Error::NotRegistered));
+
+    let destroyed = Wire::new(registered());
+    destroyed.state().vault.delete(&key(7));
+    let mut client = destroyed.client();
+    let error = client.change_password(password(RIGHT), &key(7)).await;
+    assert!(matches!(error.unwrap_err(), Error::Destroyed { .. }));
+    for wire in [live, absent, destroyed] {
+        assert_eq!(wire.state().vault.count("registration/start"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_appears_meanwhile_is_not_replaced() {
+    let wire = Wire::new(TestVault::new());
+    wire.on(
+        "registration/finish",
+        Fault::Before(Box::new(|vault| {
+            let other = registered();
+            vault.record = other.record;
+            vault.generation = 1;
+        })),
+    );
+    let error = wire.client().enable(password(NEW), &key(8)).await;
+    assert!(matches!(
+        error.unwrap_err(),
+        Error::AlreadyRegistered { generation: 1 }
+    ));
+}
+
+// Fails if `commit` prepares anew, or if the finish's bytes differ from one sending to the next.
+#[tokio::test]
+async fn after_an_unknown_outcome_the_identical_finish_is_repeated_and_nothing_else() {
+    let wire = Wire::new(TestVault::new());
+    let mut client = wire.client();
+    let prepared = client
+        .prepare(password(RIGHT), &key(7), None)
+        .await
+        .unwrap();
+    wire.on("registration/finish", Fault::LoseRequest);
+    for _ in 0..MAX_REPEATS {
+        wire.on("registration/finish", Fault::LoseAnswer);
+    }
+    let error = client.commit(&prepared).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownOutcome(_)));
+    let registered = client.commit(&prepared).await.unwrap();
+    assert_eq!(registered.enrolled.generation, 1);
+
+    let state = wire.state();
+    assert_eq!(state.vault.generation, 1);
+    assert_eq!(state.vault.count("registration/start"), 1);
+    let finishes = state.vault.calls.iter();
+    let finishes: Vec<_> = finishes.filter(|c| c.1 == "registration/finish").collect();
+    assert_eq!(finishes.len(), 1 + MAX_REPEATS as usize);
+    assert!(finishes.iter().all(|call| call.2 == finishes[0].2));
+}
+
+#[tokio::test]
+async fn who_does_not_hold_the_key_cannot_disable_it() {
+    let wire = Wire::new(registered());
+    let error = wire.client().disable(&key(8)).await.unwrap_err();
+    assert!(matches!(error, Error::NotThisKey));
+    assert!(wire.state().vault.record.is_some());
+}
+
+#[tokio::test]
+async fn a_device_learns_that_the_vault_lost_its_record_or_moved() {
+    let wire = Wire::new(TestVault::new());
+    let mut client = wire.client();
+    let mut before = enrolled(&wire, 3);
+    assert_eq!(
+        client.check(&before).await.unwrap(),
+        Protection::NeedsReenrolment(Reason::Lost)
+    );
+    before.vault = "former-vault".parse().unwrap();
+    assert_eq!(
+        client.check(&before).await.unwrap(),
+        Protection::NeedsReenrolment(Reason::Moved)
+    );
+}

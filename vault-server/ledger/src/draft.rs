@@ -1,0 +1,37 @@
+//! What changes want to be different: laid over what is stored, and thrown away or written as a whole.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use crate::key::LeafKey;
+
+/// The plaintext of a leaf or an event.
+pub(crate) type Plaintext = Zeroizing<Vec<u8>>;
+
+/// Changes that are not stored yet, of one change or of all of a batch so far.
+#[derive(Default)]
+pub(crate) struct Draft {
+    /// New states; `None` removes the leaf.
+    pub(crate) leaves: BTreeMap<LeafKey, Option<Plaintext>>,
+    /// New events, oldest first.
+    pub(crate) events: BTreeMap<LeafKey, Vec<Plaintext>>,
+    /// New due times; `None` takes the leaf out of the index.
+    pub(crate) due: BTreeMap<LeafKey, Option<u64>>,
+}
+
+impl Draft {
+    /// Takes over a later draft, which wins where both speak.
+    pub(crate) fn absorb(&mut self, later: Draft) {
+        self.leaves.extend(later.leaves);
+        self.due.extend(later.due);
+        for (key, events) in later.events {
+            self.events.entry(key).or_default().extend(events);
+        }
+    }
+
+    /// The new events of a leaf, oldest first.
+    pub(crate) fn events_of(&self, key: &LeafKey) -> &[Plaintext] {
+        self.events.get(key).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,185 @@
+//! The data folder: who may read it, and that one process at a time has it open.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{During, OpenError, StorageError};
+
+const DATABASE: &str = "ledger.db";
+/// SQLite's write-ahead log, beside the database.
+const LOG: &str = "ledger.db-wal";
+/// A database in the making. It gets its name when it is complete.
+const UNFINISHED: &str = "ledger.db.new";
+const LOCK: &str = "ledger.lock";
+
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// A data folder that this process alone has open, for as long as this value lives.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The lock ends when the file is closed, also by a kill.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if there is none and locks it. Refuses one that holds a database.
+    pub(crate) fn create(path: &Path) -> Result<Folder, OpenError> {
+        if !path.exists() {
+            make_folder(path).during("making the data folder")?;
+        }
+        let folder = Folder::lock(path)?;
+        // Under the lock, so that two creations at once cannot both find nothing.
+        if exists(&folder.database())? {
+            return Err(OpenError::AlreadyExists {
+                folder: folder.path,
+            });
+        }
+        Ok(folder)
+    }
+
+    /// Locks a folder that holds a database.
+    pub(crate) fn open(path: &Path) -> Result<Folder, OpenError> {
+        // Before the lock, so that a mistyped folder is not given a lock file.
+        if !exists(&path.join(DATABASE))? {
+            return Err(OpenError::NotFound {
+                folder: path.to_owned(),
+            });
+        }
+        let folder = Folder::lock(path)?;
+        for name in [DATABASE, LOG] {
+            refuse_exposed_file(&folder.path.join(name))?;
+        }
+        Ok(folder)
+    }
+
+    fn lock(path: &Path) -> Result<Folder, OpenError> {
+        // SQLite refuses symbolic links in its path (`SQLITE_OPEN_NOFOLLOW`). The way to the folder
+        // is the operator's and may have some; what is inside may not.
+        let path = path.canonicalize().during("finding the data folder")?;
+        let metadata = fs::metadata(&path).during("reading the data folder's mode")?;
+        if !metadata.is_dir() {
+            return Err(OpenError::WrongKind { path });
+        }
+        refuse_exposed(&path, metadata.permissions().mode(), FOLDER_MODE)?;
+        let lock = open_lock(&path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Folder { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: path }),
+            Err(TryLockError::Error(error)) => {
+                Err(StorageError::new("locking the data folder", error).into())
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+
+    /// An empty file for a database in the making; what an interrupted creation left is removed.
+    pub(crate) fn unfinished(&self) -> Result<PathBuf, StorageError> {
+        let path = self.path.join(UNFINISHED);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).during("removing an unfinished database");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        make_file(&path).during("making the database's file")?;
+        Ok(path)
+    }
+
+    /// Gives a complete database its name, durably.
+    pub(crate) fn finish(&self, unfinished: &Path) -> Result<(), StorageError> {
+        fs::rename(unfinished, self.database()).during("naming the database")?;
+        self.sync()
+    }
+
+    /// Makes the names in the folder durable.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        sync_folder(&self.path).during("syncing the data folder")
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(path)?;
+    // The umask can only have taken bits away.
+    fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?;
+    match path.canonicalize()?.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// A new file of the owner's, whatever the umask. Refuses an existing one.
+fn make_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    Ok(file)
+}
+
+fn open_lock(path: &Path) -> Result<File, OpenError> {
+    match make_file(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => return Ok(made.during("making the lock file")?),
+    }
+    refuse_exposed_file(path)?;
+    let opened = OpenOptions::new().write(true).open(path);
+    Ok(opened.during("opening the lock file")?)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn exists(path: &Path) -> Result<bool, StorageError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error).during("looking into the data folder"),
+    }
+}
+
+/// Absent is fine; a link or a device is not, and nor is a file that others can read.
+fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
+    if !exists(path)? {
+        return Ok(());
+    }
+    let metadata = fs::symlink_metadata(path).during("reading a file's mode")?;
+    if !metadata.is_file() {
+        return Err(OpenError::WrongKind {
+            path: path.to_owned(),
+        });
+    }
+    refuse_exposed(path, metadata.permissions().mode(), FILE_MODE)
+}
+
+fn refuse_exposed(path: &Path, mode: u32, wanted: u32) -> Result<(), OpenError> {
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(OpenError::Exposed {
+        path: path.to_owned(),
+        mode: mode & 0o7777,
+        wanted,
+    })
+}

@@ -1,0 +1,61 @@
+//! What the ledger is given: which vault it is, its master key, and the names of leaves.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+/// The keyring's 32-byte master key, from which the keys that seal leaves are derived.
+///
+/// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
+pub struct MasterKey(Box<[u8; 32]>);
+
+impl MasterKey {
+    /// Takes the key over. The caller zeroizes its own copy.
+    #[must_use]
+    pub fn new(mut bytes: [u8; 32]) -> MasterKey {
+        let key = MasterKey(Box::new(bytes));
+        bytes.zeroize();
+        key
+    }
+
+    /// The key itself. For sealing only.
+    pub(crate) fn expose_secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Drop for MasterKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+/// The name of a leaf: 32 bytes that the ledger does not interpret.
+///
+/// It is the pseudonym of an account, so no log carries it and `Debug` does not show it. It is not a
+/// secret: it is in the clear in the database.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafKey(pub [u8; 32]);
+
+impl fmt::Debug for LeafKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeafKey(..)")
+    }
+}
+
+/// Which vault a database belongs to. It is written at creation; another one is refused at opening.
+#[derive(Debug)]
+pub struct Identity {
+    /// The vault's id (PROTOCOL.md section 2).
+    pub vault_id: String,
+    /// The fingerprint of the keyring that the database was made with. Not a secret.
+    pub keyring_fingerprint: [u8; 32],
+    /// The key that everything is sealed under.
+    pub master_key: MasterKey,
+}

@@ -1,0 +1,148 @@
+//! Fail-stop: what happens when the disk is full, SQLite errs, or a change panics.
+
+use std::pin::{Pin, pin};
+use std::sync::mpsc;
+use std::task::{Context, Waker};
+
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::folder::Folder;
+use crate::handle::Parts;
+use crate::{
+    Batch, CommitError, Identity, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey,
+    Options,
+};
+
+const ONE: LeafKey = LeafKey([1; 32]);
+const TWO: LeafKey = LeafKey([2; 32]);
+const THREE: LeafKey = LeafKey([3; 32]);
+
+fn identity() -> Identity {
+    Identity {
+        vault_id: "vault".to_owned(),
+        keyring_fingerprint: [1; 32],
+        master_key: MasterKey::new([2; 32]),
+    }
+}
+
+/// A vault with one leaf, open for `prepare` to spoil before its writer starts.
+fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
+    let temporary = tempfile::tempdir().unwrap();
+    let options = Options::new(temporary.path().join("vault"));
+    let ledger = Ledger::create(options.clone(), identity()).unwrap();
+    ledger.commit_blocking(put(ONE, 1)).unwrap();
+    ledger.close().unwrap();
+    let parts = Parts::open(Folder::open(&options.folder).unwrap(), identity()).unwrap();
+    prepare(&parts);
+    let ledger = Ledger::start(parts, &options).unwrap();
+    (temporary, options, ledger)
+}
+
+fn put(
+    key: LeafKey,
+    size: usize,
+) -> impl FnOnce(&mut Batch<'_>) -> Result<(), LeafUnavailable> + Send + 'static {
+    move |batch| {
+        batch.put(&key, Zeroizing::new(vec![7; size]));
+        Ok(())
+    }
+}
+
+fn size_of(ledger: &Ledger, key: LeafKey) -> Option<usize> {
+    let size = ledger.commit_blocking(move |batch| Ok(batch.read(&key)?.map(|state| state.len())));
+    size.unwrap().into_inner()
+}
+
+/// Polls once: puts a change into the queue, or asks whether something has happened.
+fn is_ready<F: Future>(future: Pin<&mut F>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    future.poll(&mut context).is_ready()
+}
+
+/// Runs three changes as one batch, of which the middle one is given, and a fourth after it. Asserts
+/// that none is answered as done, and that the ledger has stopped. They wait behind a change that is
+/// held up until all are queued.
+async fn assert_stops<F>(ledger: &Ledger, middle: F)
+where
+    F: FnOnce(&mut Batch<'_>) -> Result<(), LeafUnavailable> + Send + 'static,
+{
+    let (started, has_started) = mpsc::channel::<()>();
+    let (release, released) = mpsc::channel::<()>();
+    let mut holding = pin!(ledger.commit(move |_| {
+        started.send(()).unwrap();
+        released.recv().unwrap();
+        Ok(())
+    }));
+    assert!(!is_ready(holding.as_mut()));
+    has_started.recv().unwrap();
+    let mut first = pin!(ledger.commit(put(ONE, 2)));
+    let mut middle = pin!(ledger.commit(middle));
+    let mut last = pin!(ledger.commit(put(THREE, 2)));
+    assert!(!is_ready(first.as_mut()));
+    assert!(!is_ready(middle.as_mut()));
+    assert!(!is_ready(last.as_mut()));
+    release.send(()).unwrap();
+
+    holding.await.unwrap();
+    for outcome in [first.await, middle.await, last.await] {
+        assert_eq!(outcome.unwrap_err(), CommitError::Stopped);
+    }
+    assert!(!ledger.is_healthy());
+    ledger.failed().await;
+    let after = ledger.commit(put(THREE, 3)).await;
+    assert_eq!(after.unwrap_err(), CommitError::Stopped);
+}
+
+// Fails when `Leaves::commit` passes over an error of `write_leaf`.
+#[tokio::test]
+async fn a_full_disk_stops_the_ledger_and_nothing_of_the_batch_is_answered_or_kept() {
+    let (_temporary, options, ledger) = spoiled(|parts| parts.leaves.refuse_growth());
+    assert_stops(&ledger, put(TWO, 1_000_000)).await;
+    assert_eq!(ledger.close(), Err(LedgerFailed));
+    let ledger = Ledger::open(options, identity()).unwrap();
+    assert_eq!(size_of(&ledger, ONE), Some(1));
+    assert_eq!(size_of(&ledger, TWO), None);
+    assert_eq!(size_of(&ledger, THREE), None);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_change_stops_the_ledger_and_nothing_of_its_batch_is_kept() {
+    let (_temporary, options, ledger) = spoiled(|_| {});
+    assert_stops(&ledger, |_| panic!("on purpose")).await;
+    drop(ledger);
+    let ledger = Ledger::open(options, identity()).unwrap();
+    assert_eq!(size_of(&ledger, ONE), Some(1));
+    assert_eq!(size_of(&ledger, TWO), None);
+    assert_eq!(size_of(&ledger, THREE), None);
+}
+
+// Fails when `Writer::turn` does not call `Leaves::check`.
+#[tokio::test]
+async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
+    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_events());
+    assert_stops(&ledger, |batch| {
+        assert_eq!(batch.events(&ONE, 1), Err(LeafUnavailable));
+        Ok(())
+    })
+    .await;
+}
+
+// Fails when `Store::change_one` does not look at the count.
+#[tokio::test]
+async fn a_row_that_does_not_change_stops_the_ledger() {
+    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.ignore_updates());
+    assert_stops(&ledger, put(ONE, 3)).await;
+}
+
+// Fails when `Writer::run` goes on after an error.
+#[tokio::test]
+async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would_work() {
+    let (_temporary, options, ledger) = spoiled(|_| {});
+    std::fs::remove_file(options.folder.join("ledger.db-wal")).unwrap();
+    // This one was on the disk, in a file that had no name any more.
+    ledger.commit(put(ONE, 2)).await.unwrap();
+    ledger.failed().await;
+    let after = ledger.commit(put(ONE, 3)).await;
+    assert_eq!(after.unwrap_err(), CommitError::Stopped);
+}

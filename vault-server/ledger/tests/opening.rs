@@ -1,0 +1,263 @@
+//! What is refused at the start, and with which words.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use common::{Home, ONE, identity, put, read};
+use rusqlite::Connection;
+use vault_ledger::{Identity, Ledger, MasterKey, OpenError};
+
+fn refused(home: &Home) -> OpenError {
+    home.open().expect_err("the vault should not open")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    let second = refused(&home);
+    assert!(matches!(second, OpenError::Locked { .. }));
+    assert!(
+        second
+            .to_string()
+            .starts_with("another process has the vault in ")
+    );
+    let creation = home.create().unwrap_err();
+    assert!(matches!(creation, OpenError::Locked { .. }));
+    drop(ledger);
+    home.open().unwrap();
+}
+
+#[test]
+fn an_open_database_is_locked_for_other_programs_too() {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    let other = Connection::open(home.database()).unwrap();
+    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let count = other.query_row("SELECT count(*) FROM leaf", [], |row| row.get::<_, i64>(0));
+    assert!(count.is_err());
+    drop(ledger);
+}
+
+#[test]
+fn a_database_that_another_program_reads_is_refused() {
+    let home = Home::with_vault();
+    let other = Connection::open(home.database()).unwrap();
+    other
+        .execute_batch("BEGIN; SELECT count(*) FROM leaf")
+        .unwrap();
+    assert!(matches!(refused(&home), OpenError::Locked { .. }));
+    drop(other);
+    home.open().unwrap();
+}
+
+#[test]
+fn a_folder_without_a_vault_is_refused_and_left_alone() {
+    let home = Home::new();
+    let error = refused(&home);
+    assert!(matches!(error, OpenError::NotFound { .. }));
+    assert!(
+        error
+            .to_string()
+            .ends_with("run `vault-server init` to make one")
+    );
+    assert!(!home.folder().exists());
+    fs::create_dir(home.folder()).unwrap();
+    chmod(&home.folder(), 0o700);
+    assert!(matches!(refused(&home), OpenError::NotFound { .. }));
+    assert!(home.files().is_empty());
+}
+
+#[test]
+fn an_existing_vault_is_never_overwritten() {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    put(&ledger, ONE, "precious");
+    drop(ledger);
+    let error = home.create().unwrap_err();
+    assert!(matches!(error, OpenError::AlreadyExists { .. }));
+    let ledger = home.open().unwrap();
+    assert_eq!(read(&ledger, ONE).unwrap().as_deref(), Some("precious"));
+}
+
+#[test]
+fn what_an_interrupted_creation_left_is_no_obstacle() {
+    let home = Home::new();
+    fs::create_dir(home.folder()).unwrap();
+    chmod(&home.folder(), 0o700);
+    fs::write(home.folder().join("ledger.db.new"), b"half a database").unwrap();
+    assert!(matches!(refused(&home), OpenError::NotFound { .. }));
+    home.create().unwrap();
+}
+
+#[test]
+fn another_vault_s_or_another_keyring_s_database_is_refused() {
+    let home = Home::with_vault();
+    let other_vault = Identity {
+        vault_id: "vault-2".to_owned(),
+        ..identity()
+    };
+    let error = Ledger::open(home.options(), other_vault).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the database belongs to vault \"vault-1\", not to \"vault-2\"; \
+         correct the vault id or the folder in the configuration"
+    );
+    let other_keyring = Identity {
+        keyring_fingerprint: [0xf2; 32],
+        master_key: MasterKey::new([0x56; 32]),
+        ..identity()
+    };
+    let error = Ledger::open(home.options(), other_keyring).unwrap_err();
+    assert!(matches!(error, OpenError::OtherKeyring));
+    home.open().unwrap();
+}
+
+#[test]
+fn a_newer_database_is_refused_with_both_versions() {
+    let home = Home::with_vault();
+    home.tamper("PRAGMA user_version = 7");
+    assert_eq!(
+        refused(&home).to_string(),
+        "the database has version 7, this program knows versions up to 1; use the newer vault-server"
+    );
+}
+
+#[test]
+fn another_format_of_rows_is_refused() {
+    let home = Home::with_vault();
+    home.tamper("UPDATE meta SET format = 2");
+    let error = refused(&home);
+    assert!(matches!(
+        error,
+        OpenError::OtherFormat { found: 2, known: 1 }
+    ));
+}
+
+// Fails when `schema::refuse_difference` is not called.
+#[test]
+fn planted_triggers_views_tables_columns_and_indexes_are_refused_by_name() {
+    let plants = [
+        (
+            "CREATE TRIGGER keep BEFORE UPDATE ON leaf BEGIN SELECT RAISE(IGNORE); END",
+            "keep",
+        ),
+        ("CREATE VIEW shadow AS SELECT * FROM leaf", "shadow"),
+        ("CREATE TABLE extra (x)", "extra"),
+        ("ALTER TABLE leaf ADD COLUMN extra TEXT", "leaf"),
+        ("CREATE INDEX more ON leaf (sealed)", "more"),
+        ("DROP INDEX due_in_order", "due_in_order"),
+        ("DROP TABLE event", "event"),
+        ("ANALYZE", "sqlite_stat1"),
+    ];
+    for (plant, name) in plants {
+        let home = Home::with_vault();
+        home.tamper("INSERT INTO leaf VALUES (zeroblob(32), x'00')");
+        home.tamper(plant);
+        match refused(&home) {
+            OpenError::SchemaDiffers { object } => assert_eq!(object, name, "{plant}"),
+            other => panic!("{plant}: {other}"),
+        }
+    }
+}
+
+// Fails when the database's version is not looked at and the schema compared with the newest only.
+#[test]
+fn a_database_set_back_to_no_version_is_refused() {
+    let home = Home::with_vault();
+    home.tamper("PRAGMA user_version = 0");
+    home.open().unwrap_err();
+    home.tamper("PRAGMA user_version = -1");
+    home.open().unwrap_err();
+    home.tamper("PRAGMA user_version = 1");
+    home.open().unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let home = Home::with_vault();
+    fs::write(home.database(), b"this is not SQLite's format").unwrap();
+    assert!(matches!(refused(&home), OpenError::Storage(_)));
+    fs::write(home.database(), b"").unwrap();
+    assert!(matches!(refused(&home), OpenError::SchemaDiffers { .. }));
+}
+
+#[test]
+fn files_are_the_owner_s_alone_whatever_the_umask() {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    put(&ledger, ONE, "state");
+    assert_eq!(mode(&home.folder()), 0o700);
+    let names: Vec<_> = home.files().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in names {
+        assert_eq!(mode(&name), 0o600, "{name:?}");
+    }
+}
+
+// Fails when `Folder::open` does not call `refuse_exposed_file`.
+#[test]
+fn a_file_or_folder_that_others_can_read_is_refused() {
+    let home = Home::with_vault();
+    for name in ["ledger.db", "ledger.db-wal", "ledger.lock"] {
+        let path = home.folder().join(name);
+        chmod(&path, 0o640);
+        let error = refused(&home);
+        assert!(
+            matches!(error, OpenError::Exposed { .. }),
+            "{name}: {error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .ends_with("(mode 0640); run `chmod 0600` on it")
+        );
+        chmod(&path, 0o600);
+    }
+    chmod(&home.folder(), 0o750);
+    let error = refused(&home);
+    assert!(
+        error
+            .to_string()
+            .ends_with("(mode 0750); run `chmod 0700` on it")
+    );
+    let error = home.create().unwrap_err();
+    assert!(matches!(error, OpenError::Exposed { .. }));
+    chmod(&home.folder(), 0o700);
+    home.open().unwrap();
+}
+
+#[test]
+fn links_in_place_of_the_vault_s_files_are_refused() {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.lock"] {
+        let home = Home::with_vault();
+        let path = home.folder().join(name);
+        let elsewhere = home.folder().with_file_name("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        assert!(
+            matches!(refused(&home), OpenError::WrongKind { .. }),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_link_to_the_folder_is_the_operator_s_business() {
+    let home = Home::with_vault();
+    let link = home.folder().with_file_name("link");
+    symlink(home.folder(), &link).unwrap();
+    Ledger::open(vault_ledger::Options::new(link), identity()).unwrap();
+}

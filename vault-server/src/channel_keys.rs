@@ -1,0 +1,185 @@
+//! The private keys of the sealed channel (PROTOCOL.md section 5). They are replaced on a schedule
+//! and kept for an overlap, so that they can be forgotten: recorded traffic cannot be opened with
+//! them afterwards.
+
+use ohttp::KeyConfig;
+use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
+use vault_protocol::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::stored::{self, Unreadable};
+
+/// Key pairs, oldest first; the last one is published, the others still open messages.
+#[derive(Default, Serialize, Deserialize)]
+pub struct ChannelKeys {
+    pairs: Vec<Pair>,
+}
+
+/// One X-Wing and one X25519 key of the same age. The library cannot export private keys, so what
+/// is stored are the seeds they derive from.
+#[derive(Serialize, Deserialize)]
+struct Pair {
+    /// Of the X-Wing key; the X25519 key has the next one. Even, so both fit into a byte.
+    id: u8,
+    x_wing_seed: Zeroizing<[u8; 32]>,
+    x25519_seed: Zeroizing<[u8; 32]>,
+    since_ms: u64,
+    until_ms: Option<u64>,
+}
+
+impl ChannelKeys {
+    /// Brings the keys up to date: a new pair when the last one has been published for
+    /// `period_seconds`; none that was replaced longer than `overlap_seconds` ago. Returns whether
+    /// anything changed. Times in the future (the clock was set back between runs) count as now.
+    pub fn rotate<R: RngCore + CryptoRng>(
+        &mut self,
+        now: Timestamp,
+        period_seconds: u64,
+        overlap_seconds: u64,
+        rng: &mut R,
+    ) -> bool {
+        let clamped = self.forget_the_future(now);
+        let before = self.pairs.len();
+        self.pairs.retain(|pair| !pair.is_forgotten(now, overlap_seconds));
+        let expired = self.pairs.len() < before;
+        let due = self.pairs.last().is_none_or(|pair| pair.is_worn(now, period_seconds));
+        if due {
+            self.publish_new_pair(now, rng);
+        }
+        clamped || expired || due
+    }
+
+    /// The two published configurations, X-Wing first.
+    ///
+    /// # Panics
+    /// If the keys were never rotated: the service does that before it answers anything.
+    pub fn published(&self) -> [KeyConfig; 2] {
+        self.pairs.last().expect("rotated before the first use").configs()
+    }
+
+    /// Every configuration that still opens messages.
+    pub fn all(&self) -> Vec<KeyConfig> {
+        self.pairs.iter().flat_map(Pair::configs).collect()
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        stored::encode(self)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        stored::decode(bytes)
+    }
+
+    fn forget_the_future(&mut self, now: Timestamp) -> bool {
+        let mut clamped = false;
+        for pair in &mut self.pairs {
+            let times = [Some(&mut pair.since_ms), pair.until_ms.as_mut()];
+            for time in times.into_iter().flatten().filter(|time| **time > now.millis()) {
+                *time = now.millis();
+                clamped = true;
+            }
+        }
+        clamped
+    }
+
+    fn publish_new_pair<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
+        let id = self.pairs.last().map_or(0, |pair| pair.id.wrapping_add(2));
+        // 128 pairs later an id comes again; the one that had it must not be asked.
+        self.pairs.retain(|pair| pair.id != id);
+        if let Some(last) = self.pairs.last_mut() {
+            last.until_ms = Some(now.millis());
+        }
+        let mut draw = || {
+            let mut seed = Zeroizing::new([0; 32]);
+            rng.fill_bytes(seed.as_mut());
+            seed
+        };
+        let (x_wing_seed, x25519_seed) = (draw(), draw());
+        let since_ms = now.millis();
+        self.pairs.push(Pair { id, x_wing_seed, x25519_seed, since_ms, until_ms: None });
+    }
+}
+
+impl Pair {
+    fn configs(&self) -> [KeyConfig; 2] {
+        [
+            derive_key_config(self.id, KeyKind::XWing, &self.x_wing_seed),
+            derive_key_config(self.id + 1, KeyKind::X25519, &self.x25519_seed),
+        ]
+    }
+
+    fn is_forgotten(&self, now: Timestamp, overlap_seconds: u64) -> bool {
+        let until = self.until_ms.map(Timestamp::from_millis);
+        until.is_some_and(|until| until.plus_seconds(overlap_seconds) <= now)
+    }
+
+    fn is_worn(&self, now: Timestamp, period_seconds: u64) -> bool {
+        Timestamp::from_millis(self.since_ms).plus_seconds(period_seconds) <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::OsRng;
+
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn ids(configs: &[KeyConfig]) -> Vec<u8> {
+        configs.iter().map(|config| config.encode().unwrap()[0]).collect()
+    }
+
+    #[test]
+    fn a_replaced_pair_opens_messages_until_the_overlap_is_over() {
+        let mut keys = ChannelKeys::default();
+        assert!(keys.rotate(START, 100, 50, &mut OsRng));
+        assert!(!keys.rotate(START.plus_seconds(99), 100, 50, &mut OsRng));
+        let replaced = START.plus_seconds(100);
+        assert!(keys.rotate(replaced, 100, 50, &mut OsRng));
+        assert_eq!(ids(&keys.published()), [2, 3]);
+        assert_eq!(ids(&keys.all()), [0, 1, 2, 3]);
+        assert!(!keys.rotate(replaced.plus_seconds(49), 100, 50, &mut OsRng));
+        assert!(keys.rotate(replaced.plus_seconds(50), 100, 50, &mut OsRng));
+        assert_eq!(ids(&keys.all()), [2, 3]);
+    }
+
+    #[test]
+    fn ids_stay_distinct_when_they_come_round() {
+        let mut keys = ChannelKeys::default();
+        for turn in 0..300 {
+            keys.rotate(START.plus_seconds(turn), 1, 1000, &mut OsRng);
+        }
+        let mut ids = ids(&keys.all());
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), keys.all().len());
+    }
+
+    #[test]
+    fn the_stored_form_gives_the_same_keys() {
+        let mut keys = ChannelKeys::default();
+        keys.rotate(START, 100, 50, &mut OsRng);
+        let again = ChannelKeys::decode(&keys.encode()).unwrap();
+        let encode = |keys: &ChannelKeys| KeyConfig::encode_list(&keys.published()).unwrap();
+        assert_eq!(encode(&again), encode(&keys));
+    }
+
+    #[test]
+    fn the_stored_form_is_the_committed_one() {
+        let pair = Pair {
+            id: 4,
+            x_wing_seed: Zeroizing::new([0x33; 32]),
+            x25519_seed: Zeroizing::new([0x44; 32]),
+            since_ms: 5,
+            until_ms: Some(6),
+        };
+        let keys = ChannelKeys { pairs: vec![pair] };
+        let hex: String = keys.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = format!("010104{}{}050106", "33".repeat(32), "44".repeat(32));
+        assert_eq!(hex, expected);
+    }
+}

@@ -1,0 +1,102 @@
+//! `dev`: a throw-away vault, and commands for a second terminal that work as printed.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use rand::rngs::OsRng;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+use vault_protocol::{Policy, TenantId, VaultId};
+use zeroize::Zeroizing;
+
+use super::serve;
+use crate::admin::{Answer, Request};
+use crate::config::Config;
+use crate::keyring::Keyring;
+use crate::secret_file;
+use crate::telemetry;
+use crate::tenant::Scope;
+use crate::vault::{self, Vault};
+
+const TENANT: &str = "demo";
+
+pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    let folder = tempfile::Builder::new().prefix("backup-key-vault-dev-").tempdir()?;
+    let config = configure(folder.path(), listen)?;
+    telemetry::init(&config.log)?;
+    let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
+    let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
+    let ledger = vault::create_ledger(&config, &keyring)?;
+    let served = serve::serve_until_stopped(&config, keyring, ledger.clone(), async |vault| {
+        let token = add_tenant(vault).await?;
+        secret_file::create(&folder.path().join("token"), token.as_bytes())?;
+        print_commands(&folder, listen, &fingerprint);
+        Ok(())
+    });
+    ledger.close()?;
+    println!("Removed {}.", folder.path().display());
+    served
+}
+
+fn configure(folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
+    let names = vec!["localhost".to_owned(), listen.ip().to_string()];
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names)?;
+    fs::write(folder.join("certificate.pem"), cert.pem())?;
+    secret_file::create(&folder.join("certificate.key"), signing_key.serialize_pem().as_bytes())?;
+    let file = folder.join("vault.toml");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let tls = [("certificate_file", path("certificate.pem")), ("key_file", path("certificate.key"))];
+    let mut settings = toml::Table::new();
+    settings.insert("listen".to_owned(), listen.to_string().into());
+    settings.insert("data_folder".to_owned(), path("data").into());
+    let tls = tls.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
+    settings.insert("tls".to_owned(), tls.collect::<toml::Table>().into());
+    let log = [("filter".to_owned(), "warn".into())];
+    settings.insert("log".to_owned(), toml::Table::from_iter(log).into());
+    let text = toml::to_string(&settings)?;
+    fs::write(&file, text)?;
+    Config::load(Some(&file)).context("the throw-away configuration")
+}
+
+async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
+    let request = Request::AddTenant {
+        tenant: TenantId::new(TENANT)?,
+        policy: Policy::default(),
+        scopes: vec![Scope::Use, Scope::Status, Scope::Reset],
+    };
+    match vault.admin.answer(request).await {
+        Answer::Token { token } => Ok(Zeroizing::new(token)),
+        _ => anyhow::bail!("the throw-away vault did not take its tenant"),
+    }
+}
+
+fn print_commands(folder: &TempDir, listen: SocketAddr, fingerprint: &str) {
+    let client = match std::env::var_os("CARGO") {
+        Some(_) => "cargo run --release -p vault-client --",
+        None => "vault-client",
+    };
+    let at = folder.path().display();
+    println!("A throw-away vault listens on https://{listen}.");
+    println!("Everything is in {at}; Ctrl-C removes it.");
+    println!();
+    println!("In a second terminal, protect a backup key with a password:");
+    println!();
+    println!("  export VAULT_CLIENT_STATE={at}/phone.json");
+    println!("  {client} enable --url https://{listen} --ca-file {at}/certificate.pem \\");
+    println!("    --fingerprint '{fingerprint}' \\");
+    println!("    --tenant {TENANT} --account alice --token-file {at}/token");
+    println!();
+    println!("Then, for example:");
+    println!();
+    println!("  {client} status");
+    println!("  {client} backup . --output {at}");
+    println!("  {client} --help");
+    println!();
+    println!("The token as the backend of the app `{TENANT}` would hold it:");
+    println!();
+    println!("  curl --cacert {at}/certificate.pem -H \"Authorization: Bearer $(cat {at}/token)\" \\");
+    println!("    https://{listen}/v1/tenants/{TENANT}/accounts/alice");
+}

@@ -1,0 +1,227 @@
+//! The command line. `--help` teaches; errors say what to do next; nothing secret is an argument
+//! or an environment variable.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod ask;
+mod check;
+mod dev;
+mod init;
+mod serve;
+mod unlock;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vault_protocol::{AccountId, Policy, TenantId, VaultId};
+
+use crate::config::Config;
+use crate::tenant::Scope;
+
+/// A vault for backup keys: it gives a key back to who knows the password, charges every guess
+/// before it can be tested, and destroys the key for good after too many wrong ones.
+///
+/// First steps:
+///
+///   vault-server dev                      try it: a throw-away vault on this machine
+///
+///   vault-server init --vault-id NAME     make a vault
+///   vault-server serve                    run it
+///   vault-server tenant add APP           let an app use it; prints the token for its backend
+///   vault-server fingerprint              print what the app's devices pin
+///
+/// Configuration: /etc/backup-key-vault/vault.toml or --config, then VAULT_SERVER_… variables.
+/// Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
+#[derive(Parser)]
+#[command(name = "vault-server", version, verbatim_doc_comment)]
+struct Cli {
+    /// The configuration file [default: /etc/backup-key-vault/vault.toml, if there is one]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new vault: its keyring and its database. Never overwrites anything.
+    ///
+    /// Asks for the passphrase that seals the keyring, unless the configuration names a
+    /// passphrase file or a key file; a key file that does not exist yet is made.
+    Init {
+        /// The vault's name, for ever: 1 to 64 characters of a-z 0-9 . -
+        #[arg(long, value_name = "NAME")]
+        vault_id: VaultId,
+    },
+    /// Run the vault.
+    ///
+    /// SIGTERM or Ctrl-C: answer what is in flight, then exit. SIGHUP: read the certificate again
+    /// (that also happens by itself when its files change). A storage error ends the process with
+    /// exit code 1; start it again, it decides from what is on the disk.
+    Serve,
+    /// Run a throw-away vault on this machine and print commands that use it.
+    ///
+    /// Nothing has to be configured. Everything is in a temporary folder that is removed when the
+    /// command ends.
+    Dev {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
+    /// Apps that use the vault, and the tokens of their backends.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Look at one account, or reset it.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Check configuration, keyring and database, and say what is wrong.
+    Check,
+    /// Print the vault's fingerprint: 60 digits that devices pin.
+    Fingerprint,
+}
+
+#[derive(Subcommand)]
+enum TenantCommand {
+    /// Add an app and print the token for its backend. The token is shown only now.
+    Add {
+        /// The app's name: 1 to 32 characters of a-z 0-9 -
+        name: TenantId,
+        #[command(flatten)]
+        token: TokenArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// List the apps, their policies, tokens and numbers of live records.
+    List,
+    /// Print a new token; the old ones stay valid until they are revoked.
+    ///
+    /// To rotate: make a new token, give it to every backend, then revoke the old one:
+    /// `tenant rotate-token NAME`, later `tenant rotate-token NAME --revoke ID`.
+    RotateToken {
+        /// The app's name
+        name: TenantId,
+        #[command(flatten)]
+        token: TokenArgs,
+        /// Make no token, but revoke the one with this number (see `tenant list`)
+        #[arg(long, value_name = "ID", conflicts_with = "scopes")]
+        revoke: Option<u32>,
+    },
+    /// Remove an app. Refused while any of its users has a record.
+    Remove {
+        /// The app's name
+        name: TenantId,
+    },
+}
+
+#[derive(Args)]
+struct TokenArgs {
+    /// What the token allows, separated by commas. `use` relays devices' sealed messages; `status`
+    /// asks how accounts stand; `reset` destroys records of users who have neither password nor
+    /// key: keep it away from the app's ordinary backends
+    #[arg(long = "scopes", value_delimiter = ',', default_value = "use", value_name = "SCOPES")]
+    scopes: Vec<ScopeArg>,
+}
+
+#[derive(Args)]
+struct PolicyArgs {
+    /// Wrong guesses in a row that destroy a key, 1 to 32
+    #[arg(long, value_name = "N", requires = "waits")]
+    limit: Option<u64>,
+    /// Wrong guesses that destroy a key whatever succeeded in between, up to 1000 [default: 100,
+    /// or LIMIT if that is more]
+    #[arg(long, value_name = "N")]
+    total_limit: Option<u64>,
+    /// Seconds to wait after each wrong guess but the last, separated by commas [default:
+    /// 0,0,0,0,300,900,3600,14400,86400]
+    #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "SECONDS")]
+    waits: Option<Vec<u64>>,
+}
+
+#[derive(Subcommand)]
+enum AccountCommand {
+    /// Show an account's state, budgets and last events; never a secret.
+    Show {
+        /// The app
+        tenant: TenantId,
+        /// The app's id of its user
+        account: AccountId,
+    },
+    /// Destroy the record of a user who has neither password nor key.
+    Reset {
+        /// The app
+        tenant: TenantId,
+        /// The app's id of its user
+        account: AccountId,
+        /// Exactly the generation to destroy, as `account show` prints it
+        #[arg(long)]
+        generation: u64,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScopeArg {
+    Use,
+    Status,
+    Reset,
+}
+
+/// Runs the command line and returns the process's exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are not failures; clap knows.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("vault-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let load = || Config::load(cli.config.as_deref());
+    match cli.command {
+        Command::Init { vault_id } => init::run(&load()?, vault_id),
+        Command::Serve => serve::run(&load()?),
+        Command::Dev { listen } => dev::run(listen),
+        Command::Tenant(command) => ask::tenant(&load()?, command),
+        Command::Account(command) => ask::account(&load()?, command),
+        Command::Check => check::run(&load()?),
+        Command::Fingerprint => ask::fingerprint(&load()?),
+    }
+}
+
+impl PolicyArgs {
+    fn policy(self) -> anyhow::Result<Policy> {
+        let default = Policy::default();
+        let limit = self.limit.unwrap_or(default.limit());
+        let total_limit = self.total_limit.unwrap_or(default.total_limit().max(limit));
+        let waits = self.waits.unwrap_or_else(|| default.waits().to_vec());
+        Ok(Policy::new(limit, total_limit, waits)?)
+    }
+}
+
+impl TokenArgs {
+    fn scopes(&self) -> Vec<Scope> {
+        let mut scopes: Vec<Scope> = Vec::new();
+        for scope in &self.scopes {
+            let scope = match scope {
+                ScopeArg::Use => Scope::Use,
+                ScopeArg::Status => Scope::Status,
+                ScopeArg::Reset => Scope::Reset,
+            };
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        scopes
+    }
+}

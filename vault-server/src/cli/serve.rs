@@ -1,0 +1,126 @@
+//! `serve`: everything is opened and checked before anything listens; a storage error ends the
+//! process, a signal ends it in order.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use vault_ledger::Ledger;
+
+use super::unlock;
+use crate::admin_socket::AdminSocket;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hardening;
+use crate::http::{listener, router, tls};
+use crate::keyring::Keyring;
+use crate::telemetry;
+use crate::vault::{self, Vault, VaultOptions};
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    telemetry::init(&config.log)?;
+    // Before the first secret is read.
+    for warning in hardening::harden() {
+        tracing::warn!("{warning}");
+    }
+    let keyring = unlock::keyring(config)?;
+    let ledger = vault::open_ledger(config, &keyring)?;
+    let served = serve_until_stopped(config, keyring, ledger.clone(), async |_| Ok(()));
+    tracing::info!("closing");
+    ledger.close()?;
+    served
+}
+
+/// Serves with a runtime of its own. `ready` runs when the address is bound, before the first
+/// connection is accepted.
+pub fn serve_until_stopped(
+    config: &Config,
+    keyring: Keyring,
+    ledger: Ledger,
+    ready: impl AsyncFnOnce(&Vault) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config, keyring, ledger, ready))
+}
+
+async fn serve(
+    config: &Config,
+    keyring: Keyring,
+    ledger: Ledger,
+    ready: impl AsyncFnOnce(&Vault) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let certificate = tls::load(&config.tls)?;
+    // Before anybody can know that we serve: a signal nobody waits for would end the process.
+    let stop_signal = stop_signal()?;
+    let hangup = signal(SignalKind::hangup())?;
+    let options = VaultOptions::new(config);
+    let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options).await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: choose another listen", config.listen))?;
+    let admin_socket = AdminSocket::bind(&config.admin_socket)
+        .with_context(|| format!("cannot listen on {}", config.admin_socket.display()))?;
+    tracing::info!(address = %listener.local_addr()?, "serving");
+    ready(&vault).await?;
+
+    let stop = CancellationToken::new();
+    let server = listener::serve(
+        listener,
+        Arc::clone(&certificate),
+        router::router(vault.app.clone()),
+        &config.limits,
+        stop.clone(),
+    );
+    tokio::pin!(server);
+    let background = async {
+        tokio::join!(vault.upkeep(), admin_socket.serve(vault.admin.clone()), reload(&certificate, hangup))
+    };
+    tokio::pin!(background);
+    tokio::select! {
+        biased;
+        () = ledger.failed() => {
+            // Nothing further is answered: what happened is decided from the disk, by a restart.
+            tracing::error!("storage failed: stopping; the next start decides from what is on the disk");
+            return Ok(ExitCode::FAILURE);
+        }
+        name = stop_signal => tracing::info!(signal = name, "stopping: answering what is in flight"),
+        _ = &mut server => {}
+        _ = &mut background => {}
+    }
+    stop.cancel();
+    tokio::select! {
+        biased;
+        () = ledger.failed() => return Ok(ExitCode::FAILURE),
+        _ = &mut server => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+async fn reload(certificate: &tls::ReloadingCertificate, mut hangup: Signal) {
+    let mut poll = tokio::time::interval(CERTIFICATE_POLL);
+    loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => certificate.reload(),
+            _ = poll.tick() => certificate.reload_if_changed(),
+        };
+    }
+}

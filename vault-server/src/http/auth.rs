@@ -1,0 +1,64 @@
+//! Who calls: tenant tokens (RFC 6750, section 2.1) and the account a relay vouches for.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use vault_protocol::problem::Problem;
+use vault_protocol::{AccountId, TenantId};
+use zeroize::Zeroizing;
+
+use super::App;
+use super::problem::Failure;
+use crate::tenant::{Scope, Token};
+
+/// The header in which a relay names the account it vouches for.
+static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
+
+/// The tenant whose token came with the request and the account it vouches for.
+#[derive(Clone)]
+pub struct Vouched {
+    /// The token's tenant.
+    pub tenant: TenantId,
+    /// From `Vault-Account`.
+    pub account: AccountId,
+}
+
+/// Lets a relay's request through: token with scope `use`, one account.
+pub async fn vouch(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    let tenant = authenticate(&app, request.headers(), Scope::Use)?;
+    let account = vouched_account(request.headers())?;
+    request.extensions_mut().insert(Vouched { tenant, account });
+    Ok(next.run(request).await)
+}
+
+/// Whose token came with the request; it must have the scope.
+pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Failure> {
+    let token = bearer(headers).ok_or(Problem::Unauthenticated)?;
+    let (tenant, scopes) = app.tenants.authenticate(&token).ok_or(Problem::Unauthenticated)?;
+    if scopes.contains(&scope) { Ok(tenant) } else { Err(Problem::Forbidden.into()) }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Token> {
+    let value = single(headers, &AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().parse().ok()).flatten()
+}
+
+fn vouched_account(headers: &HeaderMap) -> Result<AccountId, Failure> {
+    let value = single(headers, &VAULT_ACCOUNT);
+    let account = value.and_then(|value| AccountId::new(value.as_str()).ok());
+    account.ok_or_else(|| Problem::invalid_field("vault-account").into())
+}
+
+/// A header that must come once: with two, relay and vault could read different ones.
+fn single(headers: &HeaderMap, name: &HeaderName) -> Option<Zeroizing<String>> {
+    let mut values = headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok().map(|value| Zeroizing::new(value.to_owned()))
+}

@@ -1,0 +1,150 @@
+//! What handlers take: checked names, bounded bodies, parsed messages.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vault_protocol::problem::{InvalidRequest, Problem};
+use vault_protocol::{AccountId, AccountScope, MAX_BODY_LEN, TenantId};
+
+use super::App;
+use super::auth::Vouched;
+use super::problem::Failure;
+
+/// Fields that a problem may name. A closed list: a problem never echoes what was sent.
+const FIELDS: [&str; 12] = [
+    "credential_finalization",
+    "credential_request",
+    "generation",
+    "management_key",
+    "proof",
+    "registration_record",
+    "registration_request",
+    "registration_ticket",
+    "replace_proof",
+    "retrieval_ticket",
+    "stretching_profile",
+    "wrapped_key",
+];
+
+/// Whose record is meant, from the path of an inner request. The relay must vouch for the same.
+pub struct VouchedScope(pub AccountScope);
+
+impl FromRequestParts<App> for VouchedScope {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let (tenant, account) = names(parts).await?;
+        let vouched = parts.extensions.get::<Vouched>();
+        if vouched.is_none_or(|vouched| vouched.tenant != tenant || vouched.account != account) {
+            return Err(Problem::AccountMismatch.into());
+        }
+        Ok(Self(scope(app, tenant, account)))
+    }
+}
+
+/// Tenant and account of the path.
+pub async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), Failure> {
+    let path = Path::<(String, String)>::from_request_parts(parts, &()).await;
+    let Ok(Path((tenant, account))) = path else {
+        return Err(Problem::malformed().into());
+    };
+    let tenant = TenantId::new(tenant).map_err(|_| Problem::invalid_field("tenant"))?;
+    let account = AccountId::new(account).map_err(|_| Problem::invalid_field("account"))?;
+    Ok((tenant, account))
+}
+
+/// The full scope of an account of this vault.
+pub fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
+    AccountScope { vault: app.service.vault_id().clone(), tenant, account }
+}
+
+/// A JSON message: `application/json`, at most 8 KiB, no unknown or repeated fields.
+pub struct Message<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        require_media_type(request.headers(), "application/json")?;
+        let body = collect(request.into_body(), MAX_BODY_LEN, app.body_timeout).await?;
+        parse(&body).map(Self)
+    }
+}
+
+/// A JSON answer.
+pub struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// Refuses other media types; parameters are ignored.
+pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Failure> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(media_type_problem());
+    };
+    let essence = value.to_str().ok().and_then(|value| value.split(';').next());
+    if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected)) {
+        Ok(())
+    } else {
+        Err(media_type_problem())
+    }
+}
+
+/// Reads a body of at most `limit` bytes that arrives within `timeout`.
+pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {
+    let collecting = Limited::new(body, limit).collect();
+    match tokio::time::timeout(timeout, collecting).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge.into()),
+        Ok(Err(_)) => Err(Problem::malformed().into()),
+        Err(_) => {
+            Err(Problem::InvalidRequest { kind: InvalidRequest::Timeout, field: None }.into())
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // serde would take an array of the fields' values as well: a second spelling.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::malformed().into());
+    }
+    // serde would also take a list of the values: a second spelling of every message.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::malformed().into());
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = known_field(&error);
+        Problem::InvalidRequest { kind: InvalidRequest::Malformed, field }
+    })?;
+    reader.end().map_err(|_| Problem::malformed())?;
+    Ok(parsed)
+}
+
+/// The field at fault, if it is one of ours.
+fn known_field(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<String> {
+    let path = error.path().to_string();
+    let inner = error.inner().to_string();
+    let named = |field: &&&str| {
+        path == **field
+            || inner.starts_with(&format!("missing field `{field}`"))
+            || inner.starts_with(&format!("duplicate field `{field}`"))
+    };
+    FIELDS.iter().find(named).map(|field| (*field).to_owned())
+}
+
+fn media_type_problem() -> Failure {
+    Problem::InvalidRequest { kind: InvalidRequest::MediaType, field: None }.into()
+}

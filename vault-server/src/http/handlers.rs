@@ -1,0 +1,146 @@
+//! The endpoints (PROTOCOL.md section 6): take typed input, call one use case, wrap the answer.
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{StatusCode, header};
+use vault_protocol::messages::{
+    Deletion, RegistrationFinish, RegistrationStart, RegistrationStarted, Removed, Reset,
+    RetrievalAbandon, RetrievalAbandoned, RetrievalFinish, RetrievalFinished, RetrievalStart,
+    RetrievalStarted, Status,
+};
+use vault_protocol::ohttp_keys::KEYS_MEDIA_TYPE;
+use vault_protocol::problem::{InvalidRequest, Problem};
+use vault_protocol::{AccountScope, statement::SignedStatement};
+
+use super::App;
+use super::auth::authenticate;
+use super::extract::{Answer, Message, VouchedScope, names, scope};
+use super::problem::Failure;
+use crate::tenant::Scope;
+
+type Answered<T> = Result<Answer<T>, Failure>;
+
+pub async fn start_registration(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<RegistrationStart>,
+) -> Answered<RegistrationStarted> {
+    Ok(Answer(app.service.start_registration(&scope, request).await?))
+}
+
+pub async fn finish_registration(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<RegistrationFinish>,
+) -> Result<Response, Failure> {
+    let finished = app.service.finish_registration(&scope, request).await?;
+    Ok((StatusCode::CREATED, Answer(finished)).into_response())
+}
+
+pub async fn start_retrieval(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<RetrievalStart>,
+) -> Answered<RetrievalStarted> {
+    Ok(Answer(app.service.start_retrieval(&scope, request).await?))
+}
+
+pub async fn finish_retrieval(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<RetrievalFinish>,
+) -> Answered<RetrievalFinished> {
+    Ok(Answer(app.service.finish_retrieval(&scope, request).await?))
+}
+
+pub async fn abandon_retrieval(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<RetrievalAbandon>,
+) -> Answered<RetrievalAbandoned> {
+    Ok(Answer(app.service.abandon_retrieval(&scope, request).await?))
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+    Message(request): Message<Deletion>,
+) -> Answered<Removed> {
+    Ok(Answer(app.service.delete(&scope, request).await?))
+}
+
+pub async fn status(
+    State(app): State<App>,
+    VouchedScope(scope): VouchedScope,
+) -> Answered<Status> {
+    Ok(Answer(app.service.status(&scope).await?))
+}
+
+/// The status for backends, outside the sealed channel.
+pub async fn backend_status(
+    State(app): State<App>,
+    BackendScope(scope): BackendScope<STATUS>,
+) -> Answered<Status> {
+    Ok(Answer(app.service.status(&scope).await?))
+}
+
+/// The reset for backends.
+pub async fn reset(
+    State(app): State<App>,
+    BackendScope(scope): BackendScope<RESET>,
+    Message(request): Message<Reset>,
+) -> Answered<Removed> {
+    Ok(Answer(app.service.reset(&scope, request).await?))
+}
+
+pub async fn statement(State(app): State<App>) -> Answer<SignedStatement> {
+    Answer(app.publication.load().statement.clone())
+}
+
+pub async fn key_list(State(app): State<App>) -> Response {
+    let list = app.publication.load().key_list.clone();
+    ([(header::CONTENT_TYPE, KEYS_MEDIA_TYPE)], list).into_response()
+}
+
+/// The process runs.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The vault can commit.
+pub async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
+    if app.service.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+pub async fn unknown_route() -> Failure {
+    Problem::InvalidRequest { kind: InvalidRequest::Route, field: None }.into()
+}
+
+pub async fn other_method() -> Failure {
+    Problem::InvalidRequest { kind: InvalidRequest::Method, field: None }.into()
+}
+
+const STATUS: bool = false;
+const RESET: bool = true;
+
+/// Whose record a backend means: the path's tenant must be the token's.
+pub struct BackendScope<const MAY_RESET: bool>(AccountScope);
+
+impl<const MAY_RESET: bool> FromRequestParts<App> for BackendScope<MAY_RESET> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        let needed = if MAY_RESET { Scope::Reset } else { Scope::Status };
+        let token_tenant = authenticate(app, &parts.headers, needed)?;
+        let (tenant, account) = names(parts).await?;
+        if tenant != token_tenant {
+            return Err(Problem::Forbidden.into());
+        }
+        Ok(Self(scope(app, tenant, account)))
+    }
+}

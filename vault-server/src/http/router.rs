@@ -1,0 +1,79 @@
+//! The routes (PROTOCOL.md section 6): what is outside the sealed channel, and what only inside.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post, post_service};
+use tower::Layer;
+use vault_protocol::problem::{InvalidRequest, Problem};
+
+use super::App;
+use super::auth::vouch;
+use super::handlers as h;
+use super::problem::{Failure, add_retry_after};
+use super::sealed::SealedLayer;
+use super::trace::trace;
+
+const ACCOUNT: &str = "/v1/tenants/{tenant}/accounts/{account}";
+
+/// What the vault serves over TLS.
+pub fn router(app: App) -> Router {
+    let account = Router::new()
+        .route(ACCOUNT, get(h::backend_status))
+        .route(&below("reset"), post(h::reset));
+    Router::new()
+        .route("/v1/vault", get(h::statement))
+        .route("/v1/ohttp-keys", get(h::key_list))
+        .route("/v1/ohttp", sealed(&app))
+        .route("/healthz", get(h::healthz))
+        .route("/readyz", get(h::readyz))
+        .merge(account)
+        .fallback(h::unknown_route)
+        .method_not_allowed_fallback(h::other_method)
+        .layer(middleware::from_fn(refuse_percent))
+        .layer(middleware::from_fn_with_state(app.clone(), retry_after))
+        .layer(middleware::from_fn_with_state(app.clone(), trace))
+        .with_state(app)
+}
+
+/// Registration and retrieval, which are only served inside the sealed channel.
+fn inner(app: &App) -> Router {
+    Router::new()
+        .route(ACCOUNT, get(h::status))
+        .route(&below("registration/start"), post(h::start_registration))
+        .route(&below("registration/finish"), post(h::finish_registration))
+        .route(&below("retrieval/start"), post(h::start_retrieval))
+        .route(&below("retrieval/finish"), post(h::finish_retrieval))
+        .route(&below("retrieval/abandon"), post(h::abandon_retrieval))
+        .route(&below("deletion"), post(h::delete))
+        .fallback(h::unknown_route)
+        .method_not_allowed_fallback(h::other_method)
+        .layer(middleware::from_fn(refuse_percent))
+        .layer(middleware::from_fn_with_state(app.clone(), retry_after))
+        .with_state(app.clone())
+}
+
+fn sealed(app: &App) -> MethodRouter<App> {
+    let sealed = SealedLayer::new(app.clone()).layer(inner(app));
+    post_service(sealed)
+        .layer(middleware::from_fn_with_state(app.clone(), vouch))
+}
+
+fn below(endpoint: &str) -> String {
+    format!("{ACCOUNT}/{endpoint}")
+}
+
+/// No name needs percent-encoding, so two spellings of one path are never needed (PROTOCOL.md
+/// section 2).
+async fn refuse_percent(request: Request, next: Next) -> Result<Response, Failure> {
+    if request.uri().path().contains('%') {
+        let kind = InvalidRequest::Malformed;
+        return Err(Problem::InvalidRequest { kind, field: None }.into());
+    }
+    Ok(next.run(request).await)
+}
+
+async fn retry_after(State(app): State<App>, request: Request, next: Next) -> Response {
+    add_retry_after(next.run(request).await, app.service.now())
+}

@@ -1,0 +1,125 @@
+//! What the vault publishes: its key configurations and the signed statement that names them
+//! (PROTOCOL.md section 5).
+
+use ohttp::{KeyConfig, Server};
+use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
+use vault_ledger::{Batch, CommitError, LeafUnavailable};
+use vault_protocol::PROTOCOL_VERSION;
+use vault_protocol::binary::Binary;
+use vault_protocol::statement::{LIFETIME_SECONDS, SignedStatement, Statement};
+use vault_protocol::time::Timestamp;
+
+use crate::channel_keys::ChannelKeys;
+use crate::keyring::Keyring;
+use crate::places;
+use crate::service::Service;
+use crate::stored;
+
+/// How old a statement gets before the next is signed, in seconds: a day.
+const RENEWAL_SECONDS: u64 = 24 * 60 * 60;
+
+/// How often the channel's keys are replaced and how long replaced ones still open messages.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelRotation {
+    /// A pair is published for so many seconds.
+    pub period_seconds: u64,
+    /// A replaced pair opens messages for so many seconds more.
+    pub overlap_seconds: u64,
+}
+
+/// What is published at the moment, and the keys behind it.
+pub struct Publication {
+    /// The answer of `GET /v1/vault`.
+    pub statement: SignedStatement,
+    /// The answer of `GET /v1/ohttp-keys`.
+    pub key_list: Vec<u8>,
+    /// One for each key that still opens messages, with the key's id.
+    servers: Vec<(u8, Server)>,
+    /// When the next statement is due.
+    renew_at: Timestamp,
+}
+
+/// The last statement's serial, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Serial(u64);
+
+impl Publication {
+    /// Rotates the channel's keys if that is due and signs a new statement. The keys and the
+    /// serial are durable before anything of them is shown to anybody.
+    pub async fn renew(service: &Service, rotation: ChannelRotation) -> Result<Self, CommitError> {
+        let now = service.clock.now();
+        let (keys, serial) = service
+            .ledger
+            .commit(move |batch| Ok((rotate(batch, now, rotation)?, next_serial(batch, now)?)))
+            .await?
+            .into_inner();
+        Ok(Self::sign(&service.keyring, &keys, serial, now))
+    }
+
+    /// Whether it is time for the next.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.renew_at <= now
+    }
+
+    /// The server for the key that a sealed message names; `None` if the key is unknown or
+    /// forgotten.
+    pub fn server_for(&self, sealed: &[u8]) -> Option<&Server> {
+        let id = sealed.first()?;
+        self.servers.iter().find(|(known, _)| known == id).map(|(_, server)| server)
+    }
+
+    fn sign(keyring: &Keyring, keys: &ChannelKeys, serial: u64, now: Timestamp) -> Self {
+        let key_list = KeyConfig::encode_list(&keys.published())
+            .expect("two configurations of known length can be encoded");
+        let statement = Statement {
+            vault_id: keyring.vault_id().clone(),
+            protocol: PROTOCOL_VERSION,
+            serial,
+            expires_at: now.plus_seconds(LIFETIME_SECONDS),
+            ohttp_keys: key_list.clone(),
+            opaque_server_public_key: Binary(keyring.opaque().public_key()),
+        };
+        Self {
+            statement: statement.sign(keyring.identity()),
+            key_list,
+            servers: keys.all().into_iter().map(server).collect(),
+            renew_at: now.plus_seconds(RENEWAL_SECONDS),
+        }
+    }
+}
+
+fn rotate(
+    batch: &mut Batch<'_>,
+    now: Timestamp,
+    rotation: ChannelRotation,
+) -> Result<ChannelKeys, LeafUnavailable> {
+    let place = places::ohttp_keys();
+    let mut keys = match batch.read(&place)? {
+        Some(leaf) => ChannelKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
+        None => ChannelKeys::default(),
+    };
+    let ChannelRotation { period_seconds, overlap_seconds } = rotation;
+    if keys.rotate(now, period_seconds, overlap_seconds, &mut OsRng) {
+        batch.put(&place, keys.encode());
+    }
+    Ok(keys)
+}
+
+/// max(last + 1, milliseconds of signing).
+fn next_serial(batch: &mut Batch<'_>, now: Timestamp) -> Result<u64, LeafUnavailable> {
+    let place = places::statement_serial();
+    let last = match batch.read(&place)? {
+        Some(leaf) => stored::decode::<Serial>(&leaf).map_err(|_| LeafUnavailable)?.0,
+        None => 0,
+    };
+    let serial = now.millis().max(last + 1);
+    batch.put(&place, stored::encode(&Serial(serial)));
+    Ok(serial)
+}
+
+fn server(config: KeyConfig) -> (u8, Server) {
+    let encoded = config.encode().expect("a configuration of known length can be encoded");
+    let server = Server::new(config).expect("a derived configuration has a private key");
+    (encoded[0], server)
+}

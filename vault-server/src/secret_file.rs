@@ -1,0 +1,441 @@
+//! Files that hold secrets: read only when nobody else can, written so that nobody else ever could.
+//!
+//! What is checked is the *opened* file, so that nothing can be swapped between check and use.
+//! Links are followed: systemd credentials and Kubernetes secrets are links, and who may replace a
+//! link in the folder could as well replace the file.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+use zeroize::Zeroizing;
+
+/// Longest passphrase file, in bytes, line break included.
+pub const MAX_PASSPHRASE_LEN: usize = 1024;
+
+const ROOT: u32 = 0;
+const GROUP_READ: u32 = 0o040;
+const GROUP_OTHER_WRITE_EXECUTE: u32 = 0o033;
+const OTHER_READ: u32 = 0o004;
+
+/// A secret file was refused, or could not be read or written. The messages name the file and what
+/// to do; they never contain anything of its content.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    /// Opening, reading, writing or syncing failed.
+    #[error("{path}: {cause}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A folder, pipe, socket or device.
+    #[error("{0}: not a regular file")]
+    NotAFile(PathBuf),
+    /// It belongs to somebody else, who could change it.
+    #[error(
+        "{path}: belongs to user {owner}; a secret file must belong to the vault's user (chown {us} {path}) or to root"
+    )]
+    ForeignOwner {
+        /// The file.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// Our user id.
+        us: u32,
+    },
+    /// Group or others can read or write it.
+    #[error("{path}: is accessible to group or others (mode {mode:04o}); run: chmod 600 {path}")]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Longer than such a file can be.
+    #[error("{path}: longer than {max_len} bytes")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        max_len: usize,
+    },
+    /// Nothing but, at most, a line break.
+    #[error("{0}: the passphrase is empty")]
+    EmptyPassphrase(PathBuf),
+    /// Not UTF-8.
+    #[error("{0}: the passphrase is not UTF-8 text")]
+    NotText(PathBuf),
+    /// Neither 32 bytes nor 64 digits.
+    #[error(
+        "{0}: a key file holds exactly 32 bytes, or 64 hexadecimal digits and at most a line break"
+    )]
+    NotAKey(PathBuf),
+    /// `create` found a file.
+    #[error("{0}: exists already and is not overwritten")]
+    Exists(PathBuf),
+}
+
+/// Reads a secret file of at most `max_len` bytes.
+///
+/// It has to be a regular file that belongs to us or to root and that group and others can neither
+/// read nor write. One exception: a file of root's may be readable by its group when we are not
+/// root, since nothing else lets us read it; that is how systemd (an ACL, shown as group bits) and
+/// Kubernetes (`fsGroup`) hand over secrets.
+pub fn read(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
+    let io_error = |cause| SecretFileError::Io {
+        path: path.to_owned(),
+        cause,
+    };
+    let mut file = open_for_reading(path).map_err(io_error)?;
+    let metadata = file.metadata().map_err(io_error)?;
+    check(path, &Facts::of(&metadata), geteuid().as_raw())?;
+    // One buffer of the final size: growing it would leave copies of the secret behind.
+    let mut buffer = Zeroizing::new(vec![0; max_len + 1]);
+    let length = read_up_to(&mut file, &mut buffer).map_err(io_error)?;
+    if length > max_len {
+        let path = path.to_owned();
+        return Err(SecretFileError::TooLong { path, max_len });
+    }
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// Reads a passphrase: UTF-8 text, one trailing line break removed, not empty.
+pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    let bytes = read(path, MAX_PASSPHRASE_LEN)?;
+    let text = std::str::from_utf8(without_line_break(&bytes))
+        .map_err(|_| SecretFileError::NotText(path.to_owned()))?;
+    if text.is_empty() {
+        return Err(SecretFileError::EmptyPassphrase(path.to_owned()));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Reads a key: exactly 32 bytes, or 64 hexadecimal digits and at most a line break.
+pub fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretFileError> {
+    const LONGEST: usize = 64 + "\r\n".len();
+    let bytes = match read(path, LONGEST) {
+        Err(SecretFileError::TooLong { path, .. }) => return Err(SecretFileError::NotAKey(path)),
+        other => other?,
+    };
+    let mut key = Zeroizing::new([0; 32]);
+    if bytes.len() == key.len() {
+        key.copy_from_slice(&bytes);
+        return Ok(key);
+    }
+    decode_hex(without_line_break(&bytes), &mut key)
+        .ok_or_else(|| SecretFileError::NotAKey(path.to_owned()))?;
+    Ok(key)
+}
+
+/// Creates a secret file, mode 0600, and makes it durable. An existing file, also a dangling link,
+/// is never overwritten.
+pub fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
+    let io_error = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::AlreadyExists => SecretFileError::Exists(path.to_owned()),
+        _ => SecretFileError::Io {
+            path: path.to_owned(),
+            cause,
+        },
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io_error)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        // The name is durable only when its folder is.
+        .and_then(|()| sync_folder_of(path));
+    written.map_err(|error| {
+        // Half a secret is of no use and would stand in the way of the next try.
+        let _ = fs::remove_file(path);
+        io_error(error)
+    })
+}
+
+/// What of a file's metadata decides.
+struct Facts {
+    is_file: bool,
+    owner: u32,
+    mode: u32,
+}
+
+impl Facts {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            is_file: metadata.is_file(),
+            owner: metadata.uid(),
+            mode: metadata.mode() & 0o7777,
+        }
+    }
+}
+
+fn check(path: &Path, facts: &Facts, us: u32) -> Result<(), SecretFileError> {
+    if !facts.is_file {
+        return Err(SecretFileError::NotAFile(path.to_owned()));
+    }
+    if facts.owner != us && facts.owner != ROOT {
+        return Err(SecretFileError::ForeignOwner {
+            path: path.to_owned(),
+            owner: facts.owner,
+            us,
+        });
+    }
+    let handed_over_by_root = facts.owner == ROOT && us != ROOT;
+    let group_read = if handed_over_by_root { 0 } else { GROUP_READ };
+    if facts.mode & (group_read | GROUP_OTHER_WRITE_EXECUTE | OTHER_READ) != 0 {
+        return Err(SecretFileError::TooOpen {
+            path: path.to_owned(),
+            mode: facts.mode,
+        });
+    }
+    Ok(())
+}
+
+/// Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+fn open_for_reading(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).expect("open flags fit an int");
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn without_line_break(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+fn decode_hex(digits: &[u8], key: &mut [u8; 32]) -> Option<()> {
+    if digits.len() != 2 * key.len() {
+        return None;
+    }
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+    }
+    Some(())
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use rustix::fs::{FileType, Mode, mknodat};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const US: u32 = 1000;
+
+    fn folder() -> TempDir {
+        TempDir::new().unwrap()
+    }
+
+    fn file(folder: &TempDir, content: &[u8], mode: u32) -> PathBuf {
+        let path = folder.path().join("secret");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn checked(owner: u32, mode: u32, us: u32) -> Result<(), SecretFileError> {
+        let facts = Facts {
+            is_file: true,
+            owner,
+            mode,
+        };
+        check(Path::new("/f"), &facts, us)
+    }
+
+    /// Fails without `OTHER_READ` (or another bit) in `check`.
+    #[test]
+    fn a_file_that_group_or_others_can_use_is_refused() {
+        let folder = folder();
+        for mode in [
+            0o604, 0o640, 0o660, 0o602, 0o620, 0o610, 0o601, 0o644, 0o777,
+        ] {
+            let path = file(&folder, b"x", mode);
+            let error = read(&path, 10).unwrap_err().to_string();
+            let path = path.display();
+            let expected = format!(
+                "{path}: is accessible to group or others (mode {mode:04o}); run: chmod 600 {path}"
+            );
+            assert_eq!(error, expected);
+        }
+    }
+
+    /// Fails without the comparison of the owner in `check`.
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        let error = checked(1001, 0o600, US).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "/f: belongs to user 1001; a secret file must belong to the vault's user \
+             (chown 1000 /f) or to root"
+        );
+        assert!(checked(1001, 0o600, ROOT).is_err());
+    }
+
+    #[test]
+    fn the_group_may_read_only_what_root_hands_to_another_user() {
+        assert!(checked(ROOT, 0o440, US).is_ok());
+        assert!(checked(ROOT, 0o460, US).is_err());
+        assert!(checked(ROOT, 0o444, US).is_err());
+        assert!(checked(ROOT, 0o440, ROOT).is_err());
+        assert!(checked(US, 0o440, US).is_err());
+    }
+
+    #[test]
+    fn folders_and_pipes_are_refused_without_waiting() {
+        let folder = folder();
+        let refused = read(folder.path(), 10);
+        assert!(matches!(refused, Err(SecretFileError::NotAFile(_))));
+        let pipe = folder.path().join("pipe");
+        let private = Mode::from_raw_mode(0o600);
+        mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, private, 0).unwrap();
+        assert!(matches!(read(&pipe, 10), Err(SecretFileError::NotAFile(_))));
+    }
+
+    #[test]
+    fn a_file_longer_than_the_limit_is_refused() {
+        let folder = folder();
+        let path = file(&folder, b"12345", 0o600);
+        let error = read(&path, 4).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: longer than 4 bytes", path.display()));
+        assert_eq!(read(&path, 5).unwrap().as_slice(), b"12345");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = read(Path::new("/nowhere/secret"), 4).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("/nowhere/secret: No such file")
+        );
+    }
+
+    #[test]
+    fn an_empty_passphrase_is_refused() {
+        let folder = folder();
+        for empty in [&b""[..], b"\n", b"\r\n"] {
+            let refused = read_passphrase(&file(&folder, empty, 0o600));
+            assert!(matches!(refused, Err(SecretFileError::EmptyPassphrase(_))));
+        }
+        let refused = read_passphrase(&file(&folder, b"\xff", 0o600));
+        assert!(matches!(refused, Err(SecretFileError::NotText(_))));
+    }
+
+    #[test]
+    fn exactly_one_line_break_is_removed_from_a_passphrase() {
+        let folder = folder();
+        for (content, passphrase) in [
+            ("a b", "a b"),
+            ("a b\n", "a b"),
+            ("a b\r\n", "a b"),
+            (" a\n\n", " a\n"),
+        ] {
+            let read = read_passphrase(&file(&folder, content.as_bytes(), 0o600)).unwrap();
+            assert_eq!(read.as_str(), passphrase);
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_length_or_alphabet_is_refused() {
+        let folder = folder();
+        let digits = "0f".repeat(32);
+        for bad in [
+            "",
+            &digits[..31],
+            &digits[..63],
+            &digits.replace('f', "g"),
+            &format!("{digits}\n\n"),
+            &format!("{digits}00"),
+            &format!("+{}", &digits[1..]),
+        ] {
+            let refused = read_key(&file(&folder, bad.as_bytes(), 0o600));
+            assert!(matches!(refused, Err(SecretFileError::NotAKey(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_bytes_or_digits() {
+        let folder = folder();
+        let raw = read_key(&file(&folder, &[10; 32], 0o400)).unwrap();
+        assert_eq!(*raw, [10; 32]);
+        for digits in ["0f".repeat(32), "0F".repeat(32) + "\n"] {
+            let key = read_key(&file(&folder, digits.as_bytes(), 0o600)).unwrap();
+            assert_eq!(*key, [15; 32]);
+        }
+    }
+
+    /// Fails with `create` and `truncate` in place of `create_new`.
+    #[test]
+    fn an_existing_file_or_link_is_never_overwritten() {
+        let folder = folder();
+        let path = file(&folder, b"old", 0o600);
+        assert!(matches!(
+            create(&path, b"new"),
+            Err(SecretFileError::Exists(_))
+        ));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let link = folder.path().join("link");
+        symlink(folder.path().join("elsewhere"), &link).unwrap();
+        assert!(matches!(
+            create(&link, b"new"),
+            Err(SecretFileError::Exists(_))
+        ));
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_created_file_is_ours_alone_and_can_be_read_back() {
+        let folder = folder();
+        let path = folder.path().join("new");
+        create(&path, b"secret").unwrap();
+        let mode = fs::metadata(&path).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o600);
+        assert_eq!(read(&path, 10).unwrap().as_slice(), b"secret");
+    }
+
+    #[test]
+    fn a_link_to_a_secret_file_is_followed() {
+        let folder = folder();
+        let path = file(&folder, b"secret", 0o600);
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert_eq!(read(&link, 10).unwrap().as_slice(), b"secret");
+    }
+}

@@ -1,0 +1,220 @@
+//! Logs: text or JSON lines on standard error.
+//!
+//! Two things are kept out whatever the filter says. *Libraries' debug and trace lines*: HTTP and
+//! HPKE crates print headers, frames and keys there. *Panic payloads*: an `expect` or an assertion
+//! can print the value it failed on, which may be a secret; the place is enough to find it.
+
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error(
+        "log.filter: {0}; write a level (error, warn, info, debug, trace) or e.g. \"info,vault_server=debug\""
+    )]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something in this process logs already.
+    #[error("logging was already set up in this process")]
+    Twice,
+}
+
+/// Sets up logging and the panic hook for this process.
+pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
+    let subscriber = subscriber(config, std::io::stderr, std::io::stderr().is_terminal())?;
+    subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Checks a filter's syntax.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    parse_filter(filter).map(drop)
+}
+
+fn subscriber<W>(
+    config: &LogConfig,
+    writer: W,
+    colours: bool,
+) -> Result<impl Subscriber + Send + Sync + 'static, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = parse_filter(&config.filter)?.and(quiet_libraries());
+    let lines = lines(config.format, writer, colours);
+    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
+}
+
+fn lines<S, W>(format: LogFormat, writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => layer.with_ansi(colours).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    Ok(builder.parse(filter)?)
+}
+
+/// Lets through what our own crates log, and of all others only `info` and above.
+fn quiet_libraries() -> FilterFn {
+    fn is_let_through(metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO || is_ours(metadata.target())
+    }
+    filter_fn(is_let_through as fn(&Metadata<'_>) -> bool)
+}
+
+fn is_ours(target: &str) -> bool {
+    let crate_name = target.split("::").next().unwrap_or(target);
+    [
+        "vault_server",
+        "vault_rules",
+        "vault_ledger",
+        "vault_protocol",
+    ]
+    .contains(&crate_name)
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    match info.location() {
+        Some(place) => tracing::error!(
+            file = place.file(),
+            line = place.line(),
+            thread,
+            "a thread panicked; its message is not logged, it could hold a secret"
+        ),
+        None => tracing::error!(thread, "a thread panicked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Captured {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Captured {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn log(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let config = LogConfig {
+            format,
+            filter: filter.to_owned(),
+        };
+        let subscriber = subscriber(&config, captured.clone(), false).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        captured.text()
+    }
+
+    #[test]
+    fn a_filter_that_does_not_parse_is_refused_by_name() {
+        let error = check_filter("vault_server=loud").unwrap_err().to_string();
+        assert!(error.starts_with("log.filter: "), "{error}");
+        assert!(check_filter("info,vault_server=debug").is_ok());
+    }
+
+    /// Fails when `quiet_libraries` is not part of the filter.
+    #[test]
+    fn debug_lines_of_libraries_are_never_written() {
+        let text = log(LogFormat::Text, "trace,h2=trace", || {
+            tracing::trace!(target: "h2::hpack", "canary");
+            tracing::debug!(target: "ohttp", "canary");
+            tracing::debug!(target: "vault_serverx", "canary");
+            tracing::info!(target: "h2", "library");
+            tracing::trace!(target: "vault_server::http", "ours");
+        });
+        assert!(!text.contains("canary"), "{text}");
+        assert!(text.contains("library"), "{text}");
+        assert!(text.contains("ours"), "{text}");
+    }
+
+    #[test]
+    fn below_the_filter_nothing_is_written() {
+        let text = log(LogFormat::Text, "warn", || tracing::info!("unseen"));
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn json_lines_parse() {
+        let text = log(LogFormat::Json, "info", || {
+            tracing::info!(request_id = "r1", "two\nlines");
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "two\nlines");
+        assert_eq!(line["request_id"], "r1");
+        assert_eq!(line["level"], "INFO");
+    }
+
+    /// Run by the next test in a process of its own: the hook is the process's.
+    #[test]
+    fn child_that_panics() {
+        if std::env::var_os("VAULT_TEST_CHILD").is_some() {
+            init(&LogConfig::default()).unwrap();
+            panic!("canary");
+        }
+    }
+
+    /// Fails without `set_hook`: the default hook prints the payload.
+    #[test]
+    fn a_panic_is_logged_with_its_place_but_without_its_message() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                "telemetry::tests::child_that_panics",
+            ])
+            .env("VAULT_TEST_CHILD", "1")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(child.stderr).unwrap();
+        assert!(stderr.contains("a thread panicked"), "{stderr}");
+        assert!(stderr.contains("telemetry.rs"), "{stderr}");
+        assert!(!stderr.contains("canary"), "{stderr}");
+    }
+}

@@ -1,0 +1,272 @@
+//! A tenant: one app with its policy and its tokens. Stored as one leaf, together with the count
+//! of its live records, so that a tenant with keys in the vault cannot be removed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use vault_protocol::binary::{from_base64url, to_base64url};
+use vault_protocol::{Policy, TenantId, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::stored::{self, Unreadable};
+
+/// The most tokens a tenant can have at a time; a rotation needs two.
+pub const MAX_TOKENS: usize = 16;
+
+const TOKEN_PREFIX: &str = "bkv1_";
+const SECRET_LEN: usize = 32;
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Relay sealed messages.
+    Use,
+    /// Ask for the status of an account outside the sealed channel.
+    Status,
+    /// Reset an account.
+    Reset,
+}
+
+/// The tenant as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Copied into new registrations.
+    pub policy: Policy,
+    /// Valid tokens, oldest first.
+    pub tokens: Vec<StoredToken>,
+    /// The id the next token gets.
+    next_token_id: u32,
+    /// How many accounts have a record that is not destroyed.
+    pub live_records: u64,
+}
+
+/// A token as it is stored: its hash. A token has 256 random bits, so a plain hash hides it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StoredToken {
+    /// Names the token when it is revoked.
+    pub id: u32,
+    hash: [u8; 32],
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    created_at_ms: u64,
+}
+
+/// A tenant's token as its backend holds it: `bkv1_<tenant>_<43 characters>`. Shown once.
+pub struct Token {
+    tenant: TenantId,
+    secret: Zeroizing<[u8; SECRET_LEN]>,
+}
+
+/// The text was no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a tenant token")]
+pub struct NotAToken;
+
+/// The tenant has [`MAX_TOKENS`] tokens already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tenant has {MAX_TOKENS} tokens already: revoke one first (tenant rotate-token --revoke ID)")]
+pub struct TooManyTokens;
+
+impl Tenant {
+    /// A tenant without tokens.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, tokens: Vec::new(), next_token_id: 1, live_records: 0 }
+    }
+
+    /// Adds a token and returns it; it cannot be shown again.
+    pub fn add_token<R: RngCore + CryptoRng>(
+        &mut self,
+        tenant: &TenantId,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+        rng: &mut R,
+    ) -> Result<Token, TooManyTokens> {
+        if self.tokens.len() >= MAX_TOKENS {
+            return Err(TooManyTokens);
+        }
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        rng.fill_bytes(secret.as_mut());
+        let token = Token { tenant: tenant.clone(), secret };
+        self.tokens.push(StoredToken {
+            id: self.next_token_id,
+            hash: token.hash(),
+            scopes,
+            created_at_ms: now.millis(),
+        });
+        self.next_token_id += 1;
+        Ok(token)
+    }
+
+    /// Revokes a token; false if there is none with this id.
+    pub fn revoke_token(&mut self, id: u32) -> bool {
+        let before = self.tokens.len();
+        self.tokens.retain(|token| token.id != id);
+        self.tokens.len() < before
+    }
+
+    /// What the token allows; `None` if it is not valid. Every stored hash is compared, each in
+    /// constant time.
+    pub fn scopes_of(&self, token: &Token) -> Option<&[Scope]> {
+        let hash = token.hash();
+        let mut found = None;
+        for stored in &self.tokens {
+            if bool::from(stored.hash.ct_eq(&hash)) {
+                found = Some(stored.scopes.as_slice());
+            }
+        }
+        found
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        stored::encode(self)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        stored::decode(bytes)
+    }
+}
+
+impl StoredToken {
+    /// When it was made.
+    pub fn created_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.created_at_ms)
+    }
+}
+
+impl Token {
+    /// Whose token it claims to be.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The token as text.
+    pub fn expose_secret(&self) -> Zeroizing<String> {
+        let secret = Zeroizing::new(to_base64url(self.secret.as_slice()));
+        Zeroizing::new(format!("{TOKEN_PREFIX}{}_{}", self.tenant, secret.as_str()))
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.secret.as_slice()).into()
+    }
+}
+
+impl FromStr for Token {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        let rest = text.strip_prefix(TOKEN_PREFIX).ok_or(NotAToken)?;
+        // A tenant has no underscore in its name, the secret may.
+        let (tenant, secret) = rest.split_once('_').ok_or(NotAToken)?;
+        let bytes = Zeroizing::new(from_base64url(secret).ok_or(NotAToken)?);
+        let secret: [u8; SECRET_LEN] = bytes.as_slice().try_into().map_err(|_| NotAToken)?;
+        let tenant = TenantId::new(tenant).map_err(|_| NotAToken)?;
+        Ok(Self { tenant, secret: Zeroizing::new(secret) })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The names of all tenants, in order.
+#[derive(Default, Serialize, Deserialize)]
+pub struct TenantList(pub Vec<TenantId>);
+
+impl TenantList {
+    /// The stored form.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        stored::encode(self)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        stored::decode(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::OsRng;
+
+    fn tenant_with_token(scopes: Vec<Scope>) -> (Tenant, Token) {
+        let mut tenant = Tenant::new(Policy::default());
+        let token = tenant
+            .add_token(&TenantId::new("app").unwrap(), scopes, Timestamp::from_millis(5), &mut OsRng)
+            .unwrap();
+        (tenant, token)
+    }
+
+    #[test]
+    fn texts_that_are_no_token_are_refused() {
+        let (_, token) = tenant_with_token(vec![]);
+        let text = token.expose_secret();
+        for bad in ["", "bkv1_app", "bkv1_App_x", &text[1..], &text[..text.len() - 1]] {
+            assert!(bad.parse::<Token>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_or_revoked_token_has_no_scopes() {
+        let (mut tenant, token) = tenant_with_token(vec![Scope::Use]);
+        let (_, foreign) = tenant_with_token(vec![Scope::Use]);
+        assert_eq!(tenant.scopes_of(&foreign), None);
+        assert_eq!(tenant.scopes_of(&token), Some([Scope::Use].as_slice()));
+        assert!(!tenant.revoke_token(7));
+        assert!(tenant.revoke_token(1));
+        assert_eq!(tenant.scopes_of(&token), None);
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_is_written_and_not_printed() {
+        let (tenant, token) = tenant_with_token(vec![Scope::Status, Scope::Reset]);
+        let again: Token = token.expose_secret().parse().unwrap();
+        assert!(tenant.scopes_of(&again).is_some());
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        assert!(!tenant.encode().windows(32).any(|w| w == token.secret.as_slice()));
+    }
+
+    #[test]
+    fn tokens_are_bounded() {
+        let (mut tenant, token) = tenant_with_token(vec![]);
+        for _ in 1..MAX_TOKENS {
+            tenant
+                .add_token(token.tenant(), vec![], Timestamp::from_millis(0), &mut OsRng)
+                .unwrap();
+        }
+        let more = tenant.add_token(token.tenant(), vec![], Timestamp::from_millis(0), &mut OsRng);
+        assert!(more.is_err());
+    }
+
+    // Version 1: default policy, one token of both scopes, three live records.
+    const FIXTURE: &str = concat!(
+        "010a640900000000ac028407901cc07080a3050107111111",
+        "1111111111111111111111111111111111111111111111111111111111020002",
+        "050803"
+    );
+
+    #[test]
+    fn the_stored_form_is_the_committed_one() {
+        let mut tenant = Tenant::new(Policy::default());
+        tenant.tokens.push(StoredToken {
+            id: 7,
+            hash: [0x11; 32],
+            scopes: vec![Scope::Use, Scope::Reset],
+            created_at_ms: 5,
+        });
+        tenant.next_token_id = 8;
+        tenant.live_records = 3;
+        let hex: String = tenant.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, FIXTURE);
+        assert!(Tenant::decode(&tenant.encode()).is_ok());
+    }
+}

@@ -1,0 +1,210 @@
+//! The tenants of a vault: administered by commits, looked up in memory. The memory is a copy of
+//! what was committed; one process alone writes, so the copy is never behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rand::rngs::OsRng;
+use vault_ledger::{Batch, CommitError, LeafUnavailable, Ledger};
+use vault_protocol::time::Timestamp;
+use vault_protocol::{Policy, TenantId};
+
+use crate::places;
+use crate::tenant::{Scope, Tenant, TenantList, Token, TooManyTokens};
+
+type ByName = HashMap<TenantId, Arc<Tenant>>;
+
+/// All tenants.
+#[derive(Clone)]
+pub struct Tenants {
+    ledger: Ledger,
+    known: Arc<ArcSwap<ByName>>,
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Why a change of the tenants was refused; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// The name is taken.
+    #[error("there is a tenant of that name already: choose another, or add a token to it with `tenant rotate-token`")]
+    Exists,
+    /// There is no tenant of that name.
+    #[error("there is no tenant of that name: see `tenant list`")]
+    Unknown,
+    /// There is no such token.
+    #[error("the tenant has no token with that number: see `tenant list`")]
+    UnknownToken,
+    /// See [`TooManyTokens`].
+    #[error(transparent)]
+    TooManyTokens(#[from] TooManyTokens),
+    /// Keys of its users are still in the vault.
+    #[error("the tenant has {0} live records: its users would lose their keys; it can be removed when they have deleted them or were reset")]
+    HasRecords(u64),
+    /// The commit did not happen, or nothing is known of it.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl Tenants {
+    /// Reads all tenants.
+    pub async fn load(ledger: Ledger) -> Result<Self, CommitError> {
+        let known = ledger.commit(read_all).await?.into_inner();
+        Ok(Self {
+            ledger,
+            known: Arc::new(ArcSwap::from_pointee(known)),
+            changing: Arc::default(),
+        })
+    }
+
+    /// Whose token this is and what it allows; `None` if it is not valid.
+    pub fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<Scope>)> {
+        let known = self.known.load();
+        let tenant = known.get(token.tenant())?;
+        let scopes = tenant.scopes_of(token)?;
+        Some((token.tenant().clone(), scopes.to_vec()))
+    }
+
+    /// Whether there is a tenant of this name.
+    pub fn exists(&self, tenant: &TenantId) -> bool {
+        self.known.load().contains_key(tenant)
+    }
+
+    /// All tenants by name, with the count of live records as it is now.
+    pub async fn list(&self) -> Result<Vec<(TenantId, Arc<Tenant>)>, TenantError> {
+        let mut all: Vec<_> = self.ledger.commit(read_all).await?.into_inner().into_iter().collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(all)
+    }
+
+    /// Adds a tenant with its first token.
+    pub async fn add(
+        &self,
+        name: TenantId,
+        policy: Policy,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+    ) -> Result<Token, TenantError> {
+        let token = self.change(move |batch| {
+            let place = places::tenant(&name);
+            if batch.read(&place)?.is_some() {
+                return Ok(Err(TenantError::Exists));
+            }
+            let mut tenant = Tenant::new(policy);
+            let token = match tenant.add_token(&name, scopes, now, &mut OsRng) {
+                Ok(token) => token,
+                Err(error) => return Ok(Err(error.into())),
+            };
+            batch.put(&place, tenant.encode());
+            let mut list = read_list(batch)?;
+            list.0.push(name);
+            list.0.sort();
+            batch.put(&places::tenants(), list.encode());
+            Ok(Ok(token))
+        });
+        token.await
+    }
+
+    /// Adds a token, so that the old one can be revoked when every backend has the new one.
+    pub async fn add_token(
+        &self,
+        name: TenantId,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+    ) -> Result<Token, TenantError> {
+        self.change(move |batch| {
+            edit(batch, &name, |tenant| {
+                tenant.add_token(&name, scopes, now, &mut OsRng).map_err(TenantError::from)
+            })
+        })
+        .await
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(&self, name: TenantId, id: u32) -> Result<(), TenantError> {
+        self.change(move |batch| {
+            edit(batch, &name, |tenant| {
+                if tenant.revoke_token(id) { Ok(()) } else { Err(TenantError::UnknownToken) }
+            })
+        })
+        .await
+    }
+
+    /// Removes a tenant without live records. The tombstones of its accounts stay, so that their
+    /// generations go on if the tenant comes back.
+    pub async fn remove(&self, name: TenantId) -> Result<(), TenantError> {
+        self.change(move |batch| {
+            let place = places::tenant(&name);
+            let Some(tenant) = read_one(batch, &name)? else {
+                return Ok(Err(TenantError::Unknown));
+            };
+            if tenant.live_records > 0 {
+                return Ok(Err(TenantError::HasRecords(tenant.live_records)));
+            }
+            batch.remove(&place);
+            let mut list = read_list(batch)?;
+            list.0.retain(|other| *other != name);
+            batch.put(&places::tenants(), list.encode());
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    /// Commits a change and takes over what was committed. One at a time, and to its end even if
+    /// whoever asked has gone: the copy in memory must not miss a change or go back.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Batch<'_>) -> Result<Result<T, TenantError>, LeafUnavailable>
+        + Send
+        + 'static,
+    ) -> Result<T, TenantError> {
+        let this = self.clone();
+        let task = tokio::spawn(async move {
+            let _one_at_a_time = this.changing.lock().await;
+            let commit = this.ledger.commit(|batch| {
+                let changed = change(batch)?;
+                Ok((changed, read_all(batch)?))
+            });
+            let (changed, known) = commit.await?.into_inner();
+            this.known.store(Arc::new(known));
+            changed
+        });
+        task.await.unwrap_or(Err(TenantError::Commit(CommitError::Stopped)))
+    }
+}
+
+fn edit<T>(
+    batch: &mut Batch<'_>,
+    name: &TenantId,
+    edit: impl FnOnce(&mut Tenant) -> Result<T, TenantError>,
+) -> Result<Result<T, TenantError>, LeafUnavailable> {
+    let Some(mut tenant) = read_one(batch, name)? else {
+        return Ok(Err(TenantError::Unknown));
+    };
+    let edited = edit(&mut tenant);
+    if edited.is_ok() {
+        batch.put(&places::tenant(name), tenant.encode());
+    }
+    Ok(edited)
+}
+
+fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
+    let mut all = HashMap::new();
+    for name in read_list(batch)?.0 {
+        let tenant = read_one(batch, &name)?.ok_or(LeafUnavailable)?;
+        all.insert(name, Arc::new(tenant));
+    }
+    Ok(all)
+}
+
+fn read_one(batch: &mut Batch<'_>, name: &TenantId) -> Result<Option<Tenant>, LeafUnavailable> {
+    let leaf = batch.read(&places::tenant(name))?;
+    leaf.map(|leaf| Tenant::decode(&leaf).map_err(|_| LeafUnavailable)).transpose()
+}
+
+fn read_list(batch: &mut Batch<'_>) -> Result<TenantList, LeafUnavailable> {
+    match batch.read(&places::tenants())? {
+        Some(leaf) => TenantList::decode(&leaf).map_err(|_| LeafUnavailable),
+        None => Ok(TenantList::default()),
+    }
+}

@@ -1,0 +1,252 @@
+//! Retrieval tickets (PROTOCOL.md section 7): what the vault would have to remember between KE2
+//! and KE3, sealed and handed to the device. A ticket says nothing about whether it may be used;
+//! the account's state does.
+
+use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use vault_protocol::binary::Ticket;
+use vault_protocol::ids::VaultId;
+use vault_protocol::labelled::Labelled;
+use vault_protocol::sealing;
+use vault_protocol::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::opaque::LoginState;
+use crate::stored::{self, Unreadable};
+
+/// How long a key is kept after its last use for sealing, in seconds: 24 hours. Far longer than
+/// any attempt stays open, also across a restart.
+pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
+
+const VERSION: u8 = 1;
+const HEADER_LEN: usize = 5;
+
+/// What a ticket stands for.
+pub struct Contents {
+    /// Whose.
+    pub account_key: [u8; 32],
+    /// Of which record.
+    pub generation: u64,
+    /// Which attempt.
+    pub attempt: u64,
+    /// To verify KE3 with.
+    pub login_state: LoginState,
+}
+
+/// The keys that seal and open tickets, oldest first; the last one seals.
+#[derive(Default, Serialize, Deserialize)]
+pub struct TicketKeys {
+    keys: Vec<TicketKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TicketKey {
+    id: u32,
+    secret: Zeroizing<[u8; 32]>,
+    /// When it began to seal.
+    since_ms: u64,
+    /// When another took over; `None` while it seals.
+    until_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    account_key: [u8; 32],
+    generation: u64,
+    attempt: u64,
+    login_state: Zeroizing<Vec<u8>>,
+}
+
+impl TicketKeys {
+    /// Brings the keys up to date: a new one when the last has sealed for `period_seconds`, none
+    /// that has not sealed for 24 hours. Returns whether anything changed. Times that lie in the
+    /// future (the clock was set back between runs) count as now.
+    pub fn rotate<R: RngCore + CryptoRng>(
+        &mut self,
+        now: Timestamp,
+        period_seconds: u64,
+        rng: &mut R,
+    ) -> bool {
+        let clamped = self.forget_the_future(now);
+        let before = self.keys.len();
+        self.keys.retain(|key| !key.is_forgotten(now));
+        let expired = self.keys.len() < before;
+        let due = self.keys.last().is_none_or(|key| key.is_worn(now, period_seconds));
+        if due {
+            self.replace_sealing_key(now, rng);
+        }
+        clamped || expired || due
+    }
+
+    /// Seals a ticket.
+    ///
+    /// # Panics
+    /// If the keys were never rotated: the service does that before it answers anything.
+    pub fn seal<R: RngCore + CryptoRng>(
+        &self,
+        vault: &VaultId,
+        contents: &Contents,
+        rng: &mut R,
+    ) -> Ticket {
+        let key = self.keys.last().expect("rotated before the first use");
+        let header = header(key.id);
+        let plaintext = stored::encode(&Sealed {
+            account_key: contents.account_key,
+            generation: contents.generation,
+            attempt: contents.attempt,
+            login_state: contents.login_state.0.clone(),
+        });
+        let data = associated_data(vault, &header);
+        let sealed = sealing::seal(&key.secret, &data, &plaintext, rng);
+        Ticket([header.as_slice(), sealed.as_slice()].concat())
+    }
+
+    /// Opens a ticket; `None` if it is not ours, or its key is forgotten.
+    pub fn open(&self, vault: &VaultId, ticket: &Ticket) -> Option<Contents> {
+        let (header, sealed) = ticket.0.split_first_chunk::<HEADER_LEN>()?;
+        let key = self.keys.iter().find(|key| *header == self::header(key.id))?;
+        let data = associated_data(vault, header);
+        let plaintext = sealing::open(&key.secret, &data, sealed).ok()?;
+        let sealed: Sealed = stored::decode(&plaintext).ok()?;
+        Some(Contents {
+            account_key: sealed.account_key,
+            generation: sealed.generation,
+            attempt: sealed.attempt,
+            login_state: LoginState(sealed.login_state),
+        })
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        stored::encode(self)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        stored::decode(bytes)
+    }
+
+    fn forget_the_future(&mut self, now: Timestamp) -> bool {
+        let mut clamped = false;
+        for key in &mut self.keys {
+            let times = [Some(&mut key.since_ms), key.until_ms.as_mut()];
+            for time in times.into_iter().flatten().filter(|time| **time > now.millis()) {
+                *time = now.millis();
+                clamped = true;
+            }
+        }
+        clamped
+    }
+
+    fn replace_sealing_key<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
+        let id = self.keys.last().map_or(1, |key| key.id.wrapping_add(1));
+        if let Some(last) = self.keys.last_mut() {
+            last.until_ms = Some(now.millis());
+        }
+        let mut secret = Zeroizing::new([0; 32]);
+        rng.fill_bytes(secret.as_mut());
+        self.keys.push(TicketKey { id, secret, since_ms: now.millis(), until_ms: None });
+    }
+}
+
+impl TicketKey {
+    fn is_forgotten(&self, now: Timestamp) -> bool {
+        let until = self.until_ms.map(Timestamp::from_millis);
+        until.is_some_and(|until| until.plus_seconds(KEPT_SECONDS) <= now)
+    }
+
+    fn is_worn(&self, now: Timestamp, period_seconds: u64) -> bool {
+        Timestamp::from_millis(self.since_ms).plus_seconds(period_seconds) <= now
+    }
+}
+
+fn header(key_id: u32) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = key_id.to_be_bytes();
+    [VERSION, a, b, c, d]
+}
+
+fn associated_data(vault: &VaultId, header: &[u8]) -> Vec<u8> {
+    let label = Labelled::new("backup-key-vault/v1 ticket");
+    label.bytes(vault.as_str().as_bytes()).bytes(header).as_slice().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::OsRng;
+
+    const DAY: u64 = 24 * 60 * 60;
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn vault() -> VaultId {
+        VaultId::new("v").unwrap()
+    }
+
+    fn keys() -> TicketKeys {
+        let mut keys = TicketKeys::default();
+        assert!(keys.rotate(START, DAY, &mut OsRng));
+        keys
+    }
+
+    fn ticket(keys: &TicketKeys) -> Ticket {
+        let login_state = LoginState(Zeroizing::new(vec![7; 192]));
+        let contents = Contents { account_key: [1; 32], generation: 2, attempt: 3, login_state };
+        keys.seal(&vault(), &contents, &mut OsRng)
+    }
+
+    #[test]
+    fn changed_truncated_and_foreign_tickets_do_not_open() {
+        let keys = keys();
+        let good = ticket(&keys);
+        assert!(keys.open(&vault(), &good).is_some());
+        for index in 0..good.0.len() {
+            let mut changed = good.clone();
+            changed.0[index] ^= 1;
+            assert!(keys.open(&vault(), &changed).is_none());
+            assert!(keys.open(&vault(), &Ticket(good.0[..index].to_vec())).is_none());
+        }
+        assert!(keys.open(&VaultId::new("w").unwrap(), &good).is_none());
+        assert!(self::keys().open(&vault(), &good).is_none());
+    }
+
+    #[test]
+    fn a_key_opens_until_a_day_after_its_last_use_for_sealing() {
+        let mut keys = keys();
+        let old = ticket(&keys);
+        let replaced = START.plus_seconds(DAY);
+        assert!(!keys.rotate(START.plus_seconds(DAY - 1), DAY, &mut OsRng));
+        assert!(keys.rotate(replaced, DAY, &mut OsRng));
+        assert!(keys.open(&vault(), &old).is_some());
+        keys.rotate(replaced.plus_seconds(KEPT_SECONDS - 1), 10 * DAY, &mut OsRng);
+        assert!(keys.open(&vault(), &old).is_some());
+        keys.rotate(replaced.plus_seconds(KEPT_SECONDS), 10 * DAY, &mut OsRng);
+        assert!(keys.open(&vault(), &old).is_none());
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_keep_keys_for_ever() {
+        let mut keys = keys();
+        let earlier = Timestamp::from_millis(START.millis() - 365 * DAY * 1000);
+        assert!(keys.rotate(earlier, DAY, &mut OsRng));
+        assert!(keys.rotate(earlier.plus_seconds(DAY), DAY, &mut OsRng));
+    }
+
+    // Version 1, key 1 of thirty-two 0x22, vault `v`; contents as in `ticket`, login state 0x07.
+    const FIXTURE: &str = include_str!("fixtures/ticket-v1.hex");
+
+    #[test]
+    fn a_committed_ticket_still_opens() {
+        let secret = Zeroizing::new([0x22; 32]);
+        let key = TicketKey { id: 1, secret, since_ms: 0, until_ms: None };
+        let keys = TicketKeys { keys: vec![key] };
+        let bytes: Vec<u8> = FIXTURE
+            .trim()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let contents = keys.open(&vault(), &Ticket(bytes)).unwrap();
+        assert_eq!((contents.generation, contents.attempt), (2, 3));
+        assert_eq!(contents.login_state.0.as_slice(), [7; 192]);
+    }
+}
