@@ -13,6 +13,9 @@ use std::{env, io, iter};
 #[path = "../../vault-client/examples/app_backend.rs"]
 pub mod app_backend;
 
+#[path = "../../vault-client/src/bin/vault-client/cli/mod.rs"]
+mod vault_client_cli;
+
 /// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -20,6 +23,8 @@ pub enum Program {
     VaultServer,
     /// The example `app_backend` of vault-client.
     AppBackend,
+    /// `vault-client`.
+    VaultClient,
 }
 
 /// A binary that begins with [`run_if_asked`].
@@ -37,13 +42,14 @@ pub fn run_if_asked() -> Option<ExitCode> {
 }
 
 impl Program {
-    const ALL: [Self; 2] = [Self::VaultServer, Self::AppBackend];
+    const ALL: [Self; 3] = [Self::VaultServer, Self::AppBackend, Self::VaultClient];
 
     /// The argument that asks for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::VaultServer => "vault-server",
             Self::AppBackend => "app-backend",
+            Self::VaultClient => "vault-client",
         }
     }
 
@@ -55,6 +61,7 @@ impl Program {
         match self {
             Self::VaultServer => vault_server::cli::run(arguments),
             Self::AppBackend => app_backend::run(arguments),
+            Self::VaultClient => vault_client_cli::run(arguments),
         }
     }
 }

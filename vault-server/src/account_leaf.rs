@@ -46,7 +46,9 @@ pub fn decode(leaf: &[u8]) -> Result<(TenantId, Account), LeafUnavailable> {
 
 fn split(leaf: &[u8]) -> Option<(TenantId, Account)> {
     let (head, rest) = leaf.split_first_chunk::<2>()?;
-    let [VERSION, length] = *head else { return None };
+    let [VERSION, length] = *head else {
+        return None;
+    };
     let (tenant, state) = rest.split_at_checked(usize::from(length))?;
     let tenant = TenantId::new(std::str::from_utf8(tenant).ok()?).ok()?;
     Some((tenant, Account::decode(state).ok()?))
@@ -98,4 +100,67 @@ fn count_live_record(
     };
     batch.put(&place, tenant.encode());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Version 1, three bytes of name, `app`; then a state of version 1: generation 1 destroyed.
+    const FIXTURE: [u8; 16] = [
+        0x01, 0x03, b'a', b'p', b'p', // ours
+        0x01, 0x02, 0x01, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34, 0x02, 0x00,
+    ];
+
+    fn is_unavailable(leaf: &[u8]) -> bool {
+        matches!(decode(leaf), Err(LeafUnavailable))
+    }
+
+    fn changed(at: usize, byte: u8) -> Vec<u8> {
+        let mut leaf = FIXTURE.to_vec();
+        leaf[at] = byte;
+        leaf
+    }
+
+    /// Fails when `split` does not look at the version.
+    #[test]
+    fn leaves_of_other_versions_are_unavailable() {
+        for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
+            assert!(is_unavailable(&changed(0, version)), "{version}");
+        }
+    }
+
+    /// Nothing that is cut off may read as an account with a fresh budget.
+    #[test]
+    fn truncated_leaves_and_trailing_bytes_are_unavailable() {
+        for length in 0..FIXTURE.len() {
+            assert!(is_unavailable(&FIXTURE[..length]), "{length}");
+        }
+        assert!(is_unavailable(&[FIXTURE.as_slice(), &[0]].concat()));
+    }
+
+    #[test]
+    fn foreign_bytes_are_unavailable() {
+        for length in (0..=u8::MAX).filter(|length| *length != 3) {
+            assert!(
+                is_unavailable(&changed(1, length)),
+                "a name of {length} bytes"
+            );
+        }
+        for byte in [b'A', b'_', 0, 0xff] {
+            assert!(is_unavailable(&changed(2, byte)), "a name with {byte}");
+        }
+        assert!(is_unavailable(&changed(5, 2)), "a state of another version");
+        assert!(is_unavailable(&[0; 64]));
+        assert!(is_unavailable(&[0xff; 64]));
+    }
+
+    #[test]
+    fn the_committed_leaf_is_still_read() {
+        let (tenant, account) = decode(&FIXTURE).unwrap();
+        assert_eq!(tenant.as_str(), "app");
+        assert_eq!((account.generation(), account.is_live()), (1, false));
+        assert!(!account.is_removable());
+        assert_eq!(encode(&tenant, &account).as_slice(), FIXTURE);
+    }
 }

@@ -158,18 +158,25 @@ impl Admin {
 
     /// Carries a request out. A refusal is an answer.
     pub async fn answer(&self, request: Request) -> Answer {
-        self.carry_out(request).await.unwrap_or_else(|reason| Answer::Refused { reason })
+        self.carry_out(request)
+            .await
+            .unwrap_or_else(|reason| Answer::Refused { reason })
     }
 
     async fn carry_out(&self, request: Request) -> Result<Answer, String> {
         let now = self.service.now();
         match request {
-            Request::AddTenant { tenant, policy, scopes } => {
-                token(self.tenants.add(tenant, policy, scopes, now).await)
-            }
+            Request::AddTenant {
+                tenant,
+                policy,
+                scopes,
+            } => token(self.tenants.add(tenant, policy, scopes, now).await),
             Request::ListTenants => {
                 let all = self.tenants.list().await.map_err(in_words)?;
-                let tenants = all.iter().map(|(name, tenant)| summary(name, tenant)).collect();
+                let tenants = all
+                    .iter()
+                    .map(|(name, tenant)| summary(name, tenant))
+                    .collect();
                 Ok(Answer::Tenants { tenants })
             }
             Request::AddToken { tenant, scopes } => {
@@ -180,7 +187,11 @@ impl Admin {
             }
             Request::RemoveTenant { tenant } => done(self.tenants.remove(tenant).await),
             Request::ShowAccount { tenant, account } => self.show(tenant, account).await,
-            Request::ResetAccount { tenant, account, generation } => {
+            Request::ResetAccount {
+                tenant,
+                account,
+                generation,
+            } => {
                 let scope = self.scope(tenant, account)?;
                 let reset = self.service.reset(&scope, Reset { generation }).await;
                 reset.map(|_| Answer::Done).map_err(service_error)
@@ -195,24 +206,42 @@ impl Admin {
     async fn show(&self, tenant: TenantId, account: AccountId) -> Result<Answer, String> {
         let scope = self.scope(tenant, account)?;
         let status = self.service.status(&scope).await.map_err(service_error)?;
-        let events = self.events(&scope).await.map_err(|error| error.to_string())?;
+        let events = self
+            .events(&scope)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(Answer::Account { status, events })
     }
 
     async fn events(&self, scope: &AccountScope) -> Result<Vec<EventSummary>, CommitError> {
-        let key = LeafKey(self.service.keyring.account_key(&scope.tenant, &scope.account));
-        let events = self.service.ledger.commit(move |batch| batch.events(&key, SHOWN_EVENTS));
+        let key = LeafKey(
+            self.service
+                .keyring
+                .account_key(&scope.tenant, &scope.account),
+        );
+        let events = self
+            .service
+            .ledger
+            .commit(move |batch| batch.events(&key, SHOWN_EVENTS));
         let events = events.await?.into_inner();
         let decoded = events.iter().map(|event| Event::decode(event));
         let decoded: Result<Vec<Event>, _> = decoded.collect();
-        Ok(decoded.map_err(|_| CommitError::Unavailable)?.iter().map(event_in_words).collect())
+        Ok(decoded
+            .map_err(|_| CommitError::Unavailable)?
+            .iter()
+            .map(event_in_words)
+            .collect())
     }
 
     fn scope(&self, tenant: TenantId, account: AccountId) -> Result<AccountScope, String> {
         if !self.tenants.exists(&tenant) {
             return Err(TenantError::Unknown.to_string());
         }
-        Ok(AccountScope { vault: self.service.vault_id().clone(), tenant, account })
+        Ok(AccountScope {
+            vault: self.service.vault_id().clone(),
+            tenant,
+            account,
+        })
     }
 }
 
@@ -251,12 +280,18 @@ fn event_in_words(event: &Event) -> EventSummary {
         E::Deleted => "deleted".to_owned(),
         E::Reset => "reset".to_owned(),
     };
-    EventSummary { at: event.at, generation: event.generation, event: words }
+    EventSummary {
+        at: event.at,
+        generation: event.generation,
+        event: words,
+    }
 }
 
 fn token(added: Result<Token, TenantError>) -> Result<Answer, String> {
     let token = added.map_err(in_words)?;
-    Ok(Answer::Token { token: token.expose_secret().to_string() })
+    Ok(Answer::Token {
+        token: token.expose_secret().to_string(),
+    })
 }
 
 fn done(changed: Result<(), TenantError>) -> Result<Answer, String> {

@@ -2,99 +2,143 @@
 //! answered. Who may open the socket is who may open the file (mode 0600).
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::admin::{Admin, Answer, Request};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 4 * 1024 * 1024;
 /// How long a request may take to arrive.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take to arrive.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A listening socket; its file is removed when this is dropped.
 pub struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of the file we made, so that no other is removed.
+    file: (u64, u64),
 }
 
 impl AdminSocket {
-    /// Listens. The caller holds the vault's lock, so a socket file that is there already is left
-    /// over from a process that was killed.
+    /// Listens. A socket that nobody answers on is left over from a process that was killed, and
+    /// is replaced; anything else at this path is refused.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_left_over(path)?;
         let listener = bind_private(path)?;
-        Ok(Self { listener, path: path.to_owned() })
+        let file = identity(path)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            file,
+        })
     }
 
-    /// Answers until the task is dropped.
-    pub async fn serve(&self, admin: Admin) {
+    /// Answers until it is told to stop, and then finishes the conversations under way.
+    pub async fn serve(self, admin: Admin, stop: CancellationToken) {
+        let mut conversations = JoinSet::new();
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let admin = admin.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = converse(stream, &admin).await {
-                            tracing::warn!(%error, "an administration request broke off");
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the administration socket does not accept");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(conversations.spawn(converse(stream, admin.clone()))),
+                    Err(error) => {
+                        tracing::warn!(%error, "the administration socket does not accept");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                },
+                Some(_) = conversations.join_next() => {}
             }
         }
+        drop(self);
+        while conversations.join_next().await.is_some() {}
     }
 }
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        // A later server may have taken the path over only after we let go of the vault's lock.
-        let _ = fs::remove_file(&self.path);
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            // At worst a socket is left that the next start replaces.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Asks a running server; `None` if none listens on this socket.
-pub fn ask(path: &Path, request: &Request) -> io::Result<Option<Answer>> {
+/// Asks the server of the vault in `data_folder`; `None` if none listens on this socket.
+///
+/// Whoever answers must be the owner of the data folder: another user who listens where the
+/// server should could otherwise show a fingerprint of their own.
+pub fn ask(path: &Path, data_folder: &Path, request: &Request) -> io::Result<Option<Answer>> {
     use io::ErrorKind::{ConnectionRefused, NotFound};
-    let mut stream = match std::os::unix::net::UnixStream::connect(path) {
+    let mut stream = match BlockingStream::connect(path) {
         Ok(stream) => stream,
         Err(error) if [NotFound, ConnectionRefused].contains(&error.kind()) => return Ok(None),
         Err(error) => return Err(error),
     };
+    require_owner(&stream, data_folder)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
-    let mut answer = String::new();
+    let mut answer = Zeroizing::new(String::new());
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::Error::other(
+            "it stopped before it answered; what was asked may have been done: look before you ask again",
+        ));
+    }
     Ok(Some(serde_json::from_str(&answer)?))
+}
+
+fn require_owner(stream: &BlockingStream, data_folder: &Path) -> io::Result<()> {
+    let listener = socket_peercred(stream)?.uid.as_raw();
+    let owner = fs::metadata(data_folder).map_or(geteuid().as_raw(), |folder| folder.uid());
+    if listener == owner {
+        return Ok(());
+    }
+    let text = format!("user {listener} listens there, but user {owner} owns the data folder");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+fn remove_left_over(path: &Path) -> io::Result<()> {
+    let refused = |text: &str| {
+        let text = format!("{text}: configure another admin_socket");
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(file) if !file.file_type().is_socket() => {
+            return refused("something else than a socket is there");
+        }
+        Ok(_) => {}
+    }
+    match BlockingStream::connect(path) {
+        Ok(_) => refused("another server answers there"),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+    }
 }
 
 /// A socket gets its mode from the process's umask, for a moment too wide. So it is made in a
 /// folder that only we can enter, and then moved to its place.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut hidden = path.as_os_str().to_owned();
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden = PathBuf::from(hidden);
-    if !parent.is_dir() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("the folder {} of admin_socket does not exist: create it", parent.display()),
-        ));
-    }
+    let hidden = hidden_folder(path);
     let _ = fs::remove_dir_all(&hidden);
-    fs::create_dir(&hidden)?;
-    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700))?;
+    fs::DirBuilder::new().mode(0o700).create(&hidden)?;
     let inside = hidden.join("s");
     let bound = UnixListener::bind(&inside).and_then(|listener| {
         fs::set_permissions(&inside, fs::Permissions::from_mode(0o600))?;
@@ -105,11 +149,27 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     bound
 }
 
-async fn converse(stream: UnixStream, admin: &Admin) -> io::Result<()> {
+/// `config` leaves room for this name: the path of a socket is short.
+fn hidden_folder(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".s{}", std::process::id()))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+async fn converse(stream: UnixStream, admin: Admin) {
+    if let Err(error) = answer(stream, &admin).await {
+        tracing::warn!(%error, "an administration request broke off");
+    }
+}
+
+async fn answer(stream: UnixStream, admin: &Admin) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader.take(MAX_LINE));
-    tokio::time::timeout(READ_TIMEOUT, reader.read_line(&mut line)).await??;
+    tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
         Ok(request) => admin.answer(request).await,
         Err(_) => Answer::Refused {
@@ -117,7 +177,48 @@ async fn converse(stream: UnixStream, admin: &Admin) -> io::Result<()> {
                 .to_owned(),
         },
     };
-    let mut line = serde_json::to_vec(&answer)?;
+    let mut line = Zeroizing::new(serde_json::to_vec(&answer)?);
     line.push(b'\n');
     writer.write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails when `remove_left_over` removes whatever lies there.
+    #[tokio::test]
+    async fn what_is_no_socket_is_neither_replaced_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring");
+        fs::write(&path, "precious").unwrap();
+        assert!(AdminSocket::bind(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_answers_on_is_not_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let first = AdminSocket::bind(&path).unwrap();
+        assert!(AdminSocket::bind(&path).is_err());
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        drop(first);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_left_over_socket_is_replaced_and_only_our_own_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let socket = AdminSocket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "somebody else's").unwrap();
+        drop(socket);
+        assert!(path.exists());
+    }
 }

@@ -42,13 +42,26 @@ impl ChannelKeys {
     ) -> bool {
         let clamped = self.forget_the_future(now);
         let before = self.pairs.len();
-        self.pairs.retain(|pair| !pair.is_forgotten(now, overlap_seconds));
+        self.pairs
+            .retain(|pair| !pair.is_forgotten(now, overlap_seconds));
         let expired = self.pairs.len() < before;
-        let due = self.pairs.last().is_none_or(|pair| pair.is_worn(now, period_seconds));
+        let due = self
+            .pairs
+            .last()
+            .is_none_or(|pair| pair.is_worn(now, period_seconds));
         if due {
             self.publish_new_pair(now, rng);
         }
         clamped || expired || due
+    }
+
+    /// When [`Self::rotate`] next has something to do.
+    pub fn next_change(&self, period_seconds: u64, overlap_seconds: u64) -> Option<Timestamp> {
+        let change = |pair: &Pair| match pair.until_ms {
+            Some(until) => Timestamp::from_millis(until).plus_seconds(overlap_seconds),
+            None => Timestamp::from_millis(pair.since_ms).plus_seconds(period_seconds),
+        };
+        self.pairs.iter().map(change).min()
     }
 
     /// The two published configurations, X-Wing first.
@@ -56,7 +69,10 @@ impl ChannelKeys {
     /// # Panics
     /// If the keys were never rotated: the service does that before it answers anything.
     pub fn published(&self) -> [KeyConfig; 2] {
-        self.pairs.last().expect("rotated before the first use").configs()
+        self.pairs
+            .last()
+            .expect("rotated before the first use")
+            .configs()
     }
 
     /// Every configuration that still opens messages.
@@ -78,7 +94,11 @@ impl ChannelKeys {
         let mut clamped = false;
         for pair in &mut self.pairs {
             let times = [Some(&mut pair.since_ms), pair.until_ms.as_mut()];
-            for time in times.into_iter().flatten().filter(|time| **time > now.millis()) {
+            for time in times
+                .into_iter()
+                .flatten()
+                .filter(|time| **time > now.millis())
+            {
                 *time = now.millis();
                 clamped = true;
             }
@@ -100,7 +120,13 @@ impl ChannelKeys {
         };
         let (x_wing_seed, x25519_seed) = (draw(), draw());
         let since_ms = now.millis();
-        self.pairs.push(Pair { id, x_wing_seed, x25519_seed, since_ms, until_ms: None });
+        self.pairs.push(Pair {
+            id,
+            x_wing_seed,
+            x25519_seed,
+            since_ms,
+            until_ms: None,
+        });
     }
 }
 
@@ -130,7 +156,10 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn ids(configs: &[KeyConfig]) -> Vec<u8> {
-        configs.iter().map(|config| config.encode().unwrap()[0]).collect()
+        configs
+            .iter()
+            .map(|config| config.encode().unwrap()[0])
+            .collect()
     }
 
     #[test]
@@ -178,8 +207,37 @@ mod tests {
             until_ms: Some(6),
         };
         let keys = ChannelKeys { pairs: vec![pair] };
-        let hex: String = keys.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        let expected = format!("010104{}{}050106", "33".repeat(32), "44".repeat(32));
-        assert_eq!(hex, expected);
+        assert_eq!(to_hex(&keys.encode()), FIXTURE);
+    }
+
+    #[test]
+    fn the_committed_keys_are_still_read() {
+        let keys = ChannelKeys::decode(&from_hex(FIXTURE)).unwrap();
+        let [pair] = keys.pairs.as_slice() else {
+            panic!("one pair");
+        };
+        assert_eq!(
+            (pair.id, *pair.x_wing_seed, *pair.x25519_seed),
+            (4, [0x33; 32], [0x44; 32])
+        );
+        assert_eq!((pair.since_ms, pair.until_ms), (5, Some(6)));
+        assert_eq!(to_hex(&keys.encode()), FIXTURE);
+    }
+
+    // Version 1: one pair of id 4, published at 5, replaced at 6.
+    const FIXTURE: &str = concat!(
+        "010104",
+        "3333333333333333333333333333333333333333333333333333333333333333",
+        "4444444444444444444444444444444444444444444444444444444444444444",
+        "050106"
+    );
+
+    fn to_hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn from_hex(hex: &str) -> Vec<u8> {
+        let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(digits).collect()
     }
 }

@@ -306,9 +306,19 @@ impl Config {
     }
 
     fn check_together(&self, sources: &Sources) -> Result<(), ConfigError> {
-        // sockaddr_un's sun_path has 108 bytes, one of them the terminating zero.
+        // sockaddr_un's sun_path has 108 bytes, one of them the terminating zero. It is bound at
+        // `.s<process id>/s` beside its place first, which takes up to 12 bytes behind the folder.
         const MAX_SOCKET_PATH: usize = 107;
-        let length = self.admin_socket.as_os_str().len();
+        const HIDDEN_NAME: usize = 12;
+        let folder = self
+            .admin_socket
+            .parent()
+            .map_or(0, |folder| folder.as_os_str().len());
+        let length = self
+            .admin_socket
+            .as_os_str()
+            .len()
+            .max(folder + HIDDEN_NAME);
         if length > MAX_SOCKET_PATH {
             let reason = format!(
                 "the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes, {} has {length}",

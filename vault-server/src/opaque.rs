@@ -1,9 +1,7 @@
 //! OPAQUE's server side (RFC 9807) and the one rule around it: an attempt is evaluated only after
 //! its charge is durable. [`ChargedAttempt`] is that rule as a type.
 
-use opaque_ke::{
-    Identifiers, ServerLogin, ServerLoginParameters, ServerRegistration, ServerSetup,
-};
+use opaque_ke::{Identifiers, ServerLogin, ServerLoginParameters, ServerRegistration, ServerSetup};
 use rand::{CryptoRng, RngCore};
 use vault_ledger::Committed;
 use vault_protocol::binary::Binary;
@@ -11,7 +9,7 @@ use vault_protocol::ids::AccountScope;
 use vault_protocol::suite::{self, Identities, KE1_LEN, KE2_LEN, KE3_LEN, Suite};
 use vault_protocol::suite::{REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN};
 use vault_rules::{Charge, Decision, Refusal};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The secret half of OPAQUE's server, as the keyring keeps it.
 pub type Setup = ServerSetup<Suite>;
@@ -110,7 +108,7 @@ pub fn evaluate<R: RngCore + CryptoRng>(
     let message = started.message.serialize();
     Ok(Evaluated {
         credential_response: Binary::try_from(message.as_slice()).expect("KE2 has 320 bytes"),
-        login_state: LoginState(Zeroizing::new(started.state.serialize().to_vec())),
+        login_state: LoginState(moved(started.state.serialize().as_mut_slice())),
     })
 }
 
@@ -123,12 +121,22 @@ pub fn verify(
     let state = ServerLogin::<Suite>::deserialize(&login_state.0).ok()?;
     let finalization = suite::credential_finalization(&finalization.0).ok()?;
     let identities = Identities::new(scope);
-    let finished = state.finish(finalization, parameters(&identities)).ok()?;
-    Some(SessionKey(Zeroizing::new(finished.session_key.to_vec())))
+    let mut finished = state.finish(finalization, parameters(&identities)).ok()?;
+    Some(SessionKey(moved(finished.session_key.as_mut_slice())))
+}
+
+/// Takes secret bytes over and erases where they came from: the library's results do not.
+fn moved(secret: &mut [u8]) -> Zeroizing<Vec<u8>> {
+    let taken = Zeroizing::new(secret.to_vec());
+    secret.zeroize();
+    taken
 }
 
 /// The context is empty (PROTOCOL.md section 4).
 fn parameters(identities: &Identities) -> ServerLoginParameters<'static, '_> {
     let identifiers: Identifiers<'_> = identities.identifiers();
-    ServerLoginParameters { context: None, identifiers }
+    ServerLoginParameters {
+        context: None,
+        identifiers,
+    }
 }

@@ -54,7 +54,11 @@ impl Publication {
             .commit(move |batch| Ok((rotate(batch, now, rotation)?, next_serial(batch, now)?)))
             .await?
             .into_inner();
-        Ok(Self::sign(&service.keyring, &keys, serial, now))
+        let mut publication = Self::sign(&service.keyring, &keys, serial, now);
+        if let Some(change) = keys.next_change(rotation.period_seconds, rotation.overlap_seconds) {
+            publication.renew_at = publication.renew_at.min(change);
+        }
+        Ok(publication)
     }
 
     /// Whether it is time for the next.
@@ -66,7 +70,10 @@ impl Publication {
     /// forgotten.
     pub fn server_for(&self, sealed: &[u8]) -> Option<&Server> {
         let id = sealed.first()?;
-        self.servers.iter().find(|(known, _)| known == id).map(|(_, server)| server)
+        self.servers
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, server)| server)
     }
 
     fn sign(keyring: &Keyring, keys: &ChannelKeys, serial: u64, now: Timestamp) -> Self {
@@ -99,27 +106,58 @@ fn rotate(
         Some(leaf) => ChannelKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
         None => ChannelKeys::default(),
     };
-    let ChannelRotation { period_seconds, overlap_seconds } = rotation;
+    let ChannelRotation {
+        period_seconds,
+        overlap_seconds,
+    } = rotation;
     if keys.rotate(now, period_seconds, overlap_seconds, &mut OsRng) {
         batch.put(&place, keys.encode());
     }
     Ok(keys)
 }
 
+/// When a statement was last signed: at most a day before the last run ended.
+pub async fn last_signed(service: &Service) -> Result<Timestamp, CommitError> {
+    let serial = service.ledger.commit(last_serial).await?;
+    Ok(Timestamp::from_millis(serial.into_inner()))
+}
+
+/// The serial of the last statement; 0 before the first.
+pub(crate) fn last_serial(batch: &mut Batch<'_>) -> Result<u64, LeafUnavailable> {
+    match batch.read(&places::statement_serial())? {
+        Some(leaf) => Ok(stored::decode::<Serial>(&leaf)
+            .map_err(|_| LeafUnavailable)?
+            .0),
+        None => Ok(0),
+    }
+}
+
 /// max(last + 1, milliseconds of signing).
 fn next_serial(batch: &mut Batch<'_>, now: Timestamp) -> Result<u64, LeafUnavailable> {
-    let place = places::statement_serial();
-    let last = match batch.read(&place)? {
-        Some(leaf) => stored::decode::<Serial>(&leaf).map_err(|_| LeafUnavailable)?.0,
-        None => 0,
-    };
-    let serial = now.millis().max(last + 1);
-    batch.put(&place, stored::encode(&Serial(serial)));
+    let serial = now.millis().max(last_serial(batch)?.saturating_add(1));
+    batch.put(&places::statement_serial(), stored::encode(&Serial(serial)));
     Ok(serial)
 }
 
 fn server(config: KeyConfig) -> (u8, Server) {
-    let encoded = config.encode().expect("a configuration of known length can be encoded");
+    let encoded = config
+        .encode()
+        .expect("a configuration of known length can be encoded");
     let server = Server::new(config).expect("a derived configuration has a private key");
     (encoded[0], server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Version 1: serial 1,800,000,000,000.
+    const FIXTURE: [u8; 7] = [0x01, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34];
+
+    #[test]
+    fn the_committed_serial_is_still_read() {
+        let serial: Serial = stored::decode(&FIXTURE).unwrap();
+        assert_eq!(serial.0, 1_800_000_000_000);
+        assert_eq!(stored::encode(&serial).as_slice(), FIXTURE);
+    }
 }

@@ -16,9 +16,7 @@ use vault_protocol::messages::{
     RegistrationStarted, Removed, Reset, RetrievalAbandon, RetrievalAbandoned, RetrievalFinish,
     RetrievalFinished, RetrievalStart, RetrievalStarted, Status,
 };
-use vault_protocol::{
-    Policy, Ticket, Timestamp, VaultId, management, suite, wrapping,
-};
+use vault_protocol::{Policy, Ticket, Timestamp, VaultId, management, suite, wrapping};
 use vault_rules::command::{
     AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, StartRegistration,
     StartRetrieval,
@@ -59,7 +57,9 @@ impl Service {
         let place = places::tenant(&scope.tenant);
         let enrolment = self
             .commit(scope, move |batch, key, scope| {
-                let Some(leaf) = batch.read(&place)? else { return Ok(None) };
+                let Some(leaf) = batch.read(&place)? else {
+                    return Ok(None);
+                };
                 let tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
                 let command = StartRegistration {
                     clock,
@@ -109,9 +109,24 @@ impl Service {
             management_key: request.management_key,
             replace_proof: request.replace_proof,
         };
-        let clock = command.clock;
-        let registered = self.decide(scope, clock, move |account| command.apply(account)).await?;
-        Ok(RegistrationFinished { generation: registered.generation, policy: registered.policy })
+        let (clock, place) = (command.clock, places::tenant(&scope.tenant));
+        let decision = self
+            .commit(scope, move |batch, key, scope| {
+                // A tenant that was removed meanwhile gets no new record.
+                if batch.read(&place)?.is_none() {
+                    return Ok(None);
+                }
+                let apply = |account| command.apply(account);
+                account_leaf::apply(batch, key, &scope.tenant, clock, apply).map(Some)
+            })
+            .await?
+            .into_inner()
+            .ok_or(ServiceError::UnknownTenant)?;
+        let registered = granted(decision)?;
+        Ok(RegistrationFinished {
+            generation: registered.generation,
+            policy: registered.policy,
+        })
     }
 
     /// `POST …/retrieval/start`: **where a guess is charged**, and evaluated afterwards.
@@ -124,7 +139,10 @@ impl Service {
             .map_err(ServiceError::malformed("credential_request"))?;
         let digest = Sha256::digest(request.credential_request.as_bytes());
         let clock = self.rules_clock();
-        let command = StartRetrieval { clock, request_digest: Binary(digest.into()) };
+        let command = StartRetrieval {
+            clock,
+            request_digest: Binary(digest.into()),
+        };
         let committed = self
             .commit(scope, move |batch, key, scope| {
                 let apply = |account| command.apply(account);
@@ -165,8 +183,7 @@ impl Service {
         request: RetrievalFinish,
     ) -> Result<RetrievalFinished, ServiceError> {
         let ticket = self.open_ticket(scope, &request.retrieval_ticket)?;
-        let session =
-            opaque::verify(scope, &ticket.login_state, &request.credential_finalization);
+        let session = opaque::verify(scope, &ticket.login_state, &request.credential_finalization);
         let clock = self.rules_clock();
         let command = FinishRetrieval {
             clock,
@@ -174,7 +191,9 @@ impl Service {
             attempt: ticket.attempt,
             verified: session.is_some(),
         };
-        let release = self.decide(scope, clock, move |account| command.apply(account)).await?;
+        let release = self
+            .decide(scope, clock, move |account| command.apply(account))
+            .await?;
         // The rules release nothing to a KE3 that did not verify.
         let session = session.ok_or(ServiceError::Refused(Refusal::TicketExpired))?;
         Ok(RetrievalFinished {
@@ -205,16 +224,25 @@ impl Service {
             generation: ticket.generation,
             attempt: ticket.attempt,
         };
-        let status = self.decide(scope, clock, move |account| command.apply(account)).await?;
+        let status = self
+            .decide(scope, clock, move |account| command.apply(account))
+            .await?;
         let (state, attempts_remaining, retry_at) = match status.standing {
             Standing::Absent => (AccountState::Absent, 0, None),
             Standing::Destroyed(_) => (AccountState::Destroyed, 0, None),
-            Standing::Live { attempts_remaining, retry_at, .. } => {
-                (live_state(retry_at), attempts_remaining, retry_at)
-            }
+            Standing::Live {
+                attempts_remaining,
+                retry_at,
+                ..
+            } => (live_state(retry_at), attempts_remaining, retry_at),
         };
         let generation = status.generation;
-        Ok(RetrievalAbandoned { attempts_remaining, retry_at, state, generation })
+        Ok(RetrievalAbandoned {
+            attempts_remaining,
+            retry_at,
+            state,
+            generation,
+        })
     }
 
     /// `POST …/deletion`.
@@ -224,9 +252,17 @@ impl Service {
         request: Deletion,
     ) -> Result<Removed, ServiceError> {
         let clock = self.rules_clock();
-        let command = Delete { clock, scope: scope.clone(), proof: request.proof };
-        let removed = self.decide(scope, clock, move |account| command.apply(account)).await?;
-        Ok(Removed { generation: removed.generation })
+        let command = Delete {
+            clock,
+            scope: scope.clone(),
+            proof: request.proof,
+        };
+        let removed = self
+            .decide(scope, clock, move |account| command.apply(account))
+            .await?;
+        Ok(Removed {
+            generation: removed.generation,
+        })
     }
 
     /// `POST …/reset`, for the app's operator.
@@ -236,10 +272,16 @@ impl Service {
         request: Reset,
     ) -> Result<Removed, ServiceError> {
         let clock = self.rules_clock();
-        let command =
-            vault_rules::command::Reset { clock, generation: request.generation };
-        let removed = self.decide(scope, clock, move |account| command.apply(account)).await?;
-        Ok(Removed { generation: removed.generation })
+        let command = vault_rules::command::Reset {
+            clock,
+            generation: request.generation,
+        };
+        let removed = self
+            .decide(scope, clock, move |account| command.apply(account))
+            .await?;
+        Ok(Removed {
+            generation: removed.generation,
+        })
     }
 
     /// `GET …`: the status. Costs nothing.
@@ -248,10 +290,11 @@ impl Service {
         let place = places::tenant(&scope.tenant);
         let (status, tenant_policy) = self
             .commit(scope, move |batch, key, scope| {
-                let Some(leaf) = batch.read(&place)? else { return Ok(None) };
+                let Some(leaf) = batch.read(&place)? else {
+                    return Ok(None);
+                };
                 let tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
-                let apply =
-                    |account| vault_rules::command::Status { clock }.apply(account);
+                let apply = |account| vault_rules::command::Status { clock }.apply(account);
                 let status = account_leaf::apply(batch, key, &scope.tenant, clock, apply)?;
                 Ok(Some((status, tenant.policy)))
             })
@@ -300,10 +343,7 @@ impl Service {
                 account_leaf::apply(batch, key, &scope.tenant, clock, command)
             })
             .await?;
-        match committed.into_inner() {
-            Decision::Granted(granted) => Ok(granted),
-            Decision::Refused(refusal) => Err(ServiceError::Refused(refusal)),
-        }
+        granted(committed.into_inner())
     }
 
     async fn commit<T: Send + 'static>(
@@ -315,11 +355,23 @@ impl Service {
     ) -> Result<Committed<T>, CommitError> {
         let key = LeafKey(self.keyring.account_key(&scope.tenant, &scope.account));
         let scope = scope.clone();
-        self.ledger.commit(move |batch| change(batch, &key, &scope)).await
+        self.ledger
+            .commit(move |batch| change(batch, &key, &scope))
+            .await
     }
 
     pub(crate) fn rules_clock(&self) -> vault_rules::Clock {
-        vault_rules::Clock { now: self.clock.now(), running_since: self.clock.running_since() }
+        vault_rules::Clock {
+            now: self.clock.now(),
+            running_since: self.clock.running_since(),
+        }
+    }
+}
+
+fn granted<T>(decision: Decision<T>) -> Result<T, ServiceError> {
+    match decision {
+        Decision::Granted(granted) => Ok(granted),
+        Decision::Refused(refusal) => Err(ServiceError::Refused(refusal)),
     }
 }
 
@@ -341,7 +393,12 @@ fn wire_status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
             answer.destroyed_at = Some(tombstone.at);
             answer.reason = Some(tombstone.reason);
         }
-        Standing::Live { attempts_remaining, retry_at, stretching_profile, policy } => {
+        Standing::Live {
+            attempts_remaining,
+            retry_at,
+            stretching_profile,
+            policy,
+        } => {
             answer.state = live_state(retry_at);
             answer.attempts_remaining = attempts_remaining;
             answer.retry_at = retry_at;
@@ -353,7 +410,11 @@ fn wire_status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
 }
 
 fn live_state(retry_at: Option<Timestamp>) -> AccountState {
-    if retry_at.is_some() { AccountState::Waiting } else { AccountState::Active }
+    if retry_at.is_some() {
+        AccountState::Waiting
+    } else {
+        AccountState::Active
+    }
 }
 
 fn random<R: RngCore + CryptoRng>(rng: &mut R) -> Zeroizing<[u8; 32]> {

@@ -32,7 +32,11 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Unread
     };
     let value: T = postcard::from_bytes(content).map_err(|_| Unreadable)?;
     // Trailing bytes and longer spellings of the same number do not come from us.
-    if *encode(&value) == bytes { Ok(value) } else { Err(Unreadable) }
+    if *encode(&value) == bytes {
+        Ok(value)
+    } else {
+        Err(Unreadable)
+    }
 }
 
 #[cfg(test)]

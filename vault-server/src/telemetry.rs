@@ -1,7 +1,7 @@
 //! Logs: text or JSON lines on standard error.
 //!
-//! Two things are kept out whatever the filter says. *Libraries' debug and trace lines*: HTTP and
-//! HPKE crates print headers, frames and keys there. *Panic payloads*: an `expect` or an assertion
+//! Two things are kept out whatever the filter says. *Libraries' lines below warnings*: HTTP and
+//! HPKE crates print headers, frames and keys there, others paths of the machine they were built on. *Panic payloads*: an `expect` or an assertion
 //! can print the value it failed on, which may be a secret; the place is enough to find it.
 
 use std::io::IsTerminal;
@@ -36,6 +36,15 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Keeps the payloads of panics off the terminal, for commands that do not log.
+#[expect(clippy::print_stderr, reason = "there is no log")]
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|info| match info.location() {
+        Some(place) => eprintln!("internal error at {}:{}", place.file(), place.line()),
+        None => eprintln!("internal error"),
+    }));
 }
 
 /// Checks a filter's syntax.
@@ -73,10 +82,10 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     Ok(builder.parse(filter)?)
 }
 
-/// Lets through what our own crates log, and of all others only `info` and above.
+/// Lets through what our own crates log, and of all others only warnings and errors.
 fn quiet_libraries() -> FilterFn {
     fn is_let_through(metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO || is_ours(metadata.target())
+        *metadata.level() <= Level::WARN || is_ours(metadata.target())
     }
     filter_fn(is_let_through as fn(&Metadata<'_>) -> bool)
 }
@@ -161,12 +170,13 @@ mod tests {
 
     /// Fails when `quiet_libraries` is not part of the filter.
     #[test]
-    fn debug_lines_of_libraries_are_never_written() {
+    fn lines_of_libraries_below_warnings_are_never_written() {
         let text = log(LogFormat::Text, "trace,h2=trace", || {
             tracing::trace!(target: "h2::hpack", "canary");
             tracing::debug!(target: "ohttp", "canary");
             tracing::debug!(target: "vault_serverx", "canary");
-            tracing::info!(target: "h2", "library");
+            tracing::info!(target: "rusqlite_migration", "canary");
+            tracing::warn!(target: "h2", "library");
             tracing::trace!(target: "vault_server::http", "ours");
         });
         assert!(!text.contains("canary"), "{text}");

@@ -69,13 +69,20 @@ pub struct NotAToken;
 
 /// The tenant has [`MAX_TOKENS`] tokens already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the tenant has {MAX_TOKENS} tokens already: revoke one first (tenant rotate-token --revoke ID)")]
+#[error(
+    "the tenant has {MAX_TOKENS} tokens already: revoke one first (tenant rotate-token --revoke ID)"
+)]
 pub struct TooManyTokens;
 
 impl Tenant {
     /// A tenant without tokens.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, tokens: Vec::new(), next_token_id: 1, live_records: 0 }
+        Self {
+            policy,
+            tokens: Vec::new(),
+            next_token_id: 1,
+            live_records: 0,
+        }
     }
 
     /// Adds a token and returns it; it cannot be shown again.
@@ -91,7 +98,10 @@ impl Tenant {
         }
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         rng.fill_bytes(secret.as_mut());
-        let token = Token { tenant: tenant.clone(), secret };
+        let token = Token {
+            tenant: tenant.clone(),
+            secret,
+        };
         self.tokens.push(StoredToken {
             id: self.next_token_id,
             hash: token.hash(),
@@ -167,7 +177,10 @@ impl FromStr for Token {
         let bytes = Zeroizing::new(from_base64url(secret).ok_or(NotAToken)?);
         let secret: [u8; SECRET_LEN] = bytes.as_slice().try_into().map_err(|_| NotAToken)?;
         let tenant = TenantId::new(tenant).map_err(|_| NotAToken)?;
-        Ok(Self { tenant, secret: Zeroizing::new(secret) })
+        Ok(Self {
+            tenant,
+            secret: Zeroizing::new(secret),
+        })
     }
 }
 
@@ -201,7 +214,12 @@ mod tests {
     fn tenant_with_token(scopes: Vec<Scope>) -> (Tenant, Token) {
         let mut tenant = Tenant::new(Policy::default());
         let token = tenant
-            .add_token(&TenantId::new("app").unwrap(), scopes, Timestamp::from_millis(5), &mut OsRng)
+            .add_token(
+                &TenantId::new("app").unwrap(),
+                scopes,
+                Timestamp::from_millis(5),
+                &mut OsRng,
+            )
             .unwrap();
         (tenant, token)
     }
@@ -210,7 +228,13 @@ mod tests {
     fn texts_that_are_no_token_are_refused() {
         let (_, token) = tenant_with_token(vec![]);
         let text = token.expose_secret();
-        for bad in ["", "bkv1_app", "bkv1_App_x", &text[1..], &text[..text.len() - 1]] {
+        for bad in [
+            "",
+            "bkv1_app",
+            "bkv1_App_x",
+            &text[1..],
+            &text[..text.len() - 1],
+        ] {
             assert!(bad.parse::<Token>().is_err(), "{bad}");
         }
     }
@@ -232,7 +256,12 @@ mod tests {
         let again: Token = token.expose_secret().parse().unwrap();
         assert!(tenant.scopes_of(&again).is_some());
         assert_eq!(format!("{token:?}"), "Token(…)");
-        assert!(!tenant.encode().windows(32).any(|w| w == token.secret.as_slice()));
+        assert!(
+            !tenant
+                .encode()
+                .windows(32)
+                .any(|w| w == token.secret.as_slice())
+        );
     }
 
     #[test]
@@ -240,10 +269,20 @@ mod tests {
         let (mut tenant, token) = tenant_with_token(vec![]);
         for _ in 1..MAX_TOKENS {
             tenant
-                .add_token(token.tenant(), vec![], Timestamp::from_millis(0), &mut OsRng)
+                .add_token(
+                    token.tenant(),
+                    vec![],
+                    Timestamp::from_millis(0),
+                    &mut OsRng,
+                )
                 .unwrap();
         }
-        let more = tenant.add_token(token.tenant(), vec![], Timestamp::from_millis(0), &mut OsRng);
+        let more = tenant.add_token(
+            token.tenant(),
+            vec![],
+            Timestamp::from_millis(0),
+            &mut OsRng,
+        );
         assert!(more.is_err());
     }
 
@@ -265,8 +304,40 @@ mod tests {
         });
         tenant.next_token_id = 8;
         tenant.live_records = 3;
-        let hex: String = tenant.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, FIXTURE);
-        assert!(Tenant::decode(&tenant.encode()).is_ok());
+        assert_eq!(to_hex(&tenant.encode()), FIXTURE);
+    }
+
+    #[test]
+    fn the_committed_tenant_is_still_read() {
+        let tenant = Tenant::decode(&from_hex(FIXTURE)).unwrap();
+        assert_eq!(tenant.policy, Policy::default());
+        assert_eq!((tenant.next_token_id, tenant.live_records), (8, 3));
+        let [token] = tenant.tokens.as_slice() else {
+            panic!("one token");
+        };
+        assert_eq!((token.id, token.hash), (7, [0x11; 32]));
+        assert_eq!(token.scopes, [Scope::Use, Scope::Reset]);
+        assert_eq!(token.created_at(), Timestamp::from_millis(5));
+        assert_eq!(to_hex(&tenant.encode()), FIXTURE);
+    }
+
+    // Version 1: `app` and `b-2`.
+    const LIST_FIXTURE: &str = "01020361707003622d32";
+
+    #[test]
+    fn the_committed_list_of_tenants_is_still_read() {
+        let list = TenantList::decode(&from_hex(LIST_FIXTURE)).unwrap();
+        let names: Vec<&str> = list.0.iter().map(TenantId::as_str).collect();
+        assert_eq!(names, ["app", "b-2"]);
+        assert_eq!(to_hex(&list.encode()), LIST_FIXTURE);
+    }
+
+    fn to_hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn from_hex(hex: &str) -> Vec<u8> {
+        let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(digits).collect()
     }
 }

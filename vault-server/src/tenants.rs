@@ -27,7 +27,9 @@ pub struct Tenants {
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
     /// The name is taken.
-    #[error("there is a tenant of that name already: choose another, or add a token to it with `tenant rotate-token`")]
+    #[error(
+        "there is a tenant of that name already: choose another, or add a token to it with `tenant rotate-token`"
+    )]
     Exists,
     /// There is no tenant of that name.
     #[error("there is no tenant of that name: see `tenant list`")]
@@ -39,7 +41,9 @@ pub enum TenantError {
     #[error(transparent)]
     TooManyTokens(#[from] TooManyTokens),
     /// Keys of its users are still in the vault.
-    #[error("the tenant has {0} live records: its users would lose their keys; it can be removed when they have deleted them or were reset")]
+    #[error(
+        "users of the tenant still have {0} live record(s): they would lose their keys; it can be removed when they have deleted them or were reset"
+    )]
     HasRecords(u64),
     /// The commit did not happen, or nothing is known of it.
     #[error(transparent)]
@@ -72,7 +76,13 @@ impl Tenants {
 
     /// All tenants by name, with the count of live records as it is now.
     pub async fn list(&self) -> Result<Vec<(TenantId, Arc<Tenant>)>, TenantError> {
-        let mut all: Vec<_> = self.ledger.commit(read_all).await?.into_inner().into_iter().collect();
+        let mut all: Vec<_> = self
+            .ledger
+            .commit(read_all)
+            .await?
+            .into_inner()
+            .into_iter()
+            .collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(all)
     }
@@ -114,7 +124,9 @@ impl Tenants {
     ) -> Result<Token, TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
-                tenant.add_token(&name, scopes, now, &mut OsRng).map_err(TenantError::from)
+                tenant
+                    .add_token(&name, scopes, now, &mut OsRng)
+                    .map_err(TenantError::from)
             })
         })
         .await
@@ -124,7 +136,11 @@ impl Tenants {
     pub async fn revoke_token(&self, name: TenantId, id: u32) -> Result<(), TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
-                if tenant.revoke_token(id) { Ok(()) } else { Err(TenantError::UnknownToken) }
+                if tenant.revoke_token(id) {
+                    Ok(())
+                } else {
+                    Err(TenantError::UnknownToken)
+                }
             })
         })
         .await
@@ -169,7 +185,8 @@ impl Tenants {
             this.known.store(Arc::new(known));
             changed
         });
-        task.await.unwrap_or(Err(TenantError::Commit(CommitError::Stopped)))
+        task.await
+            .unwrap_or(Err(TenantError::Commit(CommitError::Stopped)))
     }
 }
 
@@ -188,18 +205,24 @@ fn edit<T>(
     Ok(edited)
 }
 
+/// A tenant that cannot be read is left out: its tokens are not valid then, and the others go on.
 fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
     let mut all = HashMap::new();
     for name in read_list(batch)?.0 {
-        let tenant = read_one(batch, &name)?.ok_or(LeafUnavailable)?;
-        all.insert(name, Arc::new(tenant));
+        match read_one(batch, &name) {
+            Ok(Some(tenant)) => drop(all.insert(name, Arc::new(tenant))),
+            Ok(None) | Err(LeafUnavailable) => {
+                tracing::error!(tenant = %name, "a tenant cannot be read: its tokens are refused");
+            }
+        }
     }
     Ok(all)
 }
 
 fn read_one(batch: &mut Batch<'_>, name: &TenantId) -> Result<Option<Tenant>, LeafUnavailable> {
     let leaf = batch.read(&places::tenant(name))?;
-    leaf.map(|leaf| Tenant::decode(&leaf).map_err(|_| LeafUnavailable)).transpose()
+    leaf.map(|leaf| Tenant::decode(&leaf).map_err(|_| LeafUnavailable))
+        .transpose()
 }
 
 fn read_list(batch: &mut Batch<'_>) -> Result<TenantList, LeafUnavailable> {

@@ -71,7 +71,10 @@ impl TicketKeys {
         let before = self.keys.len();
         self.keys.retain(|key| !key.is_forgotten(now));
         let expired = self.keys.len() < before;
-        let due = self.keys.last().is_none_or(|key| key.is_worn(now, period_seconds));
+        let due = self
+            .keys
+            .last()
+            .is_none_or(|key| key.is_worn(now, period_seconds));
         if due {
             self.replace_sealing_key(now, rng);
         }
@@ -104,7 +107,10 @@ impl TicketKeys {
     /// Opens a ticket; `None` if it is not ours, or its key is forgotten.
     pub fn open(&self, vault: &VaultId, ticket: &Ticket) -> Option<Contents> {
         let (header, sealed) = ticket.0.split_first_chunk::<HEADER_LEN>()?;
-        let key = self.keys.iter().find(|key| *header == self::header(key.id))?;
+        let key = self
+            .keys
+            .iter()
+            .find(|key| *header == self::header(key.id))?;
         let data = associated_data(vault, header);
         let plaintext = sealing::open(&key.secret, &data, sealed).ok()?;
         let sealed: Sealed = stored::decode(&plaintext).ok()?;
@@ -130,7 +136,11 @@ impl TicketKeys {
         let mut clamped = false;
         for key in &mut self.keys {
             let times = [Some(&mut key.since_ms), key.until_ms.as_mut()];
-            for time in times.into_iter().flatten().filter(|time| **time > now.millis()) {
+            for time in times
+                .into_iter()
+                .flatten()
+                .filter(|time| **time > now.millis())
+            {
                 *time = now.millis();
                 clamped = true;
             }
@@ -145,7 +155,12 @@ impl TicketKeys {
         }
         let mut secret = Zeroizing::new([0; 32]);
         rng.fill_bytes(secret.as_mut());
-        self.keys.push(TicketKey { id, secret, since_ms: now.millis(), until_ms: None });
+        self.keys.push(TicketKey {
+            id,
+            secret,
+            since_ms: now.millis(),
+            until_ms: None,
+        });
     }
 }
 
@@ -167,7 +182,11 @@ fn header(key_id: u32) -> [u8; HEADER_LEN] {
 
 fn associated_data(vault: &VaultId, header: &[u8]) -> Vec<u8> {
     let label = Labelled::new("backup-key-vault/v1 ticket");
-    label.bytes(vault.as_str().as_bytes()).bytes(header).as_slice().to_vec()
+    label
+        .bytes(vault.as_str().as_bytes())
+        .bytes(header)
+        .as_slice()
+        .to_vec()
 }
 
 #[cfg(test)]
@@ -190,7 +209,12 @@ mod tests {
 
     fn ticket(keys: &TicketKeys) -> Ticket {
         let login_state = LoginState(Zeroizing::new(vec![7; 192]));
-        let contents = Contents { account_key: [1; 32], generation: 2, attempt: 3, login_state };
+        let contents = Contents {
+            account_key: [1; 32],
+            generation: 2,
+            attempt: 3,
+            login_state,
+        };
         keys.seal(&vault(), &contents, &mut OsRng)
     }
 
@@ -203,7 +227,10 @@ mod tests {
             let mut changed = good.clone();
             changed.0[index] ^= 1;
             assert!(keys.open(&vault(), &changed).is_none());
-            assert!(keys.open(&vault(), &Ticket(good.0[..index].to_vec())).is_none());
+            assert!(
+                keys.open(&vault(), &Ticket(good.0[..index].to_vec()))
+                    .is_none()
+            );
         }
         assert!(keys.open(&VaultId::new("w").unwrap(), &good).is_none());
         assert!(self::keys().open(&vault(), &good).is_none());
@@ -217,7 +244,11 @@ mod tests {
         assert!(!keys.rotate(START.plus_seconds(DAY - 1), DAY, &mut OsRng));
         assert!(keys.rotate(replaced, DAY, &mut OsRng));
         assert!(keys.open(&vault(), &old).is_some());
-        keys.rotate(replaced.plus_seconds(KEPT_SECONDS - 1), 10 * DAY, &mut OsRng);
+        keys.rotate(
+            replaced.plus_seconds(KEPT_SECONDS - 1),
+            10 * DAY,
+            &mut OsRng,
+        );
         assert!(keys.open(&vault(), &old).is_some());
         keys.rotate(replaced.plus_seconds(KEPT_SECONDS), 10 * DAY, &mut OsRng);
         assert!(keys.open(&vault(), &old).is_none());
@@ -237,7 +268,12 @@ mod tests {
     #[test]
     fn a_committed_ticket_still_opens() {
         let secret = Zeroizing::new([0x22; 32]);
-        let key = TicketKey { id: 1, secret, since_ms: 0, until_ms: None };
+        let key = TicketKey {
+            id: 1,
+            secret,
+            since_ms: 0,
+            until_ms: None,
+        };
         let keys = TicketKeys { keys: vec![key] };
         let bytes: Vec<u8> = FIXTURE
             .trim()
@@ -248,5 +284,33 @@ mod tests {
         let contents = keys.open(&vault(), &Ticket(bytes)).unwrap();
         assert_eq!((contents.generation, contents.attempt), (2, 3));
         assert_eq!(contents.login_state.0.as_slice(), [7; 192]);
+    }
+
+    // Version 1: key 7 sealed from 5 to 6; key 8 seals since 6.
+    const KEYS_FIXTURE: &str = concat!(
+        "0102",
+        "07",
+        "2222222222222222222222222222222222222222222222222222222222222222",
+        "050106",
+        "08",
+        "3333333333333333333333333333333333333333333333333333333333333333",
+        "0600"
+    );
+
+    #[test]
+    fn the_committed_keys_are_still_read() {
+        let bytes: Vec<u8> = (0..KEYS_FIXTURE.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&KEYS_FIXTURE[at..at + 2], 16).unwrap())
+            .collect();
+        let keys = TicketKeys::decode(&bytes).unwrap();
+        let [old, sealing] = keys.keys.as_slice() else {
+            panic!("two keys");
+        };
+        assert_eq!((old.id, *old.secret), (7, [0x22; 32]));
+        assert_eq!((old.since_ms, old.until_ms), (5, Some(6)));
+        assert_eq!((sealing.id, *sealing.secret), (8, [0x33; 32]));
+        assert_eq!((sealing.since_ms, sealing.until_ms), (6, None));
+        assert_eq!(*keys.encode(), bytes);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rand::rngs::OsRng;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger};
 use vault_protocol::time::Timestamp;
@@ -18,9 +19,9 @@ use crate::publication::{ChannelRotation, Publication};
 use crate::service::Service;
 use crate::ticket::TicketKeys;
 
-/// How many accounts one commit of the sweep looks at: few enough that requests do not wait long
-/// behind it.
-const SWEEP_BATCH: usize = 64;
+/// How many accounts a sweep looks at together: few enough that requests do not wait long behind
+/// them.
+const SWEEP_PAGE: usize = 64;
 
 /// How often all of it is done.
 #[derive(Clone, Copy, Debug)]
@@ -40,39 +41,69 @@ pub async fn current_ticket_keys(
     schedule: Schedule,
 ) -> Result<TicketKeys, CommitError> {
     let (now, period) = (clock.now(), schedule.ticket_key_seconds);
-    let keys = ledger.commit(move |batch| rotate_ticket_keys(batch, now, period)).await?;
+    let keys = ledger
+        .commit(move |batch| rotate_ticket_keys(batch, now, period))
+        .await?;
     Ok(keys.into_inner())
 }
 
-/// Does all of it at once: before the vault listens, so that nothing that is due survives a
-/// restart, and then at every tick.
+/// Why upkeep cannot go on. The process then ends, and says so: without it nothing would be
+/// destroyed any more unless somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpkeepEnded {
+    /// The ledger has stopped.
+    #[error("the ledger has stopped")]
+    LedgerStopped,
+    /// What the vault keeps for itself cannot be read.
+    #[error("the vault's own {0} cannot be read: the database was altered or is damaged")]
+    Unreadable(&'static str),
+}
+
+/// Does all of it once. What the queue has no room for is left for the next time, each step for
+/// itself.
 pub async fn once(
     service: &Service,
     publication: &ArcSwap<Publication>,
     schedule: Schedule,
-) -> Result<(), CommitError> {
-    let keys = current_ticket_keys(&service.ledger, &service.clock, schedule).await?;
-    service.ticket_keys.store(Arc::new(keys));
-    if publication.load().is_due(service.clock.now()) {
-        publication.store(Arc::new(Publication::renew(service, schedule.channel).await?));
+) -> Result<(), UpkeepEnded> {
+    let keys = current_ticket_keys(&service.ledger, &service.clock, schedule).await;
+    if let Some(keys) = or_later("ticket keys", keys)? {
+        service.ticket_keys.store(Arc::new(keys));
     }
-    sweep(service).await
+    if publication.load().is_due(service.clock.now()) {
+        let renewed = Publication::renew(service, schedule.channel).await;
+        if let Some(renewed) = or_later("channel keys or statement", renewed)? {
+            publication.store(Arc::new(renewed));
+        }
+    }
+    or_later("due index", sweep(service).await).map(|_| ())
 }
 
-/// Repeats [`once`] until the ledger stops. A full queue only delays it.
-pub async fn run(service: Service, publication: Arc<ArcSwap<Publication>>, schedule: Schedule) {
+/// Repeats [`once`] until it cannot go on.
+pub async fn run(
+    service: Service,
+    publication: Arc<ArcSwap<Publication>>,
+    schedule: Schedule,
+) -> UpkeepEnded {
     let mut ticks = tokio::time::interval(Duration::from_secs(schedule.sweep_seconds));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match once(&service, &publication, schedule).await {
-            Ok(()) => {}
-            Err(CommitError::Overloaded) => tracing::warn!("upkeep delayed: the queue is full"),
-            Err(CommitError::Unavailable) => {
-                tracing::error!("upkeep found stored state that cannot be read");
-            }
-            Err(CommitError::Stopped) => return,
+        if let Err(ended) = once(&service, &publication, schedule).await {
+            return ended;
         }
+    }
+}
+
+fn or_later<T>(what: &'static str, done: Result<T, CommitError>) -> Result<Option<T>, UpkeepEnded> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(CommitError::Overloaded) => {
+            tracing::warn!(what, "upkeep is delayed: the queue is full");
+            Ok(None)
+        }
+        Err(CommitError::Unavailable) => Err(UpkeepEnded::Unreadable(what)),
+        Err(CommitError::Stopped) => Err(UpkeepEnded::LedgerStopped),
     }
 }
 
@@ -82,23 +113,58 @@ pub async fn run(service: Service, publication: Arc<ArcSwap<Publication>>, sched
 pub async fn sweep(service: &Service) -> Result<(), CommitError> {
     let until = service.clock.now();
     loop {
-        let due = due_accounts(service, until, SWEEP_BATCH).await?;
-        for key in &due {
-            sweep_account(service, *key).await?;
-        }
-        if due.len() < SWEEP_BATCH {
+        let due = due_accounts(service, until, SWEEP_PAGE).await?;
+        sweep_page(service, &due).await?;
+        if due.len() < SWEEP_PAGE {
             return Ok(());
         }
     }
 }
 
-/// The sweep of a start: looks at every account that has something due at any time. A clock that
-/// was set back since the last run has left times in the future, where no other sweep would look
-/// for as long as it was wrong; here they become now (PROTOCOL.md section 7 step 6).
-pub async fn sweep_at_start(service: &Service) -> Result<(), CommitError> {
+/// The sweep of a start: looks at every account that has something due at any time, and, if the
+/// clock was set back since the last run, at every account. Times left in the future become now
+/// (PROTOCOL.md section 7 step 6); no other sweep would find them for as long as the clock was
+/// wrong.
+pub async fn sweep_at_start(
+    service: &Service,
+    clock_was_set_back: bool,
+) -> Result<(), CommitError> {
     let end_of_time = Timestamp::from_millis(u64::MAX);
-    for key in due_accounts(service, end_of_time, usize::MAX).await? {
-        sweep_account(service, key).await?;
+    let due = due_accounts(service, end_of_time, usize::MAX).await?;
+    for page in due.chunks(SWEEP_PAGE) {
+        sweep_page(service, page).await?;
+    }
+    if clock_was_set_back {
+        tracing::warn!("the clock was set back since the last run: waits begin again");
+        sweep_everything(service).await?;
+    }
+    Ok(())
+}
+
+async fn sweep_everything(service: &Service) -> Result<(), CommitError> {
+    let mut last = None;
+    loop {
+        let page = service
+            .ledger
+            .commit(move |b| Ok(b.keys_after(last.as_ref(), SWEEP_PAGE)));
+        let page = page.await?.into_inner();
+        sweep_page(service, &page).await?;
+        match page.last() {
+            Some(key) => last = Some(*key),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Sweeps so many accounts at once: the writer commits them together.
+async fn sweep_page(service: &Service, keys: &[LeafKey]) -> Result<(), CommitError> {
+    let mut accounts = JoinSet::new();
+    for key in keys {
+        let (service, key) = (service.clone(), *key);
+        accounts.spawn(async move { sweep_account(&service, key).await });
+    }
+    while let Some(swept) = accounts.join_next().await {
+        swept.unwrap_or(Err(CommitError::Stopped))?;
     }
     Ok(())
 }
@@ -108,13 +174,18 @@ async fn due_accounts(
     until: Timestamp,
     at_most: usize,
 ) -> Result<Vec<LeafKey>, CommitError> {
-    let due = service.ledger.commit(move |batch| Ok(batch.due(until.millis(), at_most)));
+    let due = service
+        .ledger
+        .commit(move |batch| Ok(batch.due(until.millis(), at_most)));
     Ok(due.await?.into_inner())
 }
 
 async fn sweep_account(service: &Service, key: LeafKey) -> Result<(), CommitError> {
     let clock = service.rules_clock();
-    let swept = service.ledger.commit(move |batch| sweep_leaf(batch, &key, clock)).await;
+    let swept = service
+        .ledger
+        .commit(move |batch| sweep_leaf(batch, &key, clock))
+        .await;
     match swept {
         Ok(_) => Ok(()),
         // It stays unavailable to its owner too; the others must not wait for it.
@@ -139,7 +210,9 @@ fn sweep_leaf(
         return Ok(());
     };
     let (tenant, _) = account_leaf::decode(&leaf)?;
-    account_leaf::apply(batch, key, &tenant, clock, |account| Sweep { clock }.apply(account))
+    account_leaf::apply(batch, key, &tenant, clock, |account| {
+        Sweep { clock }.apply(account)
+    })
 }
 
 fn rotate_ticket_keys(

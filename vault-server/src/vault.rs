@@ -13,10 +13,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::App;
 use crate::keyring::Keyring;
-use crate::publication::{ChannelRotation, Publication};
+use crate::publication::{self, ChannelRotation, Publication};
 use crate::service::Service;
 use crate::tenants::Tenants;
-use crate::upkeep::{self, Schedule};
+use crate::upkeep::{self, Schedule, UpkeepEnded};
 
 /// A vault, ready to serve.
 pub struct Vault {
@@ -95,8 +95,9 @@ impl Vault {
             clock,
             ticket_keys: Arc::new(ArcSwap::from_pointee(ticket_keys)),
         };
+        let clock_was_set_back = publication::last_signed(&service).await? > service.now();
         let publication = Publication::renew(&service, schedule.channel).await?;
-        upkeep::sweep_at_start(&service).await?;
+        upkeep::sweep_at_start(&service, clock_was_set_back).await?;
         let app = App {
             service: service.clone(),
             tenants: tenants.clone(),
@@ -104,13 +105,17 @@ impl Vault {
             permits: Arc::new(Semaphore::new(options.in_flight)),
             body_timeout: options.body_timeout,
         };
-        Ok(Self { app, admin: Admin::new(service, tenants), schedule })
+        Ok(Self {
+            app,
+            admin: Admin::new(service, tenants),
+            schedule,
+        })
     }
 
-    /// Does what is due, again and again, until the ledger stops.
-    pub async fn upkeep(&self) {
+    /// Does what is due, again and again, until it cannot go on.
+    pub async fn upkeep(&self) -> UpkeepEnded {
         let (service, publication) = (self.app.service.clone(), self.app.publication.clone());
-        upkeep::run(service, publication, self.schedule).await;
+        upkeep::run(service, publication, self.schedule).await
     }
 }
 

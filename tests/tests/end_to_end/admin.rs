@@ -106,7 +106,7 @@ async fn a_tenant_with_a_live_record_stays_until_the_record_is_reset() -> anyhow
     let vault = server.vault();
     assert_eq!(
         vault.refused(["tenant", "remove", "app"])?,
-        "the tenant has 1 live records: its users would lose their keys; it can be removed when \
+        "users of the tenant still have 1 live record(s): they would lose their keys; it can be removed when \
          they have deleted them or were reset"
     );
     let shown = vault.done(["account", "show", "app", "alice"])?;

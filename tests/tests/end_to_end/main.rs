@@ -1,6 +1,7 @@
 //! The whole product as its users have it: real processes, TLS, a real folder, the real client.
 
 mod admin;
+mod command_line;
 mod help;
 mod keys;
 mod lives;

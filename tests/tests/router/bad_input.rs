@@ -7,7 +7,7 @@ use vault_protocol::binary::{from_base64url, to_base64url};
 use vault_protocol::messages::{RegistrationFinish, Reset};
 use vault_protocol::problem::InvalidRequest;
 use vault_protocol::{MAX_BODY_LEN, Problem};
-use vault_tests::device::{Device, Guess, abandon};
+use vault_tests::device::{Device, Guess, InnerMessage, abandon};
 use vault_tests::in_process::{Answered, TestVault};
 
 use crate::support::{RIGHT, charge, log_in, prepare_registration, vault_of_alice};
@@ -110,15 +110,19 @@ async fn endpoints(vault: &TestVault, device: &Device) -> Vec<Endpoint> {
     ]
 }
 
-/// The reset is for backends, everything else is sealed.
 async fn send(vault: &TestVault, endpoint: &str, body: &[u8]) -> Answered {
     let path = format!("{}/{endpoint}", vault.account("alice").path());
-    if endpoint == "reset" {
+    send_to(vault, &path, body).await
+}
+
+/// The reset is for backends, everything else is sealed.
+async fn send_to(vault: &TestVault, path: &str, body: &[u8]) -> Answered {
+    if path.ends_with("/reset") {
         let token = Some(vault.app.reset_token.as_str());
-        return vault.post_outside(&path, token, body.to_vec()).await;
+        return vault.post_outside(path, token, body.to_vec()).await;
     }
     // An empty body has a media type too.
-    let inner = vault_tests::device::InnerMessage::json("POST", &path, body).encode();
+    let inner = InnerMessage::json("POST", path, body).encode();
     vault.sealed(&vault.app, "alice", &inner).await.opened()
 }
 
@@ -152,6 +156,24 @@ async fn a_body_that_is_not_what_it_must_be_gets_its_problem_and_changes_nothing
             answer.text()
         );
     }
+}
+
+/// Fails when `refuse_percent` is left out of one of the two routers.
+#[tokio::test]
+async fn a_percent_sign_in_a_path_is_malformed_at_every_endpoint() {
+    let (vault, alice, device) = vault_of_alice().await;
+    let endpoints = endpoints(&vault, &device).await;
+    let before = serde_json::to_value(vault.status(&alice).await).unwrap();
+    for endpoint in endpoints {
+        let body = serde_json::to_vec(&endpoint.valid).unwrap();
+        for account in ["%61lice", "alic%65", "alice%", "alice%2F", "%"] {
+            let path = format!("/v1/tenants/app/accounts/{account}/{}", endpoint.name);
+            let refused = send_to(&vault, &path, &body).await;
+            assert_eq!(refused.problem(), Problem::malformed(), "{path}");
+        }
+    }
+    let after = serde_json::to_value(vault.status(&alice).await).unwrap();
+    assert_eq!(after, before);
 }
 
 fn check(problem: &Problem, case: &Case, endpoint: &str) {

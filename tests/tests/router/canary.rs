@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use vault_protocol::binary::to_base64url;
+use vault_protocol::binary::{from_base64url, to_base64url};
 use vault_protocol::messages::{
     RegistrationFinish, Reset, RetrievalFinish, RetrievalFinished, RetrievalStarted,
 };
@@ -154,7 +154,7 @@ fn hide_what_is_always_there(vault: &TestVault, canaries: &mut Canaries) {
     for token in [&app.use_token, &app.status_token, &app.reset_token] {
         let (_, secret) = token.rsplit_once("app_").unwrap();
         canaries.text("a token", secret);
-        let bytes = vault_protocol::binary::from_base64url(secret).unwrap();
+        let bytes = from_base64url(secret).unwrap();
         canaries.bytes("a token's bytes", &bytes);
     }
     canaries.bytes("the master key", vault.keyring().master_key());

@@ -9,8 +9,8 @@ use vault_tests::device::{Device, Guess};
 use vault_tests::in_process::TestVault;
 
 use crate::support::{
-    RIGHT, at, charge, prepare_registration, register, remaining, replace, start, vault_of_alice,
-    without_waits,
+    RIGHT, at, charge, policy, prepare_registration, register, remaining, replace, start,
+    vault_of_alice, without_waits,
 };
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_deletion_destroys_for_good_and_can_be_repeated_with_any_proof() {
 
 #[tokio::test]
 async fn a_deletion_ends_the_waiting_of_an_exhausted_record() {
-    let vault = TestVault::start(crate::support::policy(1, 1)).await;
+    let vault = TestVault::start(policy(1, 1)).await;
     let alice = vault.account("alice");
     let device = register(&vault, &alice, RIGHT).await;
     let open: RetrievalStarted = charge(&vault, &alice).await;

@@ -3,9 +3,12 @@
 //!
 //! A comment "Fails when …" names a one-line change to the server with which the test fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod canary;
 mod concurrency;
+mod damaged;
 mod deletion;
 mod health;
 mod inner_channel;
@@ -22,3 +25,4 @@ mod status;
 mod support;
 mod sweep;
 mod tenants;
+mod upkeep;

@@ -3,12 +3,13 @@
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use ohttp::ClientResponse;
 use vault_protocol::problem::InvalidRequest;
-use vault_protocol::sealed::MAX_SEALED_LEN;
+use vault_protocol::sealed::{MAX_SEALED_LEN, decode_response};
 use vault_protocol::{Policy, Problem};
 use vault_tests::device::{Guess, InnerMessage, abandon, false_finish, seal};
-use vault_tests::in_process::{TestVault, outer_request, relayed};
+use vault_tests::in_process::{Answered, TestVault, outer_request, relayed};
 
 use crate::support::{
     RIGHT, WRONG, charge, log_in, policy, prepare_registration, register, remaining,
@@ -36,12 +37,22 @@ async fn without_a_valid_token_nobody_relays() {
     let sealed = sealed_status(&vault).await;
     let right = &vault.app.use_token;
     let mut altered = right.clone();
-    altered.replace_range(altered.len() - 8..altered.len() - 7, "_");
+    let replacement = if altered.ends_with('A') { "Q" } else { "A" };
+    altered.replace_range(altered.len() - 1.., replacement);
+    let middle = altered.len() - 20;
+    let replacement = if right[middle..].starts_with('A') {
+        "B"
+    } else {
+        "A"
+    };
+    let mut altered_within = right.clone();
+    altered_within.replace_range(middle..=middle, replacement);
     let of_another_name = right.replacen("app", "apq", 1);
     let tokens = [
         String::new(),
         "x".to_owned(),
         altered,
+        altered_within,
         of_another_name,
         right[..right.len() - 1].to_owned(),
         format!("{right}A"),
@@ -261,7 +272,7 @@ async fn a_message_replayed_for_another_account_is_a_mismatch() {
     let (sealed, key) = sealed_start(&vault).await;
     let answer = vault.relay(&vault.app, "bob", sealed).await;
     let inner = key.decapsulate(&answer.body).unwrap();
-    let inner = vault_protocol::sealed::decode_response(&inner).unwrap();
+    let inner = decode_response(&inner).unwrap();
     assert_eq!(inner.status, 400);
     assert_eq!(remaining(&vault, &bob).await, 10);
 }
@@ -298,7 +309,7 @@ async fn token_header_media_type_size_load_and_key_are_checked_in_this_order() {
     *head.uri_mut() = "/v1/ohttp".parse().unwrap();
 
     let mut headers = head.headers().clone();
-    let send = async |headers: &http::HeaderMap, body: &[u8]| {
+    let send = async |headers: &HeaderMap, body: &[u8]| {
         let mut request = head.clone().map(|()| Body::from(body.to_vec()));
         *request.headers_mut() = headers.clone();
         vault.call(request).await.problem()
@@ -408,7 +419,7 @@ async fn a_released_key_and_a_wrong_password_look_the_same_from_outside() {
 }
 
 /// Status, headers but the request's id, and the length of the body.
-fn look_of(answer: &vault_tests::in_process::Answered) -> (u16, Vec<(String, String)>, usize) {
+fn look_of(answer: &Answered) -> (u16, Vec<(String, String)>, usize) {
     let headers = answer.headers.iter().map(|(name, value)| {
         let value = value.to_str().unwrap_or_default().to_owned();
         let value = if name == "x-request-id" {
@@ -426,7 +437,7 @@ fn json(message: &impl serde::Serialize) -> Vec<u8> {
 }
 
 /// A sealed wrong guess at alice's key.
-async fn sealed_start(vault: &TestVault) -> (Vec<u8>, ohttp::ClientResponse) {
+async fn sealed_start(vault: &TestVault) -> (Vec<u8>, ClientResponse) {
     let alice = vault.account("alice");
     let body = json(&Guess::new(&alice, WRONG).message);
     let path = format!("{}/retrieval/start", alice.path());

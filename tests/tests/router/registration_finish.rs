@@ -1,7 +1,9 @@
 //! `POST …/registration/finish`: the order of its checks is part of the contract.
 
 use http::StatusCode;
-use vault_protocol::messages::{AccountState, RegistrationFinished, Reset, RetrievalFinished};
+use vault_protocol::messages::{
+    AccountState, RegistrationFinish, RegistrationFinished, Reset, RetrievalFinished,
+};
 use vault_protocol::{BackupKey, Binary, Policy, Problem};
 use vault_server::admin::{Answer, Request as AdminRequest};
 use vault_tests::device::{Device, Guess};
@@ -297,10 +299,10 @@ async fn with_other_policy(vault: &TestVault, policy: Policy) -> TestTenant {
 }
 
 fn with_proof(
-    message: &vault_protocol::messages::RegistrationFinish,
+    message: &RegistrationFinish,
     replace_proof: Option<Binary<64>>,
-) -> vault_protocol::messages::RegistrationFinish {
-    vault_protocol::messages::RegistrationFinish {
+) -> RegistrationFinish {
+    RegistrationFinish {
         replace_proof,
         ..message.clone()
     }

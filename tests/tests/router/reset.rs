@@ -1,8 +1,10 @@
 //! `POST …/reset`: for backends, outside the sealed channel.
 
+use axum::body::Body;
 use http::{Method, StatusCode};
 use vault_protocol::messages::{AccountState, DestructionReason, Removed, Reset};
 use vault_protocol::problem::InvalidRequest;
+use vault_protocol::sealed::decode_response;
 use vault_protocol::{AccountScope, Problem};
 use vault_server::admin::Request as AdminRequest;
 use vault_server::tenant::Scope;
@@ -111,7 +113,7 @@ async fn the_scope_is_ignored_inside_the_sealed_channel() {
     let answer = vault.call(relayed(&token, "alice", sealed)).await;
     assert_eq!(answer.status, StatusCode::OK);
     let inner = key.decapsulate(&answer.body).unwrap();
-    let inner = vault_protocol::sealed::decode_response(&inner).unwrap();
+    let inner = decode_response(&inner).unwrap();
     assert_eq!(inner.status, 404);
     assert_eq!(vault.status(&alice).await.state, AccountState::Active);
 }
@@ -133,7 +135,7 @@ async fn another_method_is_refused() {
     let path = format!("{}/reset", alice.path());
     for method in [Method::GET, Method::PUT, Method::DELETE] {
         let token = Some(vault.app.reset_token.as_str());
-        let request = outer_request(method, &path, token, axum::body::Body::empty());
+        let request = outer_request(method, &path, token, Body::empty());
         let expected = Problem::InvalidRequest {
             kind: InvalidRequest::Method,
             field: None,

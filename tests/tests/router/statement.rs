@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use vault_protocol::identity::Fingerprint;
 use vault_protocol::messages::RegistrationStarted;
 use vault_protocol::statement::{LIFETIME_SECONDS, SeenStatement, SignedStatement, Statement};
-use vault_protocol::{AccountScope, Problem, VaultId};
+use vault_protocol::{AccountScope, Problem, Timestamp, VaultId};
 use vault_server::admin::{Answer, Request as AdminRequest};
 use vault_tests::device::{Device, InnerMessage, seal};
 use vault_tests::in_process::{CHANNEL, DAY, START, TestVault, VAULT_ID};
@@ -118,7 +118,7 @@ async fn the_serial_grows_with_every_start_whatever_the_clock_says() {
     let pin = fingerprint(&vault).await;
     let (first, mut seen) = verified(&vault, None).await;
     let year = 365 * DAY * 1000;
-    let earlier = vault_protocol::Timestamp::from_millis(START.millis() - year);
+    let earlier = Timestamp::from_millis(START.millis() - year);
     for (time, expected) in [
         (START, first.serial + 1),
         (earlier, first.serial + 2),

@@ -1,6 +1,7 @@
 //! What time alone decides is carried out without requests (PROTOCOL.md section 7 step 5). The
 //! tests look at what lies in the ledger: asking for the status would itself do what is due.
 
+use http::StatusCode;
 use vault_protocol::messages::DestructionReason;
 use vault_protocol::{AccountScope, Problem};
 use vault_server::admin::{Answer, Request as AdminRequest};
@@ -42,7 +43,7 @@ async fn nothing_is_destroyed_before_the_last_attempt_has_expired() {
     vault.sweep().await;
     assert_eq!(vault.stored(&alice).await, LIVE);
     let released = finish(&vault, &alice, &last.message).await;
-    assert_eq!(released.status, http::StatusCode::OK);
+    assert_eq!(released.status, StatusCode::OK);
 }
 
 /// Fails when the sweep does nothing (return early in `upkeep::sweep`), or the account is not

@@ -177,7 +177,7 @@ async fn a_tenant_with_live_records_is_not_removed() {
         remove(&vault, &app)
             .await
             .unwrap_err()
-            .contains("2 live records")
+            .contains("2 live record")
     );
     reset(&vault, &vault.app, "bob", 1).await;
     reset(&vault, &vault.app, "bob", 1).await;

@@ -66,7 +66,7 @@ impl<'a> Batch<'a> {
         self.schedule(key, None);
     }
 
-    /// Adds an event to a leaf's, stored by the same commit.
+    /// Adds an event to a leaf's, stored by the same commit. The last 1000 are kept.
     pub fn append_event(&mut self, key: &LeafKey, plaintext: &[u8]) {
         let event = Zeroizing::new(plaintext.to_vec());
         self.own.events.entry(*key).or_default().push(event);

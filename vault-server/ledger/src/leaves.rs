@@ -10,6 +10,10 @@ use crate::key::LeafKey;
 use crate::seal::{Place, Sealer};
 use crate::store::{Durable, Store};
 
+/// How many events of a leaf are kept; the oldest gives way. Without a bound, one user who goes on
+/// registering could fill the disk of all.
+pub(crate) const KEPT_EVENTS: u64 = 1000;
+
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
     store: Store,
@@ -155,6 +159,9 @@ impl Leaves {
         for (sequence, event) in (last + 1..).zip(events) {
             let sealed = self.sealer.seal(Place::Event(*key, sequence), event)?;
             self.store.insert_event(key, sequence, &sealed)?;
+            if let Some(old @ 1..) = sequence.checked_sub(KEPT_EVENTS) {
+                self.store.delete_event(key, old)?;
+            }
         }
         Ok(())
     }

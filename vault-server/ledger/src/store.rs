@@ -233,6 +233,13 @@ impl Store {
         )
     }
 
+    pub(crate) fn delete_event(&self, key: &LeafKey, sequence: u64) -> Result<(), StorageError> {
+        self.change_one(
+            "DELETE FROM event WHERE leaf_key = ? AND sequence = ?",
+            (key.0, sequence),
+        )
+    }
+
     /// The last events of a leaf with their sequence numbers, newest first.
     pub(crate) fn last_events(
         &self,

@@ -330,3 +330,23 @@ fn all_keys_are_found_page_by_page() {
     assert_eq!(page(Some(TWO), 2), [THREE]);
     assert!(page(Some(THREE), 2).is_empty());
 }
+
+/// Fails when `write_events` deletes nothing: one leaf could then fill the disk.
+#[test]
+fn the_oldest_events_of_a_leaf_give_way() {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    for hundred in 0..11_u64 {
+        let append = move |batch: &mut vault_ledger::Batch<'_>| {
+            (0..100).for_each(|n| batch.append_event(&ONE, &(100 * hundred + n).to_be_bytes()));
+            Ok(())
+        };
+        ledger.commit_blocking(append).unwrap();
+    }
+    let kept = ledger
+        .commit_blocking(|batch| batch.events(&ONE, 5000))
+        .unwrap();
+    assert_eq!(kept.len(), 1000);
+    assert_eq!(kept[0].as_slice(), 100_u64.to_be_bytes());
+    assert_eq!(kept[999].as_slice(), 1099_u64.to_be_bytes());
+}

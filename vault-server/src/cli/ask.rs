@@ -16,16 +16,29 @@ use crate::vault::{self, Vault, VaultOptions};
 /// `tenant …`
 pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCode> {
     let request = match command {
-        TenantCommand::Add { name, token, policy } => {
-            Request::AddTenant { tenant: name, policy: policy.policy()?, scopes: token.scopes() }
-        }
+        TenantCommand::Add {
+            name,
+            token,
+            policy,
+        } => Request::AddTenant {
+            tenant: name,
+            policy: policy.policy()?,
+            scopes: token.scopes(),
+        },
         TenantCommand::List => Request::ListTenants,
-        TenantCommand::RotateToken { name, revoke: Some(id), .. } => {
-            Request::RevokeToken { tenant: name, id }
-        }
-        TenantCommand::RotateToken { name, token, revoke: None } => {
-            Request::AddToken { tenant: name, scopes: token.scopes() }
-        }
+        TenantCommand::RotateToken {
+            name,
+            revoke: Some(id),
+            ..
+        } => Request::RevokeToken { tenant: name, id },
+        TenantCommand::RotateToken {
+            name,
+            token,
+            revoke: None,
+        } => Request::AddToken {
+            tenant: name,
+            scopes: token.scopes(),
+        },
         TenantCommand::Remove { name } => Request::RemoveTenant { tenant: name },
     };
     print(ask(config, request)?)
@@ -35,9 +48,15 @@ pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCod
 pub fn account(config: &Config, command: AccountCommand) -> anyhow::Result<ExitCode> {
     let request = match command {
         AccountCommand::Show { tenant, account } => Request::ShowAccount { tenant, account },
-        AccountCommand::Reset { tenant, account, generation } => {
-            Request::ResetAccount { tenant, account, generation }
-        }
+        AccountCommand::Reset {
+            tenant,
+            account,
+            generation,
+        } => Request::ResetAccount {
+            tenant,
+            account,
+            generation,
+        },
     };
     print(ask(config, request)?)
 }
@@ -49,8 +68,8 @@ pub fn fingerprint(config: &Config) -> anyhow::Result<ExitCode> {
 
 fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
     let socket = &config.admin_socket;
-    let asked = admin_socket::ask(socket, &request);
-    let answer = asked.with_context(|| format!("the server at {} did not answer", socket.display()))?;
+    let asked = admin_socket::ask(socket, &config.data_folder, &request);
+    let answer = asked.with_context(|| format!("the server at {}", socket.display()))?;
     match answer {
         Some(answer) => Ok(answer),
         None => ask_stopped_vault(config, request),
@@ -59,8 +78,14 @@ fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
 
 fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer> {
     let keyring = unlock::keyring(config)?;
+    if let Request::Fingerprint = request {
+        let fingerprint = keyring.identity().identity_key().fingerprint();
+        return Ok(Answer::Fingerprint { fingerprint });
+    }
     let ledger = vault::open_ledger(config, &keyring)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(async {
         let options = VaultOptions::new(config);
         let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options).await?;
@@ -89,18 +114,32 @@ fn print_tenant(tenant: &TenantSummary) {
     let policy = &tenant.policy;
     println!("{}", tenant.tenant);
     println!("  live records  {}", tenant.live_records);
-    println!("  limit         {} in a row, {} in all", policy.limit(), policy.total_limit());
+    println!(
+        "  limit         {} in a row, {} in all",
+        policy.limit(),
+        policy.total_limit()
+    );
     println!("  waits         {:?} s", policy.waits());
     for token in &tenant.tokens {
-        let scopes: Vec<String> =
-            token.scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+        let scopes: Vec<String> = token
+            .scopes
+            .iter()
+            .map(|scope| format!("{scope:?}").to_lowercase())
+            .collect();
         let since = token.created_at.to_rfc3339();
-        println!("  token {:<7} {}, since {since}", token.id, scopes.join(","));
+        println!(
+            "  token {:<7} {}, since {since}",
+            token.id,
+            scopes.join(",")
+        );
     }
 }
 
 fn print_account(status: &Status, events: &[EventSummary]) {
-    println!("state               {}", format!("{:?}", status.state).to_lowercase());
+    println!(
+        "state               {}",
+        format!("{:?}", status.state).to_lowercase()
+    );
     println!("generation          {}", status.generation);
     println!("attempts remaining  {}", status.attempts_remaining);
     if let Some(time) = status.retry_at {
@@ -108,12 +147,20 @@ fn print_account(status: &Status, events: &[EventSummary]) {
     }
     if let (Some(time), Some(reason)) = (status.destroyed_at, status.reason) {
         println!("destroyed at        {}", time.to_rfc3339());
-        println!("reason              {}", format!("{reason:?}").to_lowercase());
+        println!(
+            "reason              {}",
+            format!("{reason:?}").to_lowercase()
+        );
     }
     if !events.is_empty() {
         println!("last events");
     }
     for event in events {
-        println!("  {}  generation {}  {}", event.at.to_rfc3339(), event.generation, event.event);
+        println!(
+            "  {}  generation {}  {}",
+            event.at.to_rfc3339(),
+            event.generation,
+            event.event
+        );
     }
 }

@@ -24,7 +24,9 @@ use crate::vault::{self, Vault};
 const TENANT: &str = "demo";
 
 pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::Builder::new().prefix("backup-key-vault-dev-").tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("backup-key-vault-dev-")
+        .tempdir()?;
     let config = configure(folder.path(), listen)?;
     telemetry::init(&config.log)?;
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
@@ -45,20 +47,30 @@ fn configure(folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
     let names = vec!["localhost".to_owned(), listen.ip().to_string()];
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names)?;
     fs::write(folder.join("certificate.pem"), cert.pem())?;
-    secret_file::create(&folder.join("certificate.key"), signing_key.serialize_pem().as_bytes())?;
+    secret_file::create(
+        &folder.join("certificate.key"),
+        signing_key.serialize_pem().as_bytes(),
+    )?;
     let file = folder.join("vault.toml");
     let path = |name: &str| folder.join(name).display().to_string();
-    let tls = [("certificate_file", path("certificate.pem")), ("key_file", path("certificate.key"))];
+    let tls = [
+        ("certificate_file", path("certificate.pem")),
+        ("key_file", path("certificate.key")),
+    ];
     let mut settings = toml::Table::new();
     settings.insert("listen".to_owned(), listen.to_string().into());
     settings.insert("data_folder".to_owned(), path("data").into());
-    let tls = tls.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
+    let tls = tls
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.into()));
     settings.insert("tls".to_owned(), tls.collect::<toml::Table>().into());
     let log = [("filter".to_owned(), "warn".into())];
     settings.insert("log".to_owned(), toml::Table::from_iter(log).into());
     let text = toml::to_string(&settings)?;
-    fs::write(&file, text)?;
-    Config::load(Some(&file)).context("the throw-away configuration")
+    fs::write(&file, &text)?;
+    // Without the environment: what is set there is meant for a real vault.
+    let environment: [(&str, &str); 0] = [];
+    Config::from_sources(Some((&file, &text)), environment).context("the throw-away configuration")
 }
 
 async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
@@ -97,6 +109,8 @@ fn print_commands(folder: &TempDir, listen: SocketAddr, fingerprint: &str) {
     println!();
     println!("The token as the backend of the app `{TENANT}` would hold it:");
     println!();
-    println!("  curl --cacert {at}/certificate.pem -H \"Authorization: Bearer $(cat {at}/token)\" \\");
+    println!(
+        "  curl --cacert {at}/certificate.pem -H \"Authorization: Bearer $(cat {at}/token)\" \\"
+    );
     println!("    https://{listen}/v1/tenants/{TENANT}/accounts/alice");
 }

@@ -1,6 +1,10 @@
 //! The command line. `--help` teaches; errors say what to do next; nothing secret is an argument
 //! or an environment variable.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line prints"
+)]
 
 mod ask;
 mod check;
@@ -18,6 +22,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vault_protocol::{AccountId, Policy, TenantId, VaultId};
 
 use crate::config::Config;
+use crate::hardening::{self, Warning};
+use crate::telemetry;
 use crate::tenant::Scope;
 
 /// A vault for backup keys: it gives a key back to who knows the password, charges every guess
@@ -120,7 +126,12 @@ struct TokenArgs {
     /// What the token allows, separated by commas. `use` relays devices' sealed messages; `status`
     /// asks how accounts stand; `reset` destroys records of users who have neither password nor
     /// key: keep it away from the app's ordinary backends
-    #[arg(long = "scopes", value_delimiter = ',', default_value = "use", value_name = "SCOPES")]
+    #[arg(
+        long = "scopes",
+        value_delimiter = ',',
+        default_value = "use",
+        value_name = "SCOPES"
+    )]
     scopes: Vec<ScopeArg>,
 }
 
@@ -169,6 +180,9 @@ enum ScopeArg {
 
 /// Runs the command line and returns the process's exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before the first secret is read, whatever the command.
+    let warnings = hardening::harden();
+    telemetry::quiet_panics();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -177,7 +191,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match dispatch(cli) {
+    match dispatch(cli, &warnings) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("vault-server: {error:#}");
@@ -186,11 +200,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+fn dispatch(cli: Cli, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     let load = || Config::load(cli.config.as_deref());
     match cli.command {
         Command::Init { vault_id } => init::run(&load()?, vault_id),
-        Command::Serve => serve::run(&load()?),
+        Command::Serve => serve::run(&load()?, warnings),
         Command::Dev { listen } => dev::run(listen),
         Command::Tenant(command) => ask::tenant(&load()?, command),
         Command::Account(command) => ask::account(&load()?, command),

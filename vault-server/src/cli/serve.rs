@@ -15,7 +15,7 @@ use super::unlock;
 use crate::admin_socket::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::hardening;
+use crate::hardening::Warning;
 use crate::http::{listener, router, tls};
 use crate::keyring::Keyring;
 use crate::telemetry;
@@ -24,10 +24,9 @@ use crate::vault::{self, Vault, VaultOptions};
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 
-pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
-    // Before the first secret is read.
-    for warning in hardening::harden() {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     let keyring = unlock::keyring(config)?;
@@ -46,7 +45,9 @@ pub fn serve_until_stopped(
     ledger: Ledger,
     ready: impl AsyncFnOnce(&Vault) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config, keyring, ledger, ready))
 }
 
@@ -61,7 +62,9 @@ async fn serve(
     let stop_signal = stop_signal()?;
     let hangup = signal(SignalKind::hangup())?;
     let options = VaultOptions::new(config);
-    let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options).await?;
+    let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options)
+        .await
+        .context("what the vault keeps for itself cannot be read or written; `vault-server check` says more")?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another listen", config.listen))?;
@@ -71,36 +74,42 @@ async fn serve(
     ready(&vault).await?;
 
     let stop = CancellationToken::new();
+    let router = router::router(vault.app.clone());
+    let limits = &config.limits;
     let server = listener::serve(
         listener,
         Arc::clone(&certificate),
-        router::router(vault.app.clone()),
-        &config.limits,
+        router,
+        limits,
         stop.clone(),
     );
-    tokio::pin!(server);
-    let background = async {
-        tokio::join!(vault.upkeep(), admin_socket.serve(vault.admin.clone()), reload(&certificate, hangup))
-    };
-    tokio::pin!(background);
+    let administration = admin_socket.serve(vault.admin.clone(), stop.clone());
+    let serving = async { tokio::join!(server, administration) };
+    tokio::pin!(serving);
+    let mut exit_code = ExitCode::SUCCESS;
     tokio::select! {
         biased;
-        () = ledger.failed() => {
-            // Nothing further is answered: what happened is decided from the disk, by a restart.
-            tracing::error!("storage failed: stopping; the next start decides from what is on the disk");
-            return Ok(ExitCode::FAILURE);
-        }
+        () = ledger.failed() => return Ok(storage_failed()),
         name = stop_signal => tracing::info!(signal = name, "stopping: answering what is in flight"),
-        _ = &mut server => {}
-        _ = &mut background => {}
+        ended = vault.upkeep() => {
+            tracing::error!(reason = %ended, "upkeep has ended: stopping, see `vault-server check`");
+            exit_code = ExitCode::FAILURE;
+        }
+        () = reload(&certificate, hangup) => {}
+        _ = &mut serving => {}
     }
     stop.cancel();
     tokio::select! {
         biased;
-        () = ledger.failed() => return Ok(ExitCode::FAILURE),
-        _ = &mut server => {}
+        () = ledger.failed() => Ok(storage_failed()),
+        _ = &mut serving => Ok(exit_code),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing further is answered: what happened is decided from the disk, by a restart.
+fn storage_failed() -> ExitCode {
+    tracing::error!("storage failed: stopping; the next start decides from what is on the disk");
+    ExitCode::FAILURE
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -37,7 +37,10 @@ pub fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
             let mut key = Zeroizing::new([0; 32]);
             OsRng.fill_bytes(key.as_mut());
             secret_file::create(path, key.as_slice())?;
-            eprintln!("Made the key file {}. Keep a copy away from this machine.", path.display());
+            eprintln!(
+                "Made the key file {}. Keep a copy away from this machine.",
+                path.display()
+            );
             Ok(Unlock::KeyFile(key))
         }
         UnlockSource::CredentialOrPrompt if !has_credential() => prompt_twice(),
@@ -46,7 +49,11 @@ pub fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
 }
 
 fn existing(source: &UnlockSource) -> anyhow::Result<Unlock> {
-    Ok(Unlock::read(source, credentials_folder().as_deref(), || prompt("Keyring passphrase: "))?)
+    Ok(Unlock::read(
+        source,
+        credentials_folder().as_deref(),
+        || prompt("Keyring passphrase: "),
+    )?)
 }
 
 fn credentials_folder() -> Option<PathBuf> {
@@ -65,7 +72,9 @@ fn prompt_twice() -> anyhow::Result<Unlock> {
     eprintln!("This passphrase seals the vault's long-term secrets. Without it no key comes back.");
     let first = prompt("New keyring passphrase: ").map_err(UnlockError::Prompt)?;
     if first.chars().count() < MIN_PASSPHRASE_CHARS {
-        bail!("the passphrase is too short: use at least {MIN_PASSPHRASE_CHARS} characters, better several random words");
+        bail!(
+            "the passphrase is too short: use at least {MIN_PASSPHRASE_CHARS} characters, better several random words"
+        );
     }
     if *prompt("The same again: ")? != *first {
         bail!("the two passphrases differ: run the command again");

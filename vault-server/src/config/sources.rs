@@ -27,6 +27,7 @@ impl Sources {
     ) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
         if let Some((path, text)) = file {
+            check_syntax(path, text)?;
             figment = figment.merge(File { path, text });
         }
         for (name, value) in environment {
@@ -51,6 +52,20 @@ impl Sources {
         let place = self.place_of(key);
         ConfigError::Invalid { place, key, reason }
     }
+}
+
+/// Syntax errors with the line's number, never the line: it could hold a secret.
+fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let Err(error) = toml::from_str::<toml::Table>(text) else {
+        return Ok(());
+    };
+    let before = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or_default();
+    let line = before.lines().count().max(1);
+    let message = format!("{}: line {line}: {}", path.display(), error.message());
+    Err(ConfigError::Malformed(message))
 }
 
 struct File<'a> {

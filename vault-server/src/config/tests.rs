@@ -160,7 +160,7 @@ fn a_socket_path_too_long_for_the_system_is_refused() {
         error.contains("admin_socket: the path of a Unix socket"),
         "{error}"
     );
-    assert!(of_file(&format!("data_folder = \"{}\"", &folder[..96])).is_ok());
+    assert!(of_file(&format!("data_folder = \"{}\"", &folder[..95])).is_ok());
 }
 
 #[test]
@@ -279,4 +279,12 @@ fn every_key_is_in_the_sample() {
             );
         }
     }
+}
+
+/// Fails when `check_syntax` is not called: the library's own message quotes the line.
+#[test]
+fn a_syntax_error_names_the_line_and_does_not_show_it() {
+    let error = refusal(of_file("listen = \"127.0.0.1:1\"\n\npassphrase = correct horse canary\n"));
+    assert!(error.contains("/etc/v.toml: line 3: "), "{error}");
+    assert!(!error.contains("canary") && !error.contains("horse"), "{error}");
 }

@@ -40,14 +40,24 @@ pub async fn vouch(
 /// Whose token came with the request; it must have the scope.
 pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Failure> {
     let token = bearer(headers).ok_or(Problem::Unauthenticated)?;
-    let (tenant, scopes) = app.tenants.authenticate(&token).ok_or(Problem::Unauthenticated)?;
-    if scopes.contains(&scope) { Ok(tenant) } else { Err(Problem::Forbidden.into()) }
+    let (tenant, scopes) = app
+        .tenants
+        .authenticate(&token)
+        .ok_or(Problem::Unauthenticated)?;
+    if scopes.contains(&scope) {
+        Ok(tenant)
+    } else {
+        Err(Problem::Forbidden.into())
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Token> {
     let value = single(headers, &AUTHORIZATION)?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().parse().ok()).flatten()
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().parse().ok())
+        .flatten()
 }
 
 fn vouched_account(headers: &HeaderMap) -> Result<AccountId, Failure> {
@@ -59,6 +69,11 @@ fn vouched_account(headers: &HeaderMap) -> Result<AccountId, Failure> {
 /// A header that must come once: with two, relay and vault could read different ones.
 fn single(headers: &HeaderMap, name: &HeaderName) -> Option<Zeroizing<String>> {
     let mut values = headers.get_all(name).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    value.to_str().ok().map(|value| Zeroizing::new(value.to_owned()))
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    value
+        .to_str()
+        .ok()
+        .map(|value| Zeroizing::new(value.to_owned()))
 }

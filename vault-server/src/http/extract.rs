@@ -63,7 +63,11 @@ pub async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), Failure> 
 
 /// The full scope of an account of this vault.
 pub fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
-    AccountScope { vault: app.service.vault_id().clone(), tenant, account }
+    AccountScope {
+        vault: app.service.vault_id().clone(),
+        tenant,
+        account,
+    }
 }
 
 /// A JSON message: `application/json`, at most 8 KiB, no unknown or repeated fields.
@@ -94,7 +98,10 @@ pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Fai
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(media_type_problem());
     };
-    let essence = value.to_str().ok().and_then(|value| value.split(';').next());
+    let essence = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split(';').next());
     if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected)) {
         Ok(())
     } else {
@@ -109,9 +116,11 @@ pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Byte
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge.into()),
         Ok(Err(_)) => Err(Problem::malformed().into()),
-        Err(_) => {
-            Err(Problem::InvalidRequest { kind: InvalidRequest::Timeout, field: None }.into())
+        Err(_) => Err(Problem::InvalidRequest {
+            kind: InvalidRequest::Timeout,
+            field: None,
         }
+        .into()),
     }
 }
 
@@ -120,14 +129,13 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::malformed().into());
     }
-    // serde would also take a list of the values: a second spelling of every message.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Problem::malformed().into());
-    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = known_field(&error);
-        Problem::InvalidRequest { kind: InvalidRequest::Malformed, field }
+        Problem::InvalidRequest {
+            kind: InvalidRequest::Malformed,
+            field,
+        }
     })?;
     reader.end().map_err(|_| Problem::malformed())?;
     Ok(parsed)
@@ -146,5 +154,9 @@ fn known_field(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<
 }
 
 fn media_type_problem() -> Failure {
-    Problem::InvalidRequest { kind: InvalidRequest::MediaType, field: None }.into()
+    Problem::InvalidRequest {
+        kind: InvalidRequest::MediaType,
+        field: None,
+    }
+    .into()
 }

@@ -26,7 +26,9 @@ pub async fn start_registration(
     VouchedScope(scope): VouchedScope,
     Message(request): Message<RegistrationStart>,
 ) -> Answered<RegistrationStarted> {
-    Ok(Answer(app.service.start_registration(&scope, request).await?))
+    Ok(Answer(
+        app.service.start_registration(&scope, request).await?,
+    ))
 }
 
 pub async fn finish_registration(
@@ -59,7 +61,9 @@ pub async fn abandon_retrieval(
     VouchedScope(scope): VouchedScope,
     Message(request): Message<RetrievalAbandon>,
 ) -> Answered<RetrievalAbandoned> {
-    Ok(Answer(app.service.abandon_retrieval(&scope, request).await?))
+    Ok(Answer(
+        app.service.abandon_retrieval(&scope, request).await?,
+    ))
 }
 
 pub async fn delete(
@@ -70,10 +74,7 @@ pub async fn delete(
     Ok(Answer(app.service.delete(&scope, request).await?))
 }
 
-pub async fn status(
-    State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
-) -> Answered<Status> {
+pub async fn status(State(app): State<App>, VouchedScope(scope): VouchedScope) -> Answered<Status> {
     Ok(Answer(app.service.status(&scope).await?))
 }
 
@@ -118,11 +119,19 @@ pub async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
 }
 
 pub async fn unknown_route() -> Failure {
-    Problem::InvalidRequest { kind: InvalidRequest::Route, field: None }.into()
+    Problem::InvalidRequest {
+        kind: InvalidRequest::Route,
+        field: None,
+    }
+    .into()
 }
 
 pub async fn other_method() -> Failure {
-    Problem::InvalidRequest { kind: InvalidRequest::Method, field: None }.into()
+    Problem::InvalidRequest {
+        kind: InvalidRequest::Method,
+        field: None,
+    }
+    .into()
 }
 
 const STATUS: bool = false;
@@ -135,7 +144,11 @@ impl<const MAY_RESET: bool> FromRequestParts<App> for BackendScope<MAY_RESET> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let needed = if MAY_RESET { Scope::Reset } else { Scope::Status };
+        let needed = if MAY_RESET {
+            Scope::Reset
+        } else {
+            Scope::Status
+        };
         let token_tenant = authenticate(app, &parts.headers, needed)?;
         let (tenant, account) = names(parts).await?;
         if tenant != token_tenant {

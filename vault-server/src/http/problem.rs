@@ -66,9 +66,13 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::TicketExpired => Problem::TicketExpired,
         Refusal::AlreadyRegistered { generation } => Problem::AlreadyRegistered { generation },
         Refusal::Forbidden => Problem::Forbidden,
-        Refusal::WrongPassword { attempts_remaining, retry_at } => {
-            Problem::WrongPassword { attempts_remaining, retry_at }
-        }
+        Refusal::WrongPassword {
+            attempts_remaining,
+            retry_at,
+        } => Problem::WrongPassword {
+            attempts_remaining,
+            retry_at,
+        },
     }
 }
 
@@ -80,7 +84,9 @@ impl IntoResponse for Failure {
         *response.status_mut() =
             StatusCode::from_u16(details.status).expect("problems have valid statuses");
         let media_type = HeaderValue::from_static(PROBLEM_MEDIA_TYPE);
-        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, media_type);
         match self.0 {
             Problem::Waiting { retry_at } => {
                 response.extensions_mut().insert(Retry::At(retry_at));
@@ -101,6 +107,8 @@ pub fn add_retry_after(mut response: Response, now: Timestamp) -> Response {
         Some(Retry::Soon) => RETRY_SECONDS,
         None => return response,
     };
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }

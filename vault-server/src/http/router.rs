@@ -56,8 +56,7 @@ fn inner(app: &App) -> Router {
 
 fn sealed(app: &App) -> MethodRouter<App> {
     let sealed = SealedLayer::new(app.clone()).layer(inner(app));
-    post_service(sealed)
-        .layer(middleware::from_fn_with_state(app.clone(), vouch))
+    post_service(sealed).layer(middleware::from_fn_with_state(app.clone(), vouch))
 }
 
 fn below(endpoint: &str) -> String {

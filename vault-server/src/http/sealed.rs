@@ -17,6 +17,7 @@ use vault_protocol::problem::Problem;
 use vault_protocol::sealed::{
     InnerRequest, InnerResponse, MAX_SEALED_LEN, decode_request, encode_response,
 };
+use zeroize::Zeroizing;
 
 use super::App;
 use super::auth::Vouched;
@@ -24,7 +25,12 @@ use super::extract::{collect, require_media_type};
 use super::problem::Failure;
 
 /// Inner headers that would be credentials: the token belongs to the relay, and a device has none.
-const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "vault-account"];
+const CREDENTIALS: [&str; 4] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "vault-account",
+];
 
 /// The longest inner answer that is sealed, in bytes; ours are below 2 KiB.
 const MAX_ANSWER_LEN: usize = 64 * 1024;
@@ -53,7 +59,10 @@ impl<S> Layer<S> for SealedLayer {
     type Service = Sealed<S>;
 
     fn layer(&self, inner: S) -> Sealed<S> {
-        Sealed { app: self.app.clone(), inner }
+        Sealed {
+            app: self.app.clone(),
+            inner,
+        }
     }
 }
 
@@ -101,10 +110,13 @@ where
     answer(seal, response).await
 }
 
-fn open(app: &App, sealed: &[u8]) -> Result<(Vec<u8>, ServerResponse), Failure> {
+fn open(app: &App, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, ServerResponse), Failure> {
     let publication = app.publication.load();
     let server = publication.server_for(sealed).ok_or(Problem::OhttpKey)?;
-    Ok(server.decapsulate(sealed).map_err(|_| Problem::malformed())?)
+    let (opened, seal) = server
+        .decapsulate(sealed)
+        .map_err(|_| Problem::malformed())?;
+    Ok((Zeroizing::new(opened), seal))
 }
 
 /// The inner request for the inner router. Inner problems from here on.
@@ -129,7 +141,9 @@ fn inner_request(opened: &[u8], vouched: Option<Vouched>) -> Result<Request, Fai
 
 fn refuse_credentials(inner: &InnerRequest) -> Result<(), Failure> {
     let is_credential = |name: &[u8]| {
-        CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential.as_bytes()))
+        CREDENTIALS
+            .iter()
+            .any(|credential| name.eq_ignore_ascii_case(credential.as_bytes()))
     };
     match inner.headers.iter().any(|(name, _)| is_credential(name)) {
         true => Err(Problem::malformed().into()),
@@ -148,15 +162,19 @@ fn path(bytes: &[u8]) -> Result<Uri, Failure> {
 
 async fn answer(seal: ServerResponse, response: Response) -> Result<Response, Failure> {
     let (parts, body) = response.into_parts();
-    let content = axum::body::to_bytes(body, MAX_ANSWER_LEN).await.map_err(|_| {
-        tracing::error!("an inner answer could not be read");
-        Problem::Unavailable
-    })?;
+    let content = axum::body::to_bytes(body, MAX_ANSWER_LEN)
+        .await
+        .map_err(|_| {
+            tracing::error!("an inner answer could not be read");
+            Problem::Unavailable
+        })?;
     let kept = |name: &HeaderName| [header::CONTENT_TYPE, header::RETRY_AFTER].contains(name);
     let headers = parts.headers.iter().filter(|(name, _)| kept(name));
     let encoded = encode_response(&InnerResponse {
         status: parts.status.as_u16(),
-        headers: headers.map(|(n, v)| (n.as_str().into(), v.as_bytes().to_vec())).collect(),
+        headers: headers
+            .map(|(n, v)| (n.as_str().into(), v.as_bytes().to_vec()))
+            .collect(),
         content: content.to_vec(),
     });
     let sealed = seal.encapsulate(&encoded).map_err(|_| {

@@ -4,7 +4,7 @@
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use rand::RngCore;
 use rand::rngs::OsRng;
 use tracing::Instrument;
@@ -18,7 +18,7 @@ pub async fn trace(State(app): State<App>, request: Request, next: Next) -> Resp
     let id = format!("{:016x}", OsRng.next_u64());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", id, method = %request.method(), route);
+    let span = tracing::info_span!("request", id, method = known(request.method()), route);
     let started = app.service.now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let millis = app.service.now().millis().saturating_sub(started.millis());
@@ -27,4 +27,14 @@ pub async fn trace(State(app): State<App>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(REQUEST_ID.clone(), id);
     }
     response
+}
+
+/// A method's name is anything that the other side likes to write.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
 }

@@ -181,6 +181,9 @@ mod tests {
     async fn a_connection_with_a_request_in_flight_leaves_last() {
         let (connections, places) = three().await;
         let _in_flight = places[0].request();
+        // More recent, but answered.
+        drop(places[1].request());
+        drop(places[2].request());
         connections.tell_one_to_leave();
         assert_eq!(told(&places), [1]);
         connections.tell_one_to_leave();

@@ -181,7 +181,7 @@ async fn body(response: Response<Incoming>) -> Bytes {
     response.into_body().collect().await.unwrap().to_bytes()
 }
 
-/// Fails when TLS 1.2 is added to the protocol versions of `server_config`.
+/// Fails when `server_config` has TLS 1.2 among its versions and takes the provider's own suites.
 #[tokio::test]
 async fn a_client_of_tls_1_2_is_refused() {
     let running = Running::start(PATIENT).await;

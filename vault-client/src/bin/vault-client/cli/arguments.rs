@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::code::Code;
 use super::connection::ConnectionArguments;
-use super::failure::Code;
 use super::secrets::{GivenKey, NewPassword};
 
 const ABOUT: &str = "Keeps a backup key safe with a password, and backups encrypted with it
@@ -47,15 +47,14 @@ Files:
     long_about = ABOUT,
     after_help = "See --help for the first steps and the exit codes.",
     after_long_help = after_help(),
-    max_term_width = 100,
 )]
 pub struct Arguments {
     /// This device's state file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 90)]
     pub state: Option<PathBuf>,
 
     /// Print one JSON object on standard output, also for errors
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 91)]
     pub json: bool,
 
     #[command(subcommand)]
@@ -82,12 +81,15 @@ pub enum Command {
 /// Run it again to switch between the ways, to finish what was interrupted, or to register the key
 /// anew after the vault has lost or destroyed its record. Connection options replace the stored ones.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   vault-client enable --url https://vault.example --ca-file ca.pem --fingerprint '12345 67890 …' \\
     --tenant photos --account alice --token-file token
   vault-client enable --relay https://backend.app.example --session-file session \\
     --fingerprint '12345 67890 …' --tenant photos --account alice
-  vault-client enable --key-only")]
+  vault-client enable --key-only"
+)]
 pub struct Enable {
     /// No password and no vault: show the 64 digits to write down
     #[arg(long, conflicts_with_all = ["ConnectionArguments", "password_file"])]
@@ -108,18 +110,20 @@ pub struct Enable {
 /// The file is a standard age file with a compressed tar archive. Links are kept and not followed;
 /// sockets, pipes and devices are left out and listed.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   vault-client backup ~/Pictures
   vault-client backup ~/Pictures --output /media/disk
 
 Without this program: zstd and age open the file, the 64 digits without spaces are the passphrase.
-  age --decrypt backup-….age | zstd --decompress | tar --extract")]
+  age --decrypt backup-….age | zstd --decompress | tar --extract"
+)]
 pub struct Backup {
     /// The folder to back up
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
-    /// Where to: a folder, in which the file is called backup-<key id>.age, or a file; one that is
-    /// there is replaced
+    /// A folder, in which the file is named backup-<key id>.age, or a file, which is replaced
     #[arg(long, short, value_name = "DIR|FILE", default_value = ".")]
     pub output: PathBuf,
 }
@@ -130,11 +134,14 @@ pub struct Backup {
 /// is counted there; or with the 64 digits, for which no vault is needed and of which nothing is
 /// kept. A new device needs the connection options for the password, and keeps them and the key.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   vault-client restore backup-….age --to Pictures
   vault-client restore backup-….age --to Pictures --by-key
   vault-client restore backup-….age --to Pictures --url https://vault.example --ca-file ca.pem \\
-    --fingerprint '12345 67890 …' --tenant photos --account alice --token-file token")]
+    --fingerprint '12345 67890 …' --tenant photos --account alice --token-file token"
+)]
 pub struct Restore {
     /// The backup
     #[arg(value_name = "FILE")]
@@ -154,7 +161,10 @@ pub struct Restore {
     pub connection: ConnectionArguments,
 }
 
-/// Give the record at the vault another password; the key and the backups stay as they are
+/// Set another password
+///
+/// The key and the backups stay as they are; the old password opens nothing any more. The old one is
+/// not asked for: this device holds the key.
 #[derive(Args, Debug)]
 pub struct ChangePassword {
     #[command(flatten)]
@@ -171,7 +181,7 @@ pub struct ShowKey {
     pub qr: bool,
 }
 
-/// Delete the record at the vault: the password opens nothing any more
+/// Delete the record at the vault, so that no password opens it any more
 ///
 /// The key stays on this device, protected by its 64 digits alone.
 #[derive(Args, Debug)]

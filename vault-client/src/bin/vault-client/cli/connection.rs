@@ -257,6 +257,8 @@ fn unusable(error: InvalidTransport) -> Failure {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut ConnectionArguments);
+
     fn pin(digit: char) -> Fingerprint {
         digit.to_string().repeat(60).parse().unwrap()
     }
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn each_missing_part_is_named() {
-        let without: [(fn(&mut ConnectionArguments), &str); 5] = [
+        let without: [(Change, &str); 5] = [
             (|a| a.url = None, "--url"),
             (|a| a.tenant = None, "--tenant"),
             (|a| a.account = None, "--account"),

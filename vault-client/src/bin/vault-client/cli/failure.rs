@@ -1,5 +1,4 @@
-//! What can go wrong, by exit code. The numbers and names are part of the interface: scripts depend
-//! on them, and the help prints them from here.
+//! What can go wrong: which exit code it has, and what is said about it to people and programs.
 
 use std::error::Error as StdError;
 
@@ -11,8 +10,9 @@ use vault_protocol::messages::AccountState;
 use vault_protocol::password::InvalidPassword;
 use vault_protocol::statement::StatementRefused;
 
+use super::code::Code;
 use super::device::StateError;
-use super::output::when;
+use super::output::until;
 
 /// Why a command did not do what it was asked to. Nothing secret is in any of them.
 #[derive(Debug)]
@@ -52,152 +52,6 @@ pub enum Failure {
     Other(anyhow::Error),
 }
 
-/// An exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// 1
-    Failure,
-    /// 2
-    Usage,
-    /// 3
-    WrongPassword,
-    /// 4
-    Waiting,
-    /// 5
-    Destroyed,
-    /// 6
-    NotRegistered,
-    /// 7
-    Network,
-    /// 8
-    DamagedBackup,
-    /// 9
-    WrongKey,
-    /// 10
-    WeakPassword,
-    /// 11
-    WrongVault,
-    /// 12
-    MalformedKey,
-    /// 13
-    AlreadyRegistered,
-    /// 14
-    Refused,
-    /// 15
-    NoKey,
-    /// 16
-    DeviceState,
-    /// 17
-    Incompatible,
-    /// 130, as shells have it
-    Interrupted,
-}
-
-impl Code {
-    const ALL: [Self; 18] = [
-        Self::Failure,
-        Self::Usage,
-        Self::WrongPassword,
-        Self::Waiting,
-        Self::Destroyed,
-        Self::NotRegistered,
-        Self::Network,
-        Self::DamagedBackup,
-        Self::WrongKey,
-        Self::WeakPassword,
-        Self::WrongVault,
-        Self::MalformedKey,
-        Self::AlreadyRegistered,
-        Self::Refused,
-        Self::NoKey,
-        Self::DeviceState,
-        Self::Incompatible,
-        Self::Interrupted,
-    ];
-
-    /// What the process exits with.
-    pub fn number(self) -> u8 {
-        self.row().0
-    }
-
-    /// `error` in JSON.
-    pub fn name(self) -> &'static str {
-        self.row().1
-    }
-
-    /// All of them, for the help.
-    pub fn table() -> String {
-        let header = "  0    -                   it is done".to_owned();
-        let rows = Self::ALL.iter().map(|code| {
-            let (number, name, meaning) = code.row();
-            format!("  {number:<3}  {name:<18}  {meaning}")
-        });
-        std::iter::once(header)
-            .chain(rows)
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-
-    fn row(self) -> (u8, &'static str, &'static str) {
-        match self {
-            Self::Failure => (
-                1,
-                "failure",
-                "a file cannot be read or written, a target exists, ...",
-            ),
-            Self::Usage => (2, "usage", "the arguments or options do not fit"),
-            Self::WrongPassword => (
-                3,
-                "wrong-password",
-                "the password is wrong; attempts are left",
-            ),
-            Self::Waiting => (4, "waiting", "no attempt before a time that is named"),
-            Self::Destroyed => (5, "destroyed", "the record is destroyed for good"),
-            Self::NotRegistered => (6, "not-registered", "the vault has no key of this account"),
-            Self::Network => (7, "network", "no answer, or too much to do: try again"),
-            Self::DamagedBackup => (
-                8,
-                "damaged-backup",
-                "truncated, altered, or no backup at all",
-            ),
-            Self::WrongKey => (9, "wrong-key", "the backup was made with another key"),
-            Self::WeakPassword => (10, "weak-password", "too easy to guess, or not allowed"),
-            Self::WrongVault => (
-                11,
-                "wrong-vault",
-                "not the pinned vault, an old statement, a wrong clock",
-            ),
-            Self::MalformedKey => (
-                12,
-                "malformed-key",
-                "what was given as key is not 64 digits",
-            ),
-            Self::AlreadyRegistered => (
-                13,
-                "already-registered",
-                "a record or key is there that this one may not replace",
-            ),
-            Self::Refused => (
-                14,
-                "refused",
-                "the app's backend or the token does not allow it",
-            ),
-            Self::NoKey => (15, "no-key", "this device has no key for the command"),
-            Self::DeviceState => (
-                16,
-                "device-state",
-                "the state file is damaged, locked or open to others",
-            ),
-            Self::Incompatible => (
-                17,
-                "incompatible",
-                "update the app, or tell the vault's operator",
-            ),
-            Self::Interrupted => (130, "interrupted", "stopped by Ctrl-C"),
-        }
-    }
-}
-
 impl Failure {
     /// The exit code.
     pub fn code(&self) -> Code {
@@ -232,7 +86,7 @@ impl Failure {
             }
             Self::NoKey(text) => (*text).to_owned(),
             Self::Declined => "nothing was changed".to_owned(),
-            Self::Interrupted => "stopped: nothing half-written was left".to_owned(),
+            Self::Interrupted => "stopped: nothing half-written is left on this device".to_owned(),
             Self::Other(error) => error.to_string(),
         }
     }
@@ -270,7 +124,7 @@ impl Failure {
                 ..
             })
             | Self::Vault(Error::Waiting { retry_at: time }) => {
-                return vec![format!("The next attempt: {}.", when(*time))];
+                return vec![format!("The next attempt: {}.", until(*time))];
             }
             Self::Vault(Error::NotRegistered) => "Protect a key with: vault-client enable",
             Self::Vault(Error::Destroyed { .. }) => {
@@ -433,16 +287,6 @@ impl From<anyhow::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn exit_codes_and_names_are_distinct() {
-        let numbers: HashSet<u8> = Code::ALL.iter().map(|code| code.number()).collect();
-        let names: HashSet<&str> = Code::ALL.iter().map(|code| code.name()).collect();
-        assert_eq!(numbers.len(), Code::ALL.len());
-        assert_eq!(names.len(), Code::ALL.len());
-        assert!(!numbers.contains(&0));
-    }
 
     #[test]
     fn the_wrong_password_that_destroyed_the_record_counts_as_destroyed() {

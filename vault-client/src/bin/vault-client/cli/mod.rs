@@ -9,9 +9,10 @@
 //! | `device` | what a device keeps, and the file it keeps it in |
 //! | `secrets` | passwords, keys and tokens, from files and prompts only |
 //! | `work` | slow work: progress, repeats, Ctrl-C |
-//! | `failure`, `output` | exit codes, text and JSON |
+//! | `code`, `failure`, `output` | exit codes, text and JSON |
 
 mod arguments;
+mod code;
 mod commands;
 mod connection;
 mod device;
@@ -83,6 +84,9 @@ fn misused(error: &clap::Error, is_json: bool) -> ExitCode {
     if is_answer {
         return ExitCode::SUCCESS;
     }
-    let failure = Failure::Usage("the arguments are not understood: see --help".to_owned());
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let failure = Failure::Usage(message);
     Screen::new(is_json).fail_silently(&failure)
 }

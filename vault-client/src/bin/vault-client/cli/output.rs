@@ -108,15 +108,16 @@ pub fn show_digits(key: &vault_client::BackupKey) -> (Zeroizing<String>, Value) 
     (lines, json!(grouped.as_str()))
 }
 
-/// A point in time for a person who does not count in UTC: how far off it is, and RFC 3339.
-pub fn when(time: Timestamp) -> String {
-    let now = system_clock();
-    let distance = if time > now {
-        format!("in {}", duration(time.seconds_since(now)))
-    } else {
-        format!("{} ago", duration(now.seconds_since(time)))
-    };
-    format!("{} ({distance})", time.to_rfc3339())
+/// A time to wait for, for a person who does not count in UTC: how far off it is, and RFC 3339.
+pub fn until(time: Timestamp) -> String {
+    let distance = duration(time.seconds_since(system_clock()));
+    format!("{} (in {distance})", time.to_rfc3339())
+}
+
+/// The same for a time that has passed.
+pub fn since(time: Timestamp) -> String {
+    let distance = duration(system_clock().seconds_since(time));
+    format!("{} ({distance} ago)", time.to_rfc3339())
 }
 
 /// Bytes for a person.
@@ -144,9 +145,9 @@ fn duration(seconds: u64) -> String {
     const DAY: u64 = 24 * HOUR;
     match seconds {
         0..120 => count(seconds, "second"),
-        120..7200 => count(seconds.div_ceil(MINUTE), "minute"),
-        7200..172_800 => count(seconds.div_ceil(HOUR), "hour"),
-        _ => count(seconds.div_ceil(DAY), "day"),
+        120..7200 => count((seconds + MINUTE / 2) / MINUTE, "minute"),
+        7200..172_800 => count((seconds + HOUR / 2) / HOUR, "hour"),
+        _ => count((seconds + DAY / 2) / DAY, "day"),
     }
 }
 
@@ -168,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_rounded_up_in_words() {
+    fn durations_are_rounded_in_words() {
         for (seconds, words) in [
             (1, "1 second"),
             (119, "119 seconds"),
-            (121, "3 minutes"),
-            (300, "5 minutes"),
+            (121, "2 minutes"),
+            (301, "5 minutes"),
             (86_400, "24 hours"),
-            (172_800, "2 days"),
+            (172_801, "2 days"),
         ] {
             assert_eq!(duration(seconds), words);
         }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use vault_client::strength::{self, MinimumStrength};
 use vault_client::{BackupKey, Password};
 use zeroize::Zeroizing;
@@ -115,22 +117,30 @@ pub fn password(file: Option<&Path>, screen: Screen) -> Result<Password, Failure
 }
 
 /// Asks before something that cannot be undone, unless `yes` was said already.
-pub fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), Failure> {
+pub async fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
+    if !io::stdin().is_terminal() {
         return Err(Failure::Usage(format!("{question} Say so with --yes.")));
     }
     screen.note(&format!("{question} Type yes to go on:"));
-    let mut answer = String::new();
-    let read = stdin.lock().take(16).read_line(&mut answer);
-    read.context("cannot read the answer")?;
+    // Off this thread, so that Ctrl-C is heard whether or not somebody listens for it already.
+    let answer = tokio::select! {
+        answer = tokio::task::spawn_blocking(read_answer) => answer.context("cannot read the answer")?,
+        _ = ctrl_c() => return Err(Failure::Interrupted),
+    };
+    let answer = answer.context("cannot read the answer")?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "yes" | "y" => Ok(()),
         _ => Err(Failure::Declined),
     }
+}
+
+fn read_answer() -> io::Result<String> {
+    let mut answer = String::new();
+    io::stdin().lock().take(16).read_line(&mut answer)?;
+    Ok(answer)
 }
 
 /// A file with one secret. One line break at the end does not count.
@@ -159,6 +169,9 @@ pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<St
 }
 
 fn prompt(text: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
+    // With nobody listening, Ctrl-C would end the process inside the prompt, and the terminal would
+    // stay without echo.
+    let _listening = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     match rpassword::prompt_password(text) {
         Ok(typed) => Ok(Zeroizing::new(typed)),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Interrupted),

@@ -72,18 +72,27 @@ pub async fn on_files<T: Send + 'static>(
 }
 
 /// Finishes a registration. After a lost answer the identical finish is repeated, which the vault
-/// answers as it did the first time.
+/// answers as it did the first time; what a relay says afterwards makes no outcome of it.
 pub async fn commit<T: Transport>(
     client: &mut VaultClient<T>,
     prepared: &PreparedRegistration,
 ) -> Result<Registered, Error> {
+    let mut unknown = None;
     for pause in PAUSES {
         match client.commit(prepared).await {
-            Err(Error::UnknownOutcome(_) | Error::Network(_)) => tokio::time::sleep(pause).await,
+            Err(Error::UnknownOutcome(reason)) => unknown = Some(reason),
+            Err(Error::Network(_)) => {}
+            Err(Error::Refused(_) | Error::Overloaded) if unknown.is_some() => {}
             result => return result,
         }
+        tokio::time::sleep(pause).await;
     }
-    client.commit(prepared).await
+    match (client.commit(prepared).await, unknown) {
+        (Err(Error::Refused(_) | Error::Overloaded | Error::Network(_)), Some(reason)) => {
+            Err(Error::UnknownOutcome(reason))
+        }
+        (result, _) => result,
+    }
 }
 
 /// Makes one guess. After a lost answer the same attempt goes on; a second one is never begun.
@@ -133,7 +142,9 @@ fn target(screen: Screen) -> ProgressDrawTarget {
 }
 
 fn spinner(screen: Screen, what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::with_draw_target(None, target(screen)).with_message(what);
+    let spinner = ProgressBar::with_draw_target(None, target(screen))
+        .with_style(ProgressStyle::default_spinner())
+        .with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }

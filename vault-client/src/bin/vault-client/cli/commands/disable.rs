@@ -26,7 +26,7 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
         ));
     }
     let question = if options.forget { FORGET } else { KEEP };
-    secrets::confirm(question, options.yes, context.screen)?;
+    secrets::confirm(question, options.yes, context.screen).await?;
     let is_deleted = match at_vault {
         Some(connection) => delete_record(&mut device, connection, context.screen).await?,
         None => false,

@@ -4,6 +4,7 @@ use rand::rngs::OsRng;
 use serde_json::json;
 use vault_client::client::VaultClient;
 use vault_client::error::Error;
+use vault_client::flows::{PreparedRegistration, Registered};
 use vault_client::http::HttpTransport;
 use vault_client::protection::{Protection as Found, Reason};
 use vault_client::{BackupKey, Password};
@@ -47,13 +48,19 @@ async fn key_only(
             "The record at the vault will be deleted: the password will open nothing any more, only the 64 digits and this device.",
             yes,
             context.screen,
-        )?;
+        )
+        .await?;
         is_deleted = delete_record(&mut device, connection, context.screen).await?;
     }
     device.protection = Protection::KeyOnly;
     file.store(&device)?;
+    Ok(digits_to_write_down(&device, is_deleted))
+}
+
+fn digits_to_write_down(device: &Device, is_deleted: bool) -> Outcome {
     let (lines, digits) = show_digits(&device.key);
     let key_id = device.key.key_id().to_string();
+    // Room for all of it: growing would leave copies of the digits behind.
     let mut text = Zeroizing::new(String::with_capacity(512));
     if is_deleted {
         text.push_str("The record at the vault is deleted.\n");
@@ -68,7 +75,7 @@ async fn key_only(
         "digits": digits,
         "record_deleted": is_deleted,
     });
-    Ok(Outcome { text, json })
+    Outcome { text, json }
 }
 
 async fn by_password(
@@ -111,21 +118,26 @@ async fn by_password(
     let registered = finish_registration(&mut client, &prepared, screen).await?;
     connection.remember(&client);
     let device = store_registered(file, device, connection, &registered)?;
+    Ok(done(&device, &registered))
+}
+
+fn done(device: &Device, registered: &Registered) -> Outcome {
+    let key_id = device.key.key_id().to_string();
+    let enrolled = &registered.enrolled;
     let text = format!(
-        "The key {} is protected by your password, at the vault {}.\n{}.\nBack up with: vault-client backup FOLDER",
-        device.key.key_id(),
-        registered.enrolled.vault,
+        "The key {key_id} is protected by your password, at the vault {}.\n{}.\nBack up with: vault-client backup FOLDER",
+        enrolled.vault,
         describe_policy(&registered.policy),
     );
     let json = json!({
         "mode": "password",
-        "key_id": device.key.key_id().to_string(),
-        "vault": registered.enrolled.vault,
-        "generation": registered.enrolled.generation,
+        "key_id": key_id,
+        "vault": enrolled.vault,
+        "generation": enrolled.generation,
         "policy": registered.policy,
         "already": false,
     });
-    Ok(Outcome::new(text, json))
+    Outcome::new(text, json)
 }
 
 /// The K to protect, and whether the device did not hold it before. A K that was never protected
@@ -187,7 +199,7 @@ async fn prepare(
     password: Password,
     key: &BackupKey,
     may_replace: bool,
-) -> Result<vault_client::flows::PreparedRegistration, Error> {
+) -> Result<PreparedRegistration, Error> {
     let is_live = match client.status().await?.state {
         AccountState::Active | AccountState::Waiting => true,
         AccountState::Absent | AccountState::Destroyed => false,

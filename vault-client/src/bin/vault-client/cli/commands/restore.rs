@@ -13,7 +13,7 @@ use super::super::Context;
 use super::super::arguments::Restore;
 use super::super::device::{Device, Protection, StateFile};
 use super::super::failure::Failure;
-use super::super::output::{Outcome, Screen, count, when};
+use super::super::output::{Outcome, Screen, count, since};
 use super::super::{secrets, work};
 use super::backup::{numbers, words};
 
@@ -120,7 +120,7 @@ fn report(retrieved: &Retrieved, screen: Screen) {
         ));
     }
     if let Some(time) = retrieved.last_success_at {
-        screen.note(&format!("The key was last retrieved {}.", when(time)));
+        screen.note(&format!("The key was last retrieved {}.", since(time)));
     }
 }
 

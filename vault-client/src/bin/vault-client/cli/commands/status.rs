@@ -8,7 +8,7 @@ use vault_protocol::messages::{AccountState, DestructionReason, Status};
 use super::super::Context;
 use super::super::device::{Device, Protection, StateFile};
 use super::super::failure::Failure;
-use super::super::output::{Outcome, when};
+use super::super::output::{Outcome, since, until};
 use super::super::work;
 use super::{describe_policy, describe_reason, load};
 
@@ -93,12 +93,12 @@ impl Report {
             AccountState::Absent => "none".to_owned(),
             AccountState::Active => "active".to_owned(),
             AccountState::Waiting => match status.retry_at {
-                Some(time) => format!("waiting until {}", when(time)),
+                Some(time) => format!("waiting until {}", until(time)),
                 None => "waiting".to_owned(),
             },
             AccountState::Destroyed => match (status.destroyed_at, status.reason) {
                 (Some(time), Some(reason)) => {
-                    format!("destroyed {}, {}", when(time), describe_reason(reason))
+                    format!("destroyed {}, {}", since(time), describe_reason(reason))
                 }
                 _ => "destroyed".to_owned(),
             },
@@ -135,7 +135,7 @@ impl Report {
             Found::NeedsReenrolment(reason) => {
                 self.json
                     .insert("needs".to_owned(), json!(need_name(reason)));
-                format!("NOT protected by the password: {}", describe_need(reason))
+                format!("not as it should be: {}", describe_need(reason))
             }
         };
         self.rows.push(("Verdict", words));

@@ -1,0 +1,142 @@
+//! `vault-client` against a real vault: what a person types, on two devices.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+use vault_tests::process_server::ServerProcess;
+use vault_tests::programs::Program;
+
+use crate::support::{app_password, backend, programs, start, three_attempts};
+
+const RIGHT: &str = "purple elephants juggle nine teacups";
+
+/// Files that a person has.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> anyhow::Result<Self> {
+        let desk = Self(tempfile::tempdir()?);
+        fs::create_dir_all(desk.file("photos/2026"))?;
+        fs::write(desk.file("photos/2026/cat.jpg"), [7; 100_000])?;
+        fs::write(desk.file("photos/list.txt"), "one cat\n")?;
+        desk.secret("right", RIGHT)?;
+        desk.secret("wrong", "yellow crocodiles sing at midnight")?;
+        Ok(desk)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn secret(&self, name: &str, content: &str) -> anyhow::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        fs::write(self.file(name), content)?;
+        Ok(fs::set_permissions(
+            self.file(name),
+            fs::Permissions::from_mode(0o600),
+        )?)
+    }
+
+    /// Runs `vault-client` in this folder as a device; returns its exit code and its JSON.
+    fn run(&self, device: &str, arguments: &str) -> anyhow::Result<(i32, serde_json::Value)> {
+        let mut command = programs().command(Program::VaultClient);
+        command
+            .current_dir(self.0.path())
+            .args(["--json", "--state", device]);
+        let words = arguments
+            .split('|')
+            .flat_map(|part| match part.strip_prefix('\'') {
+                Some(one) => vec![one],
+                None => part.split_whitespace().collect(),
+            });
+        let output = command.args(words).output()?;
+        let code = output.status.code().context("it was killed")?;
+        let json = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        Ok((code, json))
+    }
+
+    fn done(&self, device: &str, arguments: &str) -> anyhow::Result<serde_json::Value> {
+        let (code, json) = self.run(device, arguments)?;
+        ensure!(code == 0, "{arguments}: exit code {code}: {json}");
+        Ok(json)
+    }
+
+    fn is_restored(&self, to: &str) -> anyhow::Result<bool> {
+        let same = |name: &str| -> anyhow::Result<bool> {
+            let original = fs::read(self.file("photos").join(name))?;
+            Ok(fs::read(self.file(to).join(name))? == original)
+        };
+        Ok(same("2026/cat.jpg")? && same("list.txt")?)
+    }
+}
+
+/// The connection options, the fingerprint in one word.
+fn connection(server: &ServerProcess, way: &str) -> String {
+    let fingerprint = server.fingerprint();
+    format!("{way} --tenant app --account alice --fingerprint|'{fingerprint}|")
+}
+
+fn only_backup(folder: &Path) -> anyhow::Result<String> {
+    let names =
+        fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut backups = names.filter(|name| name.starts_with("backup-"));
+    backups.next().context("no backup was written")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_phones_backup_is_restored_until_too_many_wrong_passwords() -> anyhow::Result<()> {
+    let server = start(three_attempts())?;
+    let backend = backend(&server)?;
+    let desk = Desk::new()?;
+    desk.secret(
+        "session",
+        &backend.login("alice", &app_password("alice")).await?,
+    )?;
+    let relay = connection(
+        &server,
+        &format!("--relay {} --session-file session", backend.url()),
+    );
+
+    desk.done("phone", &format!("enable --password-file right {relay}"))?;
+    desk.done("phone", "backup photos")?;
+    let backup = only_backup(desk.0.path())?;
+    let restore = format!("restore {backup} {relay} --password-file");
+
+    let (code, _) = desk.run("new-phone", &format!("{restore} wrong --to refused"))?;
+    assert_eq!(code, 3);
+    assert!(!desk.file("refused").exists());
+    desk.done("new-phone", &format!("{restore} right --to restored"))?;
+    assert!(desk.is_restored("restored")?);
+
+    for code in [3, 3, 5] {
+        let guessed = desk.run("thief", &format!("{restore} wrong --to stolen"))?;
+        assert_eq!(guessed.0, code, "{}", guessed.1);
+    }
+    let (code, _) = desk.run("other-phone", &format!("{restore} right --to too-late"))?;
+    assert_eq!(code, 5);
+    desk.done(
+        "new-phone",
+        &format!("restore {backup} --to with-the-key-it-holds"),
+    )?;
+    assert!(desk.is_restored("with-the-key-it-holds")?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_talks_to_the_vault_itself_too() -> anyhow::Result<()> {
+    let mut server = start(three_attempts())?;
+    let desk = Desk::new()?;
+    desk.secret("token", server.token())?;
+    fs::write(desk.file("ca.pem"), server.root_certificate())?;
+    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
+    let direct = connection(&server, &url);
+    desk.done("phone", &format!("enable --password-file right {direct}"))?;
+    let status = desk.done("phone", "status")?.to_string();
+    assert!(status.contains("active"), "{status}");
+    server.kill()?;
+    assert_eq!(desk.run("phone", "status")?.0, 7);
+    Ok(())
+}

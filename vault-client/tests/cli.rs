@@ -1,0 +1,35 @@
+//! The command line where it needs no vault: help, the 64 digits, backups, exit codes.
+//! `TRYCMD=overwrite` writes what it prints now into the cases.
+
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+#[test]
+fn the_help_teaches() {
+    trycmd::TestCases::new().case("tests/cmd/help/*.trycmd");
+}
+
+#[test]
+fn what_needs_no_vault_works_without_one() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
+    for folder in ["key_only.in", "usage.in", "usage.in/state"] {
+        let folder = fs::read_dir(cases.join(folder)).unwrap();
+        folder.for_each(|entry| readable_by_others(&entry.unwrap().path()));
+    }
+    trycmd::TestCases::new()
+        .env("HOME", "/nonexistent")
+        .env("XDG_CONFIG_HOME", "")
+        .env("VAULT_CLIENT_STATE", "state/device.json")
+        .case("tests/cmd/*.trycmd");
+}
+
+/// Whatever mode a checkout gave: the program warns, and the cases show it.
+fn readable_by_others(path: &Path) {
+    if path.is_file() {
+        let mode = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(path, mode).expect("a checkout is its owner's to change");
+    }
+}
