@@ -108,7 +108,7 @@ mod tests {
 
     // Version 1, three bytes of name, `app`; then a state of version 1: generation 1 destroyed.
     const FIXTURE: [u8; 16] = [
-        0x01, 0x03, b'a', b'p', b'p', // ours
+        0x01, 0x03, b'a', b'p', b'p', // the framing
         0x01, 0x02, 0x01, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34, 0x02, 0x00,
     ];
 

@@ -9,6 +9,7 @@ use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
 use vault_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::key_life::KeyLife;
 use crate::stored::{self, Unreadable};
 
 /// Key pairs, oldest first; the last one is published, the others still open messages.
@@ -25,8 +26,8 @@ struct Pair {
     id: u8,
     x_wing_seed: Zeroizing<[u8; 32]>,
     x25519_seed: Zeroizing<[u8; 32]>,
-    since_ms: u64,
-    until_ms: Option<u64>,
+    /// In use is what is published.
+    life: KeyLife,
 }
 
 impl ChannelKeys {
@@ -40,15 +41,18 @@ impl ChannelKeys {
         overlap_seconds: u64,
         rng: &mut R,
     ) -> bool {
-        let clamped = self.forget_the_future(now);
+        let mut clamped = false;
+        for pair in &mut self.pairs {
+            clamped |= pair.life.forget_the_future(now);
+        }
         let before = self.pairs.len();
         self.pairs
-            .retain(|pair| !pair.is_forgotten(now, overlap_seconds));
+            .retain(|pair| !pair.life.is_over(now, overlap_seconds));
         let expired = self.pairs.len() < before;
         let due = self
             .pairs
             .last()
-            .is_none_or(|pair| pair.is_worn(now, period_seconds));
+            .is_none_or(|pair| pair.life.is_worn(now, period_seconds));
         if due {
             self.publish_new_pair(now, rng);
         }
@@ -57,11 +61,11 @@ impl ChannelKeys {
 
     /// When [`Self::rotate`] next has something to do.
     pub fn next_change(&self, period_seconds: u64, overlap_seconds: u64) -> Option<Timestamp> {
-        let change = |pair: &Pair| match pair.until_ms {
-            Some(until) => Timestamp::from_millis(until).plus_seconds(overlap_seconds),
-            None => Timestamp::from_millis(pair.since_ms).plus_seconds(period_seconds),
-        };
-        self.pairs.iter().map(change).min()
+        let changes = self
+            .pairs
+            .iter()
+            .map(|pair| pair.life.next_change(period_seconds, overlap_seconds));
+        changes.min()
     }
 
     /// The two published configurations, X-Wing first.
@@ -90,28 +94,12 @@ impl ChannelKeys {
         stored::decode(bytes)
     }
 
-    fn forget_the_future(&mut self, now: Timestamp) -> bool {
-        let mut clamped = false;
-        for pair in &mut self.pairs {
-            let times = [Some(&mut pair.since_ms), pair.until_ms.as_mut()];
-            for time in times
-                .into_iter()
-                .flatten()
-                .filter(|time| **time > now.millis())
-            {
-                *time = now.millis();
-                clamped = true;
-            }
-        }
-        clamped
-    }
-
     fn publish_new_pair<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
         let id = self.pairs.last().map_or(0, |pair| pair.id.wrapping_add(2));
         // 128 pairs later an id comes again; the one that had it must not be asked.
         self.pairs.retain(|pair| pair.id != id);
         if let Some(last) = self.pairs.last_mut() {
-            last.until_ms = Some(now.millis());
+            last.life.end(now);
         }
         let mut draw = || {
             let mut seed = Zeroizing::new([0; 32]);
@@ -119,13 +107,11 @@ impl ChannelKeys {
             seed
         };
         let (x_wing_seed, x25519_seed) = (draw(), draw());
-        let since_ms = now.millis();
         self.pairs.push(Pair {
             id,
             x_wing_seed,
             x25519_seed,
-            since_ms,
-            until_ms: None,
+            life: KeyLife::begin(now),
         });
     }
 }
@@ -136,15 +122,6 @@ impl Pair {
             derive_key_config(self.id, KeyKind::XWing, &self.x_wing_seed),
             derive_key_config(self.id + 1, KeyKind::X25519, &self.x25519_seed),
         ]
-    }
-
-    fn is_forgotten(&self, now: Timestamp, overlap_seconds: u64) -> bool {
-        let until = self.until_ms.map(Timestamp::from_millis);
-        until.is_some_and(|until| until.plus_seconds(overlap_seconds) <= now)
-    }
-
-    fn is_worn(&self, now: Timestamp, period_seconds: u64) -> bool {
-        Timestamp::from_millis(self.since_ms).plus_seconds(period_seconds) <= now
     }
 }
 
@@ -203,8 +180,7 @@ mod tests {
             id: 4,
             x_wing_seed: Zeroizing::new([0x33; 32]),
             x25519_seed: Zeroizing::new([0x44; 32]),
-            since_ms: 5,
-            until_ms: Some(6),
+            life: KeyLife::of(5, Some(6)),
         };
         let keys = ChannelKeys { pairs: vec![pair] };
         assert_eq!(to_hex(&keys.encode()), FIXTURE);
@@ -220,7 +196,7 @@ mod tests {
             (pair.id, *pair.x_wing_seed, *pair.x25519_seed),
             (4, [0x33; 32], [0x44; 32])
         );
-        assert_eq!((pair.since_ms, pair.until_ms), (5, Some(6)));
+        assert_eq!(pair.life.times(), (5, Some(6)));
         assert_eq!(to_hex(&keys.encode()), FIXTURE);
     }
 

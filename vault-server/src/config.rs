@@ -111,7 +111,7 @@ pub struct LimitsConfig {
     pub handshake_timeout_seconds: u32,
     /// Time for the head of an HTTP/1 request, counted from the end of the one before.
     pub header_timeout_seconds: u32,
-    /// Time from a request's head to its answer.
+    /// Time for the body of a request to arrive.
     pub request_timeout_seconds: u32,
     /// A connection on which nothing was asked or answered for so long is closed.
     pub idle_timeout_seconds: u32,
@@ -310,19 +310,13 @@ impl Config {
         // `.s<process id>/s` beside its place first, which takes up to 12 bytes behind the folder.
         const MAX_SOCKET_PATH: usize = 107;
         const HIDDEN_NAME: usize = 12;
-        let folder = self
-            .admin_socket
-            .parent()
-            .map_or(0, |folder| folder.as_os_str().len());
-        let length = self
-            .admin_socket
-            .as_os_str()
-            .len()
-            .max(folder + HIDDEN_NAME);
-        if length > MAX_SOCKET_PATH {
+        let length = |path: &Path| path.as_os_str().len();
+        let folder = self.admin_socket.parent().map_or(0, length);
+        if length(&self.admin_socket).max(folder + HIDDEN_NAME) > MAX_SOCKET_PATH {
             let reason = format!(
-                "the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes, {} has {length}",
-                self.admin_socket.display()
+                "{} is too long: a socket's path has at most {MAX_SOCKET_PATH} bytes, that of its folder {}",
+                self.admin_socket.display(),
+                MAX_SOCKET_PATH - HIDDEN_NAME
             );
             return Err(sources.invalid("admin_socket", reason));
         }
@@ -364,7 +358,7 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// Time from a request's head to its answer.
+    /// Time for the body of a request to arrive.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds.into())
     }

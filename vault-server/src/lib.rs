@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`service`] | one function per use case; **where a guess is charged and then evaluated** |
 //! | [`opaque`] | OPAQUE, and the type that makes the charge come first |
-//! | [`ticket`], [`channel_keys`], [`tenant`] | what the server itself keeps in the ledger |
+//! | [`ticket`], [`channel_keys`], [`key_life`], [`tenant`] | what the server itself keeps in the ledger |
 //! | [`account_leaf`], [`places`], [`stored`] | how things lie in the ledger |
 //! | [`publication`], [`upkeep`] | the signed statement; rotation and sweep |
 //! | [`http`] | routes, sealed channel, authentication, problems, TLS |
@@ -23,6 +23,7 @@ pub mod config;
 pub mod error;
 pub mod hardening;
 pub mod http;
+pub mod key_life;
 pub mod keyring;
 pub mod opaque;
 pub mod places;

@@ -11,6 +11,7 @@ use vault_protocol::sealing;
 use vault_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::key_life::KeyLife;
 use crate::opaque::LoginState;
 use crate::stored::{self, Unreadable};
 
@@ -43,10 +44,8 @@ pub struct TicketKeys {
 struct TicketKey {
     id: u32,
     secret: Zeroizing<[u8; 32]>,
-    /// When it began to seal.
-    since_ms: u64,
-    /// When another took over; `None` while it seals.
-    until_ms: Option<u64>,
+    /// In use is what seals.
+    life: KeyLife,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,14 +66,17 @@ impl TicketKeys {
         period_seconds: u64,
         rng: &mut R,
     ) -> bool {
-        let clamped = self.forget_the_future(now);
+        let mut clamped = false;
+        for key in &mut self.keys {
+            clamped |= key.life.forget_the_future(now);
+        }
         let before = self.keys.len();
-        self.keys.retain(|key| !key.is_forgotten(now));
+        self.keys.retain(|key| !key.life.is_over(now, KEPT_SECONDS));
         let expired = self.keys.len() < before;
         let due = self
             .keys
             .last()
-            .is_none_or(|key| key.is_worn(now, period_seconds));
+            .is_none_or(|key| key.life.is_worn(now, period_seconds));
         if due {
             self.replace_sealing_key(now, rng);
         }
@@ -132,46 +134,18 @@ impl TicketKeys {
         stored::decode(bytes)
     }
 
-    fn forget_the_future(&mut self, now: Timestamp) -> bool {
-        let mut clamped = false;
-        for key in &mut self.keys {
-            let times = [Some(&mut key.since_ms), key.until_ms.as_mut()];
-            for time in times
-                .into_iter()
-                .flatten()
-                .filter(|time| **time > now.millis())
-            {
-                *time = now.millis();
-                clamped = true;
-            }
-        }
-        clamped
-    }
-
     fn replace_sealing_key<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
         let id = self.keys.last().map_or(1, |key| key.id.wrapping_add(1));
         if let Some(last) = self.keys.last_mut() {
-            last.until_ms = Some(now.millis());
+            last.life.end(now);
         }
         let mut secret = Zeroizing::new([0; 32]);
         rng.fill_bytes(secret.as_mut());
         self.keys.push(TicketKey {
             id,
             secret,
-            since_ms: now.millis(),
-            until_ms: None,
+            life: KeyLife::begin(now),
         });
-    }
-}
-
-impl TicketKey {
-    fn is_forgotten(&self, now: Timestamp) -> bool {
-        let until = self.until_ms.map(Timestamp::from_millis);
-        until.is_some_and(|until| until.plus_seconds(KEPT_SECONDS) <= now)
-    }
-
-    fn is_worn(&self, now: Timestamp, period_seconds: u64) -> bool {
-        Timestamp::from_millis(self.since_ms).plus_seconds(period_seconds) <= now
     }
 }
 
@@ -271,8 +245,7 @@ mod tests {
         let key = TicketKey {
             id: 1,
             secret,
-            since_ms: 0,
-            until_ms: None,
+            life: KeyLife::begin(Timestamp::from_millis(0)),
         };
         let keys = TicketKeys { keys: vec![key] };
         let bytes: Vec<u8> = FIXTURE
@@ -308,9 +281,9 @@ mod tests {
             panic!("two keys");
         };
         assert_eq!((old.id, *old.secret), (7, [0x22; 32]));
-        assert_eq!((old.since_ms, old.until_ms), (5, Some(6)));
+        assert_eq!(old.life.times(), (5, Some(6)));
         assert_eq!((sealing.id, *sealing.secret), (8, [0x33; 32]));
-        assert_eq!((sealing.since_ms, sealing.until_ms), (6, None));
+        assert_eq!(sealing.life.times(), (6, None));
         assert_eq!(*keys.encode(), bytes);
     }
 }

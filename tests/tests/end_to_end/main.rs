@@ -2,6 +2,8 @@
 
 mod admin;
 mod command_line;
+mod dev;
+mod durable;
 mod help;
 mod keys;
 mod lives;

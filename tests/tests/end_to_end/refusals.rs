@@ -37,6 +37,22 @@ fn a_vault_is_not_made_twice() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Fails when `init` leaves the keyring behind after the database could not be made.
+#[test]
+fn a_vault_that_could_not_be_made_can_be_made_again() -> anyhow::Result<()> {
+    let vault = VaultFolder::new(&programs(), ServerOptions::default())?;
+    let data = vault.file("data");
+    fs::create_dir(&data)?;
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?;
+    let refused = vault.run(["init", "--vault-id", "one"])?;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!vault.file("keyring").exists());
+
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
+    vault.done(["init", "--vault-id", "one"])?;
+    Ok(())
+}
+
 #[test]
 fn without_a_vault_there_is_nothing_to_serve() -> anyhow::Result<()> {
     let vault = VaultFolder::new(&programs(), ServerOptions::default())?;

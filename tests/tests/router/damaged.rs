@@ -42,11 +42,13 @@ fn assert_unavailable(answer: &Answered) {
 }
 
 async fn status_of(vault: &TestVault, scope: &AccountScope) -> Answered {
-    let answer = vault.sealed_call(scope.account.as_str(), "GET", &scope.path(), &[]);
-    answer.await.opened()
+    let (account, path) = (scope.account.as_str(), scope.path());
+    let answer = vault.sealed_call(account, "GET", &path, &[]).await;
+    answer.opened()
 }
 
-/// Fails when `account_leaf::apply` takes a leaf that cannot be read for an absent account.
+/// Fails when `account_leaf::apply` takes a leaf that cannot be read for an absent account:
+/// `batch.read(key).unwrap_or(None)`.
 #[tokio::test]
 async fn a_damaged_account_is_unavailable_and_gets_no_fresh_budget() {
     let (mut vault, alice, _) = vault_of_alice().await;
@@ -78,8 +80,7 @@ async fn a_damaged_account_does_not_disturb_the_others() {
     assert_unavailable(&status_of(&vault, &alice).await);
 }
 
-/// The damaged account is the first that is due, and fills no page alone: the sweep meets it, at
-/// the start and afterwards. Fails when the sweep ends at an account that cannot be read
+/// The damaged account is the first that is due. Fails when the sweep ends at an account that cannot be read
 /// (`CommitError::Unavailable` in `upkeep::sweep_account`).
 #[tokio::test]
 async fn the_sweep_goes_on_behind_a_damaged_account() {

@@ -32,12 +32,13 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
     let ledger = vault::create_ledger(&config, &keyring)?;
-    let served = serve::serve_until_stopped(&config, keyring, ledger.clone(), async |vault| {
-        let token = add_tenant(vault).await?;
-        secret_file::create(&folder.path().join("token"), token.as_bytes())?;
-        print_commands(&folder, listen, &fingerprint);
-        Ok(())
-    });
+    let served =
+        serve::serve_until_stopped(&config, keyring, ledger.clone(), async |vault, address| {
+            let token = add_tenant(vault).await?;
+            secret_file::create(&folder.path().join("token"), token.as_bytes())?;
+            print_commands(&folder, address, &fingerprint);
+            Ok(())
+        });
     ledger.close()?;
     println!("Removed {}.", folder.path().display());
     served
@@ -85,26 +86,26 @@ async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
     }
 }
 
-fn print_commands(folder: &TempDir, listen: SocketAddr, fingerprint: &str) {
+fn print_commands(folder: &TempDir, address: SocketAddr, fingerprint: &str) {
     let client = match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release -p vault-client --",
         None => "vault-client",
     };
     let at = folder.path().display();
-    println!("A throw-away vault listens on https://{listen}.");
+    println!("A throw-away vault listens on https://{address}.");
     println!("Everything is in {at}; Ctrl-C removes it.");
     println!();
     println!("In a second terminal, protect a backup key with a password:");
     println!();
     println!("  export VAULT_CLIENT_STATE={at}/phone.json");
-    println!("  {client} enable --url https://{listen} --ca-file {at}/certificate.pem \\");
+    println!("  {client} enable --url https://{address} --ca-file {at}/certificate.pem \\");
     println!("    --fingerprint '{fingerprint}' \\");
     println!("    --tenant {TENANT} --account alice --token-file {at}/token");
     println!();
     println!("Then, for example:");
     println!();
     println!("  {client} status");
-    println!("  {client} backup . --output {at}");
+    println!("  {client} backup vault-client/src --output {at}");
     println!("  {client} --help");
     println!();
     println!("The token as the backend of the app `{TENANT}` would hold it:");
@@ -112,5 +113,5 @@ fn print_commands(folder: &TempDir, listen: SocketAddr, fingerprint: &str) {
     println!(
         "  curl --cacert {at}/certificate.pem -H \"Authorization: Bearer $(cat {at}/token)\" \\"
     );
-    println!("    https://{listen}/v1/tenants/{TENANT}/accounts/alice");
+    println!("    https://{address}/v1/tenants/{TENANT}/accounts/alice");
 }

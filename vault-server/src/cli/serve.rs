@@ -1,6 +1,7 @@
 //! `serve`: everything is opened and checked before anything listens; a storage error ends the
 //! process, a signal ends it in order.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     }
     let keyring = unlock::keyring(config)?;
     let ledger = vault::open_ledger(config, &keyring)?;
-    let served = serve_until_stopped(config, keyring, ledger.clone(), async |_| Ok(()));
+    let served = serve_until_stopped(config, keyring, ledger.clone(), async |_, _| Ok(()));
     tracing::info!("closing");
     ledger.close()?;
     served
@@ -43,7 +44,7 @@ pub fn serve_until_stopped(
     config: &Config,
     keyring: Keyring,
     ledger: Ledger,
-    ready: impl AsyncFnOnce(&Vault) -> anyhow::Result<()>,
+    ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -55,7 +56,7 @@ async fn serve(
     config: &Config,
     keyring: Keyring,
     ledger: Ledger,
-    ready: impl AsyncFnOnce(&Vault) -> anyhow::Result<()>,
+    ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let certificate = tls::load(&config.tls)?;
     // Before anybody can know that we serve: a signal nobody waits for would end the process.
@@ -71,7 +72,7 @@ async fn serve(
     let admin_socket = AdminSocket::bind(&config.admin_socket)
         .with_context(|| format!("cannot listen on {}", config.admin_socket.display()))?;
     tracing::info!(address = %listener.local_addr()?, "serving");
-    ready(&vault).await?;
+    ready(&vault, listener.local_addr()?).await?;
 
     let stop = CancellationToken::new();
     let router = router::router(vault.app.clone());

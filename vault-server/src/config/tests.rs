@@ -154,13 +154,19 @@ fn a_passphrase_file_and_a_key_file_exclude_each_other() {
 
 #[test]
 fn a_socket_path_too_long_for_the_system_is_refused() {
-    let folder = format!("/{}", "d".repeat(96));
+    let folder = format!("/{}", "d".repeat(95));
     let error = refusal(of_file(&format!("data_folder = \"{folder}\"")));
-    assert!(
-        error.contains("admin_socket: the path of a Unix socket"),
-        "{error}"
+    assert_eq!(
+        error,
+        format!(
+            "admin_socket: {folder}/admin.sock is too long: \
+             a socket's path has at most 107 bytes, that of its folder 95"
+        )
     );
     assert!(of_file(&format!("data_folder = \"{}\"", &folder[..95])).is_ok());
+    let long = format!("/{}", "s".repeat(107));
+    assert!(of_file(&format!("admin_socket = \"{long}\"")).is_err());
+    assert!(of_file(&format!("admin_socket = \"{}\"", &long[..107])).is_ok());
 }
 
 #[test]
@@ -284,7 +290,12 @@ fn every_key_is_in_the_sample() {
 /// Fails when `check_syntax` is not called: the library's own message quotes the line.
 #[test]
 fn a_syntax_error_names_the_line_and_does_not_show_it() {
-    let error = refusal(of_file("listen = \"127.0.0.1:1\"\n\npassphrase = correct horse canary\n"));
+    let error = refusal(of_file(
+        "listen = \"127.0.0.1:1\"\n\npassphrase = correct horse canary\n",
+    ));
     assert!(error.contains("/etc/v.toml: line 3: "), "{error}");
-    assert!(!error.contains("canary") && !error.contains("horse"), "{error}");
+    assert!(
+        !error.contains("canary") && !error.contains("horse"),
+        "{error}"
+    );
 }

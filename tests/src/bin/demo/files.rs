@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// What is not a part of the repository's files.
-const LEFT_OUT: [&str; 3] = [".git", "target", "node_modules"];
+/// What is not a part of the repository's files: its history, what was built, what was installed.
+const LEFT_OUT: [&str; 3] = [".git", "target", "tests/interop/node_modules"];
 
 /// Copies this repository's files into `work`.
 pub fn copy_of_repository(work: &Path) -> anyhow::Result<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let copy = work.join("notes");
-    copy_folder(&repository, &copy).context("copying the repository's files")?;
+    let left_out = LEFT_OUT.map(|name| repository.join(name));
+    copy_folder(&repository, &copy, &left_out).context("copying the repository's files")?;
     Ok(copy)
 }
 
@@ -101,17 +102,16 @@ fn same_content(a: &Path, b: &Path) -> anyhow::Result<bool> {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+fn copy_folder(from: &Path, to: &Path, left_out: &[PathBuf]) -> anyhow::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let name = entry.file_name();
-        if LEFT_OUT.iter().any(|left_out| name == *left_out) {
+        if left_out.contains(&entry.path()) {
             continue;
         }
-        let target = to.join(&name);
+        let target = to.join(entry.file_name());
         match kind_of(&entry.path(), entry.file_type()?)? {
-            Kind::Folder => copy_folder(&entry.path(), &target)?,
+            Kind::Folder => copy_folder(&entry.path(), &target, left_out)?,
             Kind::File => drop(fs::copy(entry.path(), target)?),
             Kind::Link(link) => symlink(link, target)?,
             Kind::Special => {}
