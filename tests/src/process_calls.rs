@@ -12,6 +12,7 @@ use vault_protocol::sealed::{InnerResponse, decode_response};
 use vault_protocol::{AccountScope, BackupKey, Problem};
 
 use crate::device::{self, Device, Guess, InnerMessage};
+use crate::process_backend::AppBackendProcess;
 use crate::process_server::ServerProcess;
 
 /// What the vault said inside the sealed channel.
@@ -41,6 +42,22 @@ impl Calls {
             token: server.token().to_owned(),
             scope: server.account(account),
             key_list: answer.bytes().await?.to_vec(),
+        })
+    }
+
+    /// Connects to the app's backend instead, with a session of the same account.
+    pub async fn relayed(
+        server: &ServerProcess,
+        backend: &AppBackendProcess,
+        session: &str,
+        account: &str,
+    ) -> anyhow::Result<Self> {
+        let direct = Self::connect(server, account).await?;
+        Ok(Self {
+            http: Client::builder().tls_certs_only([]).no_proxy().build()?,
+            url: format!("{}/v1/ohttp", backend.url()),
+            token: session.to_owned(),
+            ..direct
         })
     }
 

@@ -26,6 +26,7 @@ pub struct InnerCall {
     method: Method,
     path: String,
     body: Vec<u8>,
+    has_effect: bool,
 }
 
 /// One inner answer, as it came out of the sealed channel.
@@ -53,6 +54,7 @@ impl InnerCall {
             method: Method::Get,
             path: scope.path(),
             body: Vec::new(),
+            has_effect: false,
         }
     }
 
@@ -62,12 +64,27 @@ impl InnerCall {
             method: Method::Post,
             path: format!("{}/{endpoint}", scope.path()),
             body: serde_json::to_vec(message).expect("messages have only string keys"),
+            has_effect: true,
+        }
+    }
+
+    /// The same for a message that charges nothing and changes nothing that anybody could miss.
+    pub(crate) fn question(scope: &AccountScope, endpoint: &str, message: &impl Serialize) -> Self {
+        Self {
+            has_effect: false,
+            ..Self::post(scope, endpoint, message)
         }
     }
 
     /// The method.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Whether something depends on it: an attempt, or a record. If so, only a sealed answer tells
+    /// whether it had its effect.
+    pub fn has_effect(&self) -> bool {
+        self.has_effect
     }
 
     /// The path, which needs no escaping.
@@ -91,6 +108,17 @@ impl InnerAnswer {
             return serde_json::from_slice(&self.content).map_err(|_| Error::NotUnderstood);
         }
         Err(problem(&self.content).map_or(Error::NotUnderstood, Error::from))
+    }
+
+    /// The vault could not answer now ([`Error::Overloaded`], [`Error::Unavailable`]): the same
+    /// call can be sent again later. Ask before a flow's step takes the answer and is used up by it.
+    pub fn postponed(&self) -> Option<Error> {
+        match problem(&self.content) {
+            Some(Problem::Overloaded) => Some(Error::Overloaded),
+            Some(Problem::Unavailable) => Some(Error::Unavailable),
+            _ => None,
+        }
+        .filter(|_| !(200..300).contains(&self.status))
     }
 }
 

@@ -1,17 +1,20 @@
 //! [`VaultClient`]: the flows over a [`Transport`], with the repeats that are safe and no others.
 //!
 //! A call whose answer was lost is sent again with identical bytes, sealed anew, at most
-//! [`MAX_REPEATS`] times. A guess is never repeated with another credential request, and nothing is
-//! registered that was not asked for.
+//! [`MAX_REPEATS`] times; what is said outside the seal is no answer to it. A guess is never
+//! repeated with another credential request, and nothing is registered that was not asked for.
 
-use std::fmt;
+mod attempt;
 
 use rand::rngs::OsRng;
 use vault_protocol::messages::{AccountState, Status};
 use vault_protocol::password::Password;
 use vault_protocol::{AccountId, BackupKey, Policy, TenantId, Timestamp};
 
-use crate::call::{InnerAnswer, InnerCall, Method};
+pub use self::attempt::{Attempt, AttemptFailed};
+
+use self::attempt::Step;
+use crate::call::{InnerAnswer, InnerCall};
 use crate::error::{Error, NoAnswer};
 use crate::flows::{
     Deletion, EvaluatedRetrieval, Opening, PreparedRegistration, ProvenRetrieval, Registered,
@@ -25,7 +28,7 @@ use crate::trust::{Trust, TrustMemory, VaultAccount, VerifiedVault};
 /// How often a call whose answer was lost is sent again.
 pub const MAX_REPEATS: u32 = 2;
 
-/// Tells the time, for the statement's expiry alone; `http::system_clock` in an app.
+/// Tells the time, for the statement's expiry and an attempt's age; `http::system_clock` in an app.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// One account at one vault.
@@ -39,34 +42,15 @@ pub struct VaultClient<T> {
     vault: Option<VerifiedVault>,
 }
 
-/// One guess on its way. Whatever happens to the connection, it is charged once at most while its
-/// attempt is open (15 minutes).
-pub struct Attempt(Step);
-
-enum Step {
-    Begun(Box<Retrieval>),
-    Proven(Box<ProvenRetrieval>),
-}
-
-/// An attempt that ended without the key.
-#[derive(Debug, thiserror::Error)]
-#[error("the backup key could not be retrieved")]
-pub struct AttemptFailed {
-    /// Why.
-    #[source]
-    pub error: Error,
-    /// If no answer of the vault arrived: the same attempt, for [`VaultClient::run`] when the
-    /// network is back.
-    pub attempt: Option<Attempt>,
-}
-
 /// One sending that brought no inner answer.
 enum Failed {
     /// The vault does not have the key that the message was sealed to.
     UnknownKey,
     /// The message may have arrived.
     Lost(NoAnswer),
-    /// It was refused, or not even sent.
+    /// Something outside the seal says that it was refused, which a repeat would not change.
+    Refused(NoAnswer, Error),
+    /// It was not even sent.
     Stopped(Error),
 }
 
@@ -98,7 +82,7 @@ impl<T: Transport> VaultClient<T> {
         self
     }
 
-    /// What to store of the vault's newest statement, after any call that succeeded.
+    /// What to store of the vault's newest statement: after any call, also one that failed.
     pub fn trust_memory(&self) -> Option<TrustMemory> {
         self.trust.memory()
     }
@@ -110,7 +94,12 @@ impl<T: Transport> VaultClient<T> {
     }
 
     /// Protects K with a password, where there is no live record: [`Error::AlreadyRegistered`]
-    /// otherwise. The caller keeps K; it is in no answer.
+    /// otherwise. The caller keeps K; it is in no answer. A destroyed record is no obstacle: ask the
+    /// user first, whose decision it is, and for another password if it was exhausted.
+    ///
+    /// After [`Error::UnknownOutcome`] the finish that could be repeated is gone: the record may be
+    /// live, and calling this again then says [`Error::AlreadyRegistered`]. Use [`Self::prepare`]
+    /// and [`Self::commit`] where the network may fail.
     pub async fn enable(
         &mut self,
         password: Password,
@@ -122,6 +111,9 @@ impl<T: Transport> VaultClient<T> {
 
     /// Gives the live record of K another password; K stays the same. Refuses where there is no
     /// live record: registering anew is the user's decision.
+    ///
+    /// After [`Error::UnknownOutcome`] either password may be the one that counts, until the change
+    /// is made again. Use [`Self::prepare`] and [`Self::commit`] where the network may fail.
     pub async fn change_password(
         &mut self,
         password: Password,
@@ -146,18 +138,23 @@ impl<T: Transport> VaultClient<T> {
         let registration = Registration::begin(account, password, &mut OsRng);
         let answer = self.call(&registration.request()).await?;
         let evaluated = registration.evaluated(&answer, &self.maximum_policy)?;
-        let stretched = off_thread(move || evaluated.stretch(&mut OsRng)).await??;
+        let stretching = off_thread(move || evaluated.stretch(&mut OsRng)).await;
+        let stretched = stretching.map_err(Error::Network)??;
         Ok(stretched.seal(key, current, &mut OsRng))
     }
 
-    /// The second half. After [`Error::UnknownOutcome`] call it again with the same `prepared`, and
-    /// do nothing else: the vault answers the identical finish as it did the first time.
+    /// The second half. After [`Error::UnknownOutcome`], [`Error::Overloaded`] or
+    /// [`Error::Unavailable`] call it again with the same `prepared`, and do nothing else: the vault
+    /// answers the identical finish as it did the first time.
     pub async fn commit(&mut self, prepared: &PreparedRegistration) -> Result<Registered, Error> {
         let answer = self.call(&prepared.request()).await?;
         prepared.finished(&answer)
     }
 
     /// Retrieves K: [`Self::begin`] and [`Self::run`]. The password is tried once.
+    ///
+    /// After [`Error::UnknownOutcome`], [`Error::Overloaded`] or [`Error::Unavailable`] an attempt
+    /// may be used up, and calling this again uses another. `begin` and `run` keep the attempt.
     pub async fn retrieve(&mut self, password: Password) -> Result<Retrieved, Error> {
         let attempt = self.begin(password).await?;
         self.run(attempt).await.map_err(|failed| failed.error)
@@ -169,28 +166,27 @@ impl<T: Transport> VaultClient<T> {
         let status = self.status_of(account.clone()).await?;
         let maximum = &self.maximum_policy;
         let retrieval = Retrieval::begin(account, &status, maximum, password, &mut OsRng)?;
-        Ok(Attempt(Step::Begun(Box::new(retrieval))))
+        Ok(Attempt {
+            step: Step::Begun(Box::new(retrieval)),
+            sent_at: None,
+        })
     }
 
-    /// Makes the guess. If the network fails, the attempt comes back with the error, and running it
-    /// again goes on where it stopped.
+    /// Makes the guess. If the vault does not answer, or cannot for now, the attempt comes back with
+    /// the error, and running it again goes on where it stopped: within 10 minutes, after which it
+    /// ends with [`Error::TicketExpired`].
     pub async fn run(&mut self, attempt: Attempt) -> Result<Retrieved, AttemptFailed> {
-        let proven = match attempt.0 {
+        let sent_at = attempt.sent_at;
+        let proven = match attempt.step {
             Step::Proven(proven) => proven,
-            Step::Begun(retrieval) => {
-                let answer = match self.call(&retrieval.request()).await {
-                    Ok(answer) => answer,
-                    Err(error) => {
-                        return Err(AttemptFailed::without_answer(error, Step::Begun(retrieval)));
-                    }
-                };
-                let evaluated = retrieval.evaluated(&answer)?;
-                Box::new(self.open(evaluated).await?)
-            }
+            Step::Begun(retrieval) => self.guess(retrieval, sent_at).await?,
         };
         match self.call(&proven.request()).await {
             Ok(answer) => Ok(proven.finished(&answer)?),
-            Err(error) => Err(AttemptFailed::without_answer(error, Step::Proven(proven))),
+            Err(error) => {
+                let step = Step::Proven(proven);
+                Err(AttemptFailed::unanswered(error, Attempt { step, sent_at }))
+            }
         }
     }
 
@@ -212,13 +208,35 @@ impl<T: Transport> VaultClient<T> {
     /// once a day or so on a device that holds K.
     pub async fn check(&mut self, enrolled: &Enrolled) -> Result<Protection, Error> {
         let account = self.vault_account().await?;
-        let vault = account.scope().vault.clone();
+        let scope = account.scope().clone();
         let status = self.status_of(account).await?;
-        Ok(enrolled.compare(&vault, &status, &self.maximum_policy))
+        Ok(enrolled.compare(&scope, &status, &self.maximum_policy))
+    }
+
+    /// Sends the credential request, and finds out whether the password is right.
+    async fn guess(
+        &mut self,
+        retrieval: Box<Retrieval>,
+        sent_at: Option<Timestamp>,
+    ) -> Result<Box<ProvenRetrieval>, AttemptFailed> {
+        let now = (self.clock)();
+        if sent_at.is_some_and(|sent_at| attempt::is_stale(sent_at, now)) {
+            return Err(Error::TicketExpired.into());
+        }
+        let evaluated = match self.call(&retrieval.request()).await {
+            Ok(answer) => retrieval.evaluated(&answer)?,
+            Err(error) => {
+                let sent_at = sent_at.or_else(|| may_have_arrived(&error).then_some(now));
+                let step = Step::Begun(retrieval);
+                return Err(AttemptFailed::unanswered(error, Attempt { step, sent_at }));
+            }
+        };
+        Ok(Box::new(self.open(evaluated).await?))
     }
 
     async fn open(&mut self, evaluated: EvaluatedRetrieval) -> Result<ProvenRetrieval, Error> {
-        match off_thread(move || evaluated.open(&mut OsRng)).await?? {
+        let opening = off_thread(move || evaluated.open(&mut OsRng)).await;
+        match opening.map_err(Error::UnknownOutcome)?? {
             Opening::Right(proven) => Ok(*proven),
             Opening::Wrong(abandonment) => {
                 // The guess was wrong, whether or not the vault hears of it now.
@@ -262,17 +280,24 @@ impl<T: Transport> VaultClient<T> {
     }
 
     /// Sends a call until it is answered, within bounds. After an unknown key the statement is
-    /// fetched again, once. An error means that no inner answer was had.
+    /// fetched again, once. An error means that there is no answer of the vault to this call, or
+    /// none but that it cannot be answered now.
     async fn call(&mut self, call: &InnerCall) -> Result<InnerAnswer, Error> {
         let mut lost = None;
         let mut repeats = 0;
         let mut may_fetch_keys = true;
         loop {
             let error = match self.send(call).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => match answer.postponed() {
+                    None => return Ok(answer),
+                    Some(error) => error,
+                },
                 Err(Failed::UnknownKey) if may_fetch_keys => {
                     may_fetch_keys = false;
                     self.vault = None;
+                    lost = Some(NoAnswer::UnknownKey)
+                        .filter(|_| call.has_effect())
+                        .or(lost);
                     continue;
                 }
                 Err(Failed::Lost(reason)) if repeats < MAX_REPEATS => {
@@ -281,10 +306,16 @@ impl<T: Transport> VaultClient<T> {
                     continue;
                 }
                 Err(Failed::Lost(reason)) => return Err(unknown_outcome(call, reason)),
-                Err(Failed::UnknownKey) => Error::Network(NoAnswer::UnknownKey),
-                Err(Failed::Stopped(error)) => error,
+                Err(Failed::UnknownKey) => {
+                    return Err(unknown_outcome(call, NoAnswer::UnknownKey));
+                }
+                Err(Failed::Refused(reason, _)) if call.has_effect() => {
+                    return Err(Error::UnknownOutcome(reason));
+                }
+                Err(Failed::Refused(_, error) | Failed::Stopped(error)) => error,
             };
-            // Once a sending may have arrived, nothing unsealed makes its outcome known.
+            // Once a sending may have arrived, nothing unsealed makes its outcome known; nor does
+            // the vault, by not doing it a second time.
             return Err(match lost {
                 Some(reason) => unknown_outcome(call, reason),
                 None => error,
@@ -302,61 +333,49 @@ impl<T: Transport> VaultClient<T> {
             | NoAnswer::TooLarge
             | NoAnswer::Status(_)
             | NoAnswer::NotSealed
+            | NoAnswer::Refused(_)
+            | NoAnswer::Overloaded
             | NoAnswer::UnknownKey => Failed::Lost(reason),
         })?;
         let sealed = answer.into_content().map_err(|problem| match problem {
             OuterProblem::UnknownKey => Failed::UnknownKey,
-            OuterProblem::Refused(refusal) => Failed::Stopped(Error::Refused(refusal)),
-            OuterProblem::Overloaded => Failed::Stopped(Error::Overloaded),
+            OuterProblem::Refused(refusal) => {
+                Failed::Refused(NoAnswer::Refused(refusal), Error::Refused(refusal))
+            }
+            OuterProblem::Overloaded => Failed::Refused(NoAnswer::Overloaded, Error::Overloaded),
             OuterProblem::Failed(status) => Failed::Lost(NoAnswer::Status(status)),
         })?;
         key.open(&sealed).map_err(Failed::Lost)
     }
 }
 
-impl AttemptFailed {
-    fn without_answer(error: Error, step: Step) -> Self {
-        Self {
-            error,
-            attempt: Some(Attempt(step)),
-        }
-    }
-}
-
-impl fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Attempt(…)")
-    }
-}
-
-/// An answer of the vault, or a check that failed, ends the attempt.
-impl From<Error> for AttemptFailed {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            attempt: None,
-        }
-    }
-}
-
 /// A call that may have arrived, and whose answer did not. A question has no outcome to lose.
 fn unknown_outcome(call: &InnerCall, reason: NoAnswer) -> Error {
-    match call.method() {
-        Method::Post => Error::UnknownOutcome(reason),
-        Method::Get => Error::Network(reason),
+    if call.has_effect() {
+        Error::UnknownOutcome(reason)
+    } else {
+        Error::Network(reason)
     }
+}
+
+/// Whether a call that ended so may have reached the vault.
+fn may_have_arrived(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownOutcome(_) | Error::Overloaded | Error::Unavailable
+    )
 }
 
 /// Argon2id takes a good part of a second: not on the threads that serve everything else.
 async fn off_thread<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, Error> {
+) -> Result<R, NoAnswer> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down.
-            Err(cancelled) => Err(Error::UnknownOutcome(NoAnswer::Lost(cancelled.into()))),
+            Err(cancelled) => Err(NoAnswer::Lost(cancelled.into())),
         },
     }
 }

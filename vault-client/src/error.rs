@@ -91,14 +91,16 @@ pub enum Error {
     /// its password first.
     #[error("another backup key is registered than the one given: retrieve that one first")]
     NotThisKey,
-    /// It took too long, or the record was replaced meanwhile. Start again.
+    /// It took too long, or the record was replaced meanwhile. Start again. An attempt that was
+    /// charged stays charged.
     #[error("this took too long, or another device changed the record meanwhile: start again")]
     TicketExpired,
-    /// The app's backend or the vault's front door refused; the vault's state is untouched. See the
-    /// reason for who has to act.
+    /// The app's backend or the vault's front door refused a call on which nothing depends, or the
+    /// vault itself refused any call, inside the seal. See the reason for who has to act. What a
+    /// relay says of a guess or a change is [`Self::UnknownOutcome`] with [`NoAnswer::Refused`].
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// There is too much to do at the moment. Try again later.
+    /// There is too much to do at the moment. Try the same again later.
     #[error("the vault or the app's backend has too much to do: try again in a minute")]
     Overloaded,
     /// The vault cannot answer for this account now. Try again later; if it stays so, tell the
@@ -110,9 +112,13 @@ pub enum Error {
     /// No answer came, and nothing depends on it. Try again when the network is back.
     #[error("no answer from the vault: check the network and try again")]
     Network(#[source] NoAnswer),
-    /// The request may or may not have had its effect. Send the identical one again (the object
-    /// that made it gives the same bytes each time), and nothing else.
-    #[error("the connection was lost before the vault's answer came: try the same again")]
+    /// A guess or a change was sent, and no sealed answer came: it may or may not have had its
+    /// effect, whatever was said outside the seal. Send the identical one again (the object that
+    /// made it gives the same bytes each time), and nothing else. Without that object a guess may
+    /// have cost an attempt, and another one costs another.
+    #[error(
+        "the vault's own answer did not come, the request may have had its effect: try the same again"
+    )]
     UnknownOutcome(#[source] NoAnswer),
     /// The vault offers no encryption that this version knows. Update the app.
     #[error(transparent)]
@@ -122,8 +128,8 @@ pub enum Error {
     NotUnderstood,
 }
 
-/// Who refused, before the vault looked at the account. An outer answer is not authenticated: a
-/// refusal says what the relay claims, and nothing about the account.
+/// Who refused. An outer answer is not authenticated: such a refusal says what the relay claims,
+/// nothing about the account, and not that the vault did not get the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The session or the tenant's token is not valid. Sign in again.
@@ -160,6 +166,12 @@ pub enum NoAnswer {
     /// What came was not sealed by the vault for this very request.
     #[error("the answer was not sealed by the vault for this request")]
     NotSealed,
+    /// The relay refused, by its own account.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The relay has too much to do, by its own account.
+    #[error("the app's backend has too much to do")]
+    Overloaded,
     /// The vault does not know the encryption key of its newest statement.
     #[error("the vault does not know the key of its own statement")]
     UnknownKey,

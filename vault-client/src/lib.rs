@@ -21,12 +21,15 @@
 //!   stretching profile and the policy. OPAQUE's server key has to be the statement's.
 //! - A lost answer costs no attempt: the same credential request is sent again, never a new one.
 //! - After an unknown outcome a registration's identical finish is repeated, and nothing else.
-//! - What a relay says outside the seal is never taken for an outcome.
+//! - What a relay says outside the seal is never taken for an outcome: that it refused a guess or a
+//!   change does not show that the vault did not get it.
+//! - A password that proved right is not given up because the vault is busy for a moment.
 //!
 //! # What it leaves to the app
 //!
 //! Ask for a new password after `WrongPassword`; show `failures_since_success`; store
-//! [`trust::TrustMemory`] and [`protection::Enrolled`]; keep the backup under the old key until a
+//! [`trust::TrustMemory`] after any call, also one that failed, and [`protection::Enrolled`]; run
+//! an attempt again that came back, or say that it may be used up; keep the backup under the old key until a
 //! new one is registered. A vault that answers falsely on purpose looks like a wrong password, and
 //! whoever carries the messages can keep them: neither learns anything by it.
 //!
@@ -54,19 +57,30 @@
 //!     Box::new(system_clock),
 //! );
 //!
-//! // On the first phone.
+//! // On the first phone. The finish is kept until its answer came.
 //! let key = BackupKey::generate(&mut rand::rngs::OsRng);
-//! let registered = client.enable(Password::prepare("correct horse battery")?, &key).await?;
+//! let password = Password::prepare("correct horse battery")?;
+//! let prepared = client.prepare(password, &key, None).await?;
+//! let registered = loop {
+//!     match client.commit(&prepared).await {
+//!         Err(Error::UnknownOutcome(_)) => println!("no answer: the same again, after a pause"),
+//!         result => break result?,
+//!     }
+//! };
 //! assert!(registered.policy.limit() <= 10);
 //!
-//! // On the next one.
-//! match client.retrieve(Password::prepare("correct horse battery")?).await {
-//!     Ok(retrieved) => assert!(retrieved.key.is_same(&key)),
-//!     Err(Error::WrongPassword { attempts_remaining, .. }) => {
-//!         println!("wrong, {attempts_remaining} attempts left");
+//! // On the next one. The attempt is kept as well: giving it up may use it up.
+//! let mut attempt = client.begin(Password::prepare("correct horse battery")?).await?;
+//! let retrieved = loop {
+//!     match client.run(attempt).await {
+//!         Ok(retrieved) => break retrieved,
+//!         Err(failed) => match (failed.attempt, failed.error) {
+//!             (Some(same), _) => attempt = same, // After a pause, and not for ever.
+//!             (None, error) => return Err(error.into()),
+//!         },
 //!     }
-//!     Err(error) => return Err(error.into()),
-//! }
+//! };
+//! assert!(retrieved.key.is_same(&key));
 //! # Ok(())
 //! # }
 //! ```

@@ -3,13 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 use vault_protocol::messages::{AccountState, DestructionReason, Status};
-use vault_protocol::{Policy, StretchingProfile, VaultId};
+use vault_protocol::{AccountId, AccountScope, Policy, StretchingProfile, TenantId, VaultId};
 
 /// What a device stores of its registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
     /// At which vault.
     pub vault: VaultId,
+    /// Of which app.
+    pub tenant: TenantId,
+    /// For which of its users.
+    pub account: AccountId,
     /// Which generation of the account.
     pub generation: u64,
 }
@@ -26,7 +30,7 @@ pub enum Protection {
 /// Why a key has to be registered again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The app uses another vault now.
+    /// The app uses another vault now, or another account.
     Moved,
     /// The vault has no record of the account.
     Lost,
@@ -43,16 +47,30 @@ pub enum Reason {
 }
 
 impl Enrolled {
-    /// Compares what was registered with what the vault `vault` says now.
-    pub fn compare(&self, vault: &VaultId, status: &Status, maximum: &Policy) -> Protection {
-        match self.reason(vault, status, maximum) {
+    pub(crate) fn new(scope: &AccountScope, generation: u64) -> Self {
+        Self {
+            vault: scope.vault.clone(),
+            tenant: scope.tenant.clone(),
+            account: scope.account.clone(),
+            generation,
+        }
+    }
+
+    /// Whether it was registered for this account of this vault.
+    pub fn is_at(&self, scope: &AccountScope) -> bool {
+        self.vault == scope.vault && self.tenant == scope.tenant && self.account == scope.account
+    }
+
+    /// Compares what was registered with what the vault says now of the account `scope`.
+    pub fn compare(&self, scope: &AccountScope, status: &Status, maximum: &Policy) -> Protection {
+        match self.reason(scope, status, maximum) {
             Some(reason) => Protection::NeedsReenrolment(reason),
             None => Protection::Protected,
         }
     }
 
-    fn reason(&self, vault: &VaultId, status: &Status, maximum: &Policy) -> Option<Reason> {
-        if self.vault != *vault {
+    fn reason(&self, scope: &AccountScope, status: &Status, maximum: &Policy) -> Option<Reason> {
+        if !self.is_at(scope) {
             return Some(Reason::Moved);
         }
         match status.state {
@@ -84,11 +102,16 @@ mod tests {
 
     type Change = fn(&mut Status);
 
-    fn enrolled() -> Enrolled {
-        Enrolled {
+    fn scope() -> AccountScope {
+        AccountScope {
             vault: VaultId::new("v").unwrap(),
-            generation: 2,
+            tenant: TenantId::new("app").unwrap(),
+            account: AccountId::new("alice").unwrap(),
         }
+    }
+
+    fn enrolled() -> Enrolled {
+        Enrolled::new(&scope(), 2)
     }
 
     fn status() -> Status {
@@ -105,15 +128,24 @@ mod tests {
     }
 
     fn compare(status: &Status) -> Protection {
-        enrolled().compare(&enrolled().vault, status, &Policy::default())
+        enrolled().compare(&scope(), status, &Policy::default())
+    }
+
+    // Fails if `is_at` leaves out the vault, the tenant or the account.
+    #[test]
+    fn another_vault_app_or_account_does_not_protect_the_key() {
+        let (mut vault, mut tenant, mut account) = (scope(), scope(), scope());
+        vault.vault = VaultId::new("w").unwrap();
+        tenant.tenant = TenantId::new("other").unwrap();
+        account.account = AccountId::new("bob").unwrap();
+        for other in [vault, tenant, account] {
+            let moved = enrolled().compare(&other, &status(), &Policy::default());
+            assert_eq!(moved, Protection::NeedsReenrolment(Reason::Moved));
+        }
     }
 
     #[test]
     fn every_way_to_lose_the_protection_has_its_reason() {
-        let other = VaultId::new("w").unwrap();
-        let moved = enrolled().compare(&other, &status(), &Policy::default());
-        assert_eq!(moved, Protection::NeedsReenrolment(Reason::Moved));
-
         let changes: [(Change, Reason); 6] = [
             (|s| s.state = AccountState::Absent, Reason::Lost),
             (

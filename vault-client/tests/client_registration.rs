@@ -8,15 +8,19 @@ mod common;
 use common::wire::{Fault, Wire};
 use common::{RIGHT, TestVault, key, password, registered};
 use vault_client::client::MAX_REPEATS;
-use vault_client::error::Error;
+use vault_client::error::{Error, Refusal};
 use vault_client::protection::{Enrolled, Protection, Reason};
+use vault_protocol::Problem;
 use vault_protocol::messages::{AccountState, DestructionReason};
 
 const NEW: &str = "another horse battery";
 
 fn enrolled(wire: &Wire, generation: u64) -> Enrolled {
+    let scope = wire.state().vault.scope.clone();
     Enrolled {
-        vault: wire.state().vault.scope.vault.clone(),
+        vault: scope.vault,
+        tenant: scope.tenant,
+        account: scope.account,
         generation,
     }
 }
@@ -158,4 +162,78 @@ async fn a_device_learns_that_the_vault_lost_its_record_or_moved() {
         client.check(&before).await.unwrap(),
         Protection::NeedsReenrolment(Reason::Moved)
     );
+    let mut other = enrolled(&wire, 3);
+    other.account = "bob".parse().unwrap();
+    assert_eq!(
+        client.check(&other).await.unwrap(),
+        Protection::NeedsReenrolment(Reason::Moved)
+    );
+}
+
+// Fails if `call` takes an outer refusal of a message with an effect for what happened.
+#[tokio::test]
+async fn a_refusal_outside_the_seal_does_not_show_that_nothing_was_changed() {
+    let details = |p: Problem| (p.status(), serde_json::to_vec(&p.details()).unwrap());
+    for (status, content) in [
+        (401, vec![]),
+        (404, vec![]),
+        (429, vec![]),
+        details(Problem::Unavailable),
+    ] {
+        let wire = Wire::new(TestVault::new());
+        let mut client = wire.client();
+        let prepared = client
+            .prepare(password(RIGHT), &key(7), None)
+            .await
+            .unwrap();
+        wire.on(
+            "registration/finish",
+            Fault::OuterAfter(status, content.clone()),
+        );
+        let error = client.commit(&prepared).await.unwrap_err();
+        assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+        assert_eq!(wire.state().vault.generation, 1);
+        let registered = client.commit(&prepared).await.unwrap();
+        assert_eq!(registered.enrolled, enrolled(&wire, 1));
+
+        wire.on("deletion", Fault::OuterAfter(status, content));
+        let error = client.disable(&key(7)).await.unwrap_err();
+        assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+        assert!(wire.state().vault.record.is_none());
+        client.disable(&key(7)).await.unwrap();
+    }
+}
+
+// Fails if a busy vault's answer to the repetition is taken for that to the first sending.
+#[tokio::test]
+async fn what_was_lost_stays_unknown_when_the_vault_is_busy_afterwards() {
+    let wire = Wire::new(TestVault::new());
+    let mut client = wire.client();
+    let prepared = client
+        .prepare(password(RIGHT), &key(7), None)
+        .await
+        .unwrap();
+    wire.on("registration/finish", Fault::LoseAnswer);
+    wire.on("registration/finish", Fault::Inner(Problem::Overloaded));
+    let error = client.commit(&prepared).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+    wire.on("registration/finish", Fault::Inner(Problem::Overloaded));
+    let error = client.commit(&prepared).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded), "{error:?}");
+    client.commit(&prepared).await.unwrap();
+    assert_eq!(wire.state().vault.generation, 1);
+}
+
+#[tokio::test]
+async fn a_refused_question_is_a_refusal() {
+    let wire = Wire::new(TestVault::new());
+    for endpoint in ["", "registration/start"] {
+        wire.on(endpoint, Fault::Outer(401, vec![]));
+        let error = wire.client().enable(password(RIGHT), &key(7)).await;
+        assert!(matches!(
+            error.unwrap_err(),
+            Error::Refused(Refusal::Unauthenticated)
+        ));
+    }
+    assert_eq!(wire.state().vault.count("registration/finish"), 0);
 }

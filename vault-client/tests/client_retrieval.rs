@@ -48,19 +48,11 @@ async fn a_statement_that_expires_meanwhile_is_not_used_any_more() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     let wire = Wire::new(registered());
-    let (trust, scope) = {
-        let state = wire.state();
-        (state.vault.trust(), state.vault.scope.clone())
-    };
     let time = Arc::new(AtomicU64::new(NOW.millis()));
     let clock = Arc::clone(&time);
-    let mut client = vault_client::client::VaultClient::new(
-        wire.clone(),
-        trust,
-        scope.tenant,
-        scope.account,
-        Box::new(move || vault_client::Timestamp::from_millis(clock.load(Ordering::SeqCst))),
-    );
+    let mut client = wire.client_at(Box::new(move || {
+        vault_client::Timestamp::from_millis(clock.load(Ordering::SeqCst))
+    }));
     client.status().await.unwrap();
     let later = NOW.plus_seconds(LIFETIME_SECONDS);
     time.store(later.millis(), Ordering::SeqCst);
@@ -192,11 +184,81 @@ async fn what_a_relay_says_is_never_taken_for_an_outcome() {
         wire.on("retrieval/start", Fault::Outer(problem.status(), details));
         let error = wire.client().retrieve(password(RIGHT)).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Refused(r) if *r == refusal),
+            matches!(&error, Error::UnknownOutcome(NoAnswer::Refused(r)) if *r == refusal),
             "{error:?}"
         );
         // A refusal is no reason to try again.
         assert!(bodies(&wire, "retrieval/start").is_empty());
+    }
+}
+
+// Fails if `run` reads the finish's answer before it asks whether the vault could answer at all.
+#[tokio::test]
+async fn a_right_password_is_not_given_up_because_the_vault_is_busy() {
+    let busy = [Problem::Overloaded, Problem::Unavailable];
+    let details = |problem: &Problem| serde_json::to_vec(&problem.details()).unwrap();
+    let inner = busy.iter().map(|p| Fault::Inner(p.clone()));
+    let outer = busy.iter().map(|p| Fault::Outer(503, details(p)));
+    for fault in inner.chain(outer) {
+        let wire = Wire::new(registered());
+        let mut client = wire.client();
+        let attempt = client.begin(password(RIGHT)).await.unwrap();
+        assert!(!attempt.may_be_charged());
+        wire.on("retrieval/finish", fault);
+        let failed = client.run(attempt).await.unwrap_err();
+        let same = failed.attempt.unwrap();
+        assert!(same.may_be_charged());
+        let retrieved = client.run(same).await.unwrap();
+        assert!(retrieved.key.is_same(&key(7)));
+        assert_eq!(outcomes(&wire), [Outcome::Succeeded]);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_vault_at_the_start_costs_no_second_attempt() {
+    let wire = Wire::new(registered());
+    let mut client = wire.client();
+    let mut attempt = client.begin(password(RIGHT)).await.unwrap();
+    for problem in [Problem::Overloaded, Problem::Unavailable] {
+        wire.on("retrieval/start", Fault::Inner(problem));
+        attempt = client.run(attempt).await.unwrap_err().attempt.unwrap();
+    }
+    wire.on("retrieval/start", Fault::OuterAfter(401, vec![]));
+    attempt = client.run(attempt).await.unwrap_err().attempt.unwrap();
+    client.run(attempt).await.unwrap();
+    assert_eq!(outcomes(&wire), [Outcome::Succeeded]);
+}
+
+// Fails if `guess` does not look at the time: the vault charges the same request anew then.
+#[tokio::test]
+async fn a_stale_attempt_is_not_sent_again() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let wire = Wire::new(registered());
+    let time = Arc::new(AtomicU64::new(NOW.millis()));
+    let clock = Arc::clone(&time);
+    let mut client = wire.client_at(Box::new(move || {
+        vault_client::Timestamp::from_millis(clock.load(Ordering::SeqCst))
+    }));
+    let mut attempt = client.begin(password(RIGHT)).await.unwrap();
+    // Begun long ago, but sent only now.
+    for (seconds, is_sent) in [(3600, true), (3600 + 599, true), (3600 + 600, false)] {
+        time.store(NOW.plus_seconds(seconds).millis(), Ordering::SeqCst);
+        let before = wire.state().vault.count("retrieval/start");
+        wire.on("retrieval/start", Fault::OuterAfter(401, vec![]));
+        let failed = client.run(attempt).await.unwrap_err();
+        assert_eq!(
+            wire.state().vault.count("retrieval/start") > before,
+            is_sent
+        );
+        match failed.attempt {
+            Some(same) if is_sent => attempt = same,
+            None if !is_sent => {
+                assert!(matches!(failed.error, Error::TicketExpired));
+                return;
+            }
+            other => panic!("{other:?} after {seconds} seconds"),
+        }
     }
 }
 
@@ -212,7 +274,7 @@ async fn a_failing_relay_leaves_the_outcome_unknown() {
     let failed = client.run(attempt).await.unwrap_err();
     assert!(matches!(
         failed.error,
-        Error::UnknownOutcome(NoAnswer::Status(502))
+        Error::UnknownOutcome(NoAnswer::Refused(Refusal::Unauthenticated))
     ));
     assert!(failed.attempt.is_some());
 }

@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`service`] | one function per use case; **where a guess is charged and then evaluated** |
+//! | [`standing`] | an account's state in the words of the wire |
 //! | [`opaque`] | OPAQUE, and the type that makes the charge come first |
 //! | [`ticket`], [`channel_keys`], [`key_life`], [`tenant`] | what the server itself keeps in the ledger |
 //! | [`account_leaf`], [`places`], [`stored`] | how things lie in the ledger |
@@ -30,6 +31,7 @@ pub mod places;
 pub mod publication;
 pub mod secret_file;
 pub mod service;
+pub mod standing;
 pub mod stored;
 pub mod telemetry;
 pub mod tenant;

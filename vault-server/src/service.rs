@@ -12,16 +12,16 @@ use vault_ledger::{Batch, CommitError, Committed, LeafKey, LeafUnavailable, Ledg
 use vault_protocol::binary::Binary;
 use vault_protocol::ids::AccountScope;
 use vault_protocol::messages::{
-    AccountState, Deletion, RegistrationFinish, RegistrationFinished, RegistrationStart,
-    RegistrationStarted, Removed, Reset, RetrievalAbandon, RetrievalAbandoned, RetrievalFinish,
-    RetrievalFinished, RetrievalStart, RetrievalStarted, Status,
+    Deletion, RegistrationFinish, RegistrationFinished, RegistrationStart, RegistrationStarted,
+    Removed, Reset, RetrievalAbandon, RetrievalAbandoned, RetrievalFinish, RetrievalFinished,
+    RetrievalStart, RetrievalStarted, Status,
 };
-use vault_protocol::{Policy, Ticket, Timestamp, VaultId, management, suite, wrapping};
+use vault_protocol::{Ticket, Timestamp, VaultId, management, suite, wrapping};
 use vault_rules::command::{
     AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, StartRegistration,
     StartRetrieval,
 };
-use vault_rules::{Account, Decision, Refusal, Secret, Standing, Step};
+use vault_rules::{Account, Decision, Refusal, Secret, Step};
 use zeroize::Zeroizing;
 
 use crate::account_leaf;
@@ -30,6 +30,7 @@ use crate::error::ServiceError;
 use crate::keyring::Keyring;
 use crate::opaque::{self, ChargedAttempt, CheckedRequest};
 use crate::places;
+use crate::standing;
 use crate::tenant::Tenant;
 use crate::ticket::{self, TicketKeys};
 
@@ -227,22 +228,7 @@ impl Service {
         let status = self
             .decide(scope, clock, move |account| command.apply(account))
             .await?;
-        let (state, attempts_remaining, retry_at) = match status.standing {
-            Standing::Absent => (AccountState::Absent, 0, None),
-            Standing::Destroyed(_) => (AccountState::Destroyed, 0, None),
-            Standing::Live {
-                attempts_remaining,
-                retry_at,
-                ..
-            } => (live_state(retry_at), attempts_remaining, retry_at),
-        };
-        let generation = status.generation;
-        Ok(RetrievalAbandoned {
-            attempts_remaining,
-            retry_at,
-            state,
-            generation,
-        })
+        Ok(standing::after_abandoning(&status))
     }
 
     /// `POST …/deletion`.
@@ -301,7 +287,7 @@ impl Service {
             .await?
             .into_inner()
             .ok_or(ServiceError::UnknownTenant)?;
-        Ok(wire_status(status, tenant_policy))
+        Ok(standing::status(status, tenant_policy))
     }
 
     /// The vault's name.
@@ -372,48 +358,6 @@ fn granted<T>(decision: Decision<T>) -> Result<T, ServiceError> {
     match decision {
         Decision::Granted(granted) => Ok(granted),
         Decision::Refused(refusal) => Err(ServiceError::Refused(refusal)),
-    }
-}
-
-fn wire_status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
-    let mut answer = Status {
-        state: AccountState::Absent,
-        generation: status.generation,
-        attempts_remaining: 0,
-        retry_at: None,
-        destroyed_at: None,
-        reason: None,
-        stretching_profile: None,
-        policy: tenant_policy,
-    };
-    match status.standing {
-        Standing::Absent => {}
-        Standing::Destroyed(tombstone) => {
-            answer.state = AccountState::Destroyed;
-            answer.destroyed_at = Some(tombstone.at);
-            answer.reason = Some(tombstone.reason);
-        }
-        Standing::Live {
-            attempts_remaining,
-            retry_at,
-            stretching_profile,
-            policy,
-        } => {
-            answer.state = live_state(retry_at);
-            answer.attempts_remaining = attempts_remaining;
-            answer.retry_at = retry_at;
-            answer.stretching_profile = Some(stretching_profile);
-            answer.policy = policy;
-        }
-    }
-    answer
-}
-
-fn live_state(retry_at: Option<Timestamp>) -> AccountState {
-    if retry_at.is_some() {
-        AccountState::Waiting
-    } else {
-        AccountState::Active
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
-use vault_tests::process_server::ServerProcess;
+use vault_tests::process_server::{ServerOptions, ServerProcess};
 use vault_tests::programs::Program;
 
 use crate::support::{app_password, backend, programs, start, three_attempts};
@@ -138,5 +138,76 @@ async fn the_command_line_talks_to_the_vault_itself_too() -> anyhow::Result<()> 
     assert!(status.contains("active"), "{status}");
     server.kill()?;
     assert_eq!(desk.run("phone", "status")?.0, 7);
+    Ok(())
+}
+
+/// The exit codes are what scripts rely on: each of these names another one in its failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_whole_life_from_the_command_line() -> anyhow::Result<()> {
+    let server = start(ServerOptions::default().with_waits(&[3600, 3600]))?;
+    let desk = Desk::new()?;
+    desk.secret("token", server.token())?;
+    desk.secret("second", "a heron waits under the old bridge")?;
+    desk.secret("third", "forty lanterns over quiet water")?;
+    fs::write(desk.file("ca.pem"), server.root_certificate())?;
+    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
+    let direct = connection(&server, &url);
+
+    assert_eq!(desk.run("phone", "status")?.0, 15, "no key yet");
+    let other_pin = format!(
+        "{url} --tenant app --account alice --fingerprint {}",
+        "1".repeat(60)
+    );
+    let foreign = desk.run(
+        "phone",
+        &format!("enable --password-file right {other_pin}"),
+    )?;
+    assert_eq!(foreign.0, 11, "another vault: {}", foreign.1);
+    desk.done("phone", &format!("enable --password-file right {direct}"))?;
+    desk.done("phone", "fingerprint")?;
+    desk.done("phone", "backup photos")?;
+    let backup = only_backup(desk.0.path())?;
+    let restore = format!("restore {backup} {direct} --password-file");
+    let bob = restore.replace("--account alice", "--account bob");
+    assert_eq!(
+        desk.run("bobs", &format!("{bob} right --to x"))?.0,
+        6,
+        "bob never registered"
+    );
+
+    desk.done("phone", "change-password --password-file second")?;
+    assert_eq!(
+        desk.run("new", &format!("{restore} right --to x"))?.0,
+        3,
+        "the old password"
+    );
+    assert_eq!(
+        desk.run("new", &format!("{restore} second --to x"))?.0,
+        4,
+        "there is a wait"
+    );
+    desk.done("phone", "change-password --password-file third")?;
+    desk.done("new", &format!("{restore} third --to restored"))?;
+    assert!(desk.is_restored("restored")?);
+
+    desk.done("phone", "enable --key-only --yes")?;
+    assert_eq!(
+        desk.run("newer", &format!("{restore} third --to x"))?.0,
+        5,
+        "deleted"
+    );
+    let unasked = desk.run("phone", &format!("enable --password-file right {direct}"))?;
+    assert_eq!(
+        unasked.0, 5,
+        "destroyed records are not replaced unasked: {}",
+        unasked.1
+    );
+    desk.done(
+        "phone",
+        &format!("enable --after-destroyed --password-file right {direct}"),
+    )?;
+    desk.done("newest", &format!("{restore} right --to again"))?;
+    assert!(desk.is_restored("again")?);
+    desk.done("phone", "disable --yes")?;
     Ok(())
 }

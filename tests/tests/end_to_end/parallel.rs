@@ -9,22 +9,35 @@ use vault_tests::device::{Guess, abandon};
 use vault_tests::process_calls::{Calls, granted};
 use vault_tests::process_server::{ServerOptions, ServerProcess};
 
-use crate::support::{PASSWORD, start};
+use crate::support::{PASSWORD, app_password, backend, start};
 
 const GUESSES: usize = 200;
 const CONNECTIONS: usize = 8;
 
-/// Sends 200 different credential requests for one account at once, over 8 connections; returns the
-/// evaluations. Every other answer has to be `waiting`.
+/// Over 8 connections to the vault itself.
 async fn guess_in_parallel(server: &ServerProcess) -> anyhow::Result<Vec<RetrievalStarted>> {
-    Calls::connect(server, "alice")
-        .await?
-        .register(PASSWORD)
-        .await?;
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         connections.push(Calls::connect(server, "alice").await?);
     }
+    guess_over(&connections).await
+}
+
+/// Over 8 connections and sessions to the app's backend.
+async fn guess_through_relay(server: &ServerProcess) -> anyhow::Result<Vec<RetrievalStarted>> {
+    let backend = backend(server)?;
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let session = backend.login("alice", &app_password("alice")).await?;
+        connections.push(Calls::relayed(server, &backend, &session, "alice").await?);
+    }
+    guess_over(&connections).await
+}
+
+/// Sends 200 different credential requests for one account at once; returns the evaluations. Every
+/// other answer has to be `waiting`.
+async fn guess_over(connections: &[Calls]) -> anyhow::Result<Vec<RetrievalStarted>> {
+    connections[0].register(PASSWORD).await?;
     let mut running = JoinSet::new();
     for number in 0..GUESSES {
         let calls = connections[number % CONNECTIONS].clone();
@@ -81,5 +94,15 @@ async fn of_200_parallel_guesses_exactly_5_are_evaluated_by_default() -> anyhow:
         (status.state, status.attempts_remaining),
         (AccountState::Waiting, 5)
     );
+    Ok(())
+}
+
+/// Fails as the two above do; what the backend relays is counted like everything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_the_relay_it_is_exactly_10_and_exactly_5_too() -> anyhow::Result<()> {
+    let server = start(ServerOptions::default().without_waits(10))?;
+    assert_eq!(guess_through_relay(&server).await?.len(), 10);
+    let server = start(ServerOptions::default())?;
+    assert_eq!(guess_through_relay(&server).await?.len(), 5);
     Ok(())
 }

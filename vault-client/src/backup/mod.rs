@@ -161,6 +161,16 @@ pub fn restore(
     Ok(summary)
 }
 
+/// Whether [`restore`] could begin to write to `target`: ask before an attempt is spent on the key.
+/// Makes a folder beside it and removes it again.
+///
+/// # Errors
+///
+/// [`BackupError::TargetExists`] and [`BackupError::Unwritable`], as [`restore`].
+pub fn check_target(target: &Path) -> Result<(), BackupError> {
+    StagedFolder::beside(target).map(drop)
+}
+
 fn seal_folder(
     source: &Path,
     excluded: &[FileId],

@@ -94,7 +94,7 @@ impl Registration {
         let message = RegistrationStart {
             registration_request: self.request,
         };
-        InnerCall::post(self.account.scope(), "registration/start", &message)
+        InnerCall::question(self.account.scope(), "registration/start", &message)
     }
 
     /// Reads the answer; refuses a policy with larger limits than `maximum` before anything is
@@ -202,10 +202,7 @@ impl PreparedRegistration {
             return Err(Error::NotUnderstood);
         }
         Ok(Registered {
-            enrolled: Enrolled {
-                vault: self.account.scope().vault.clone(),
-                generation: finished.generation,
-            },
+            enrolled: Enrolled::new(self.account.scope(), finished.generation),
             policy: finished.policy,
         })
     }

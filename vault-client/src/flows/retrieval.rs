@@ -215,10 +215,7 @@ impl ProvenRetrieval {
             failures_since_success: finished.failures_since_success,
             failures_in_generation: finished.failures_in_generation,
             last_success_at: finished.last_success_at,
-            enrolled: Enrolled {
-                vault: scope.vault.clone(),
-                generation: self.generation,
-            },
+            enrolled: Enrolled::new(scope, self.generation),
         })
     }
 }

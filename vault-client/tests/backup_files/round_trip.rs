@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{CWD, FileType, Mode};
 use tempfile::tempdir;
-use vault_client::backup::{self, Quiet, Skipped, SpecialKind};
+use vault_client::backup::{self, BackupError, Quiet, Skipped, SpecialKind, check_target};
 
 use crate::support::{NAMED, create_file, grow_tree, key, names, noise, picture, restore};
 
@@ -240,4 +240,28 @@ fn pax(key: &str, value: &[u8]) -> Vec<u8> {
     record.extend_from_slice(value);
     record.push(b'\n');
     record
+}
+
+// Fails if `check_target` looks at `target` alone: an attempt is spent before the restore fails.
+#[test]
+fn a_target_that_a_restore_would_refuse_is_refused_before_and_nothing_is_left() {
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("full")).unwrap();
+    fs::write(path("full/file"), "").unwrap();
+    symlink("nowhere", path("link")).unwrap();
+    for name in ["full", "full/file", "link"] {
+        let refused = check_target(&path(name));
+        assert!(
+            matches!(refused, Err(BackupError::TargetExists(_))),
+            "{name}"
+        );
+    }
+    let refused = check_target(&path("missing/target"));
+    assert!(matches!(refused, Err(BackupError::Unwritable { .. })));
+
+    fs::create_dir(path("empty")).unwrap();
+    check_target(&path("empty")).unwrap();
+    check_target(&path("new")).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
 }

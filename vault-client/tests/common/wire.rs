@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use vault_client::client::VaultClient;
+use vault_client::call::InnerAnswer;
+use vault_client::client::{Clock, VaultClient};
 use vault_client::error::NoAnswer;
 use vault_client::outer::OuterAnswer;
 use vault_client::transport::Transport;
+use vault_protocol::Problem;
 use vault_protocol::sealed::{InnerResponse, decode_request, encode_response};
 
 use super::{NOW, TestVault};
@@ -34,6 +36,10 @@ pub enum Fault {
     Tamper,
     /// The relay answers instead of the vault.
     Outer(u16, Vec<u8>),
+    /// The message arrives, and the relay answers instead of the vault.
+    OuterAfter(u16, Vec<u8>),
+    /// The vault answers with this problem, inside the seal, and does nothing.
+    Inner(Problem),
     /// The vault calls the key unknown, and publishes the next one.
     NewKeys,
     /// The vault does this just before the message arrives.
@@ -51,15 +57,13 @@ impl Wire {
     }
 
     pub fn client(&self) -> VaultClient<Self> {
+        self.client_at(Box::new(|| NOW))
+    }
+
+    pub fn client_at(&self, clock: Clock) -> VaultClient<Self> {
         let state = self.state();
         let (trust, scope) = (state.vault.trust(), state.vault.scope.clone());
-        VaultClient::new(
-            self.clone(),
-            trust,
-            scope.tenant,
-            scope.account,
-            Box::new(|| NOW),
-        )
+        VaultClient::new(self.clone(), trust, scope.tenant, scope.account, clock)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -84,12 +88,18 @@ impl State {
         let endpoint = path.strip_prefix(&self.vault.scope.path()).unwrap();
         let fault = self.take_fault(endpoint.trim_start_matches('/'));
         let mut tampered = false;
+        let mut refused = None;
         match fault {
             Some(Fault::LoseRequest) => return Err(lost()),
             Some(Fault::Unreachable) => {
                 return Err(NoAnswer::Unreachable("no network".into()));
             }
             Some(Fault::Outer(status, content)) => return Ok(OuterAnswer { status, content }),
+            Some(Fault::OuterAfter(status, content)) => {
+                self.vault.handle(&method, &path, &request.content);
+                return Ok(OuterAnswer { status, content });
+            }
+            Some(Fault::Inner(problem)) => refused = Some(problem),
             Some(Fault::NewKeys) => {
                 self.vault.ohttp_seed += 1;
                 self.vault.serial += 1;
@@ -103,7 +113,10 @@ impl State {
             Some(Fault::Before(change)) => change(&mut self.vault),
             None => {}
         }
-        let answer = self.vault.handle(&method, &path, &request.content);
+        let answer = match refused {
+            Some(problem) => problem_answer(&problem),
+            None => self.vault.handle(&method, &path, &request.content),
+        };
         let inner = encode_response(&InnerResponse {
             status: answer.status,
             headers: vec![],
@@ -140,14 +153,18 @@ impl Transport for Wire {
     }
 }
 
+fn problem_answer(problem: &Problem) -> InnerAnswer {
+    InnerAnswer {
+        status: problem.status(),
+        content: serde_json::to_vec(&problem.details()).unwrap(),
+    }
+}
+
 fn lost() -> NoAnswer {
     NoAnswer::Lost("the connection ended".into())
 }
 
 fn unknown_key() -> OuterAnswer {
-    let problem = vault_protocol::Problem::OhttpKey;
-    OuterAnswer {
-        status: problem.status(),
-        content: serde_json::to_vec(&problem.details()).unwrap(),
-    }
+    let InnerAnswer { status, content } = problem_answer(&Problem::OhttpKey);
+    OuterAnswer { status, content }
 }

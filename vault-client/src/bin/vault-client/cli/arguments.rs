@@ -79,7 +79,9 @@ pub enum Command {
 ///
 /// The key is made the first time and stays the same from then on, whichever way it is protected.
 /// Run it again to switch between the ways, to finish what was interrupted, or to register the key
-/// anew after the vault has lost or destroyed its record. Connection options replace the stored ones.
+/// anew after the vault has lost its record. After it has destroyed one, --after-destroyed says that
+/// you want that; choose another password if it was destroyed by too many wrong ones. Connection
+/// options replace the stored ones once they have worked.
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -97,6 +99,9 @@ pub struct Enable {
     /// With --key-only: delete the record at the vault without asking
     #[arg(long, requires = "key_only")]
     pub yes: bool,
+    /// Register the key although the vault has destroyed a record of this account
+    #[arg(long, conflicts_with = "key_only")]
+    pub after_destroyed: bool,
     #[command(flatten)]
     pub key: GivenKey,
     #[command(flatten)]

@@ -38,12 +38,16 @@ pub enum Code {
     DeviceState,
     /// 17
     Incompatible,
+    /// 18
+    UnknownOutcome,
+    /// 19
+    DamagedRecord,
     /// 130, as shells have it
     Interrupted,
 }
 
 impl Code {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Failure,
         Self::Usage,
         Self::WrongPassword,
@@ -61,6 +65,8 @@ impl Code {
         Self::NoKey,
         Self::DeviceState,
         Self::Incompatible,
+        Self::UnknownOutcome,
+        Self::DamagedRecord,
         Self::Interrupted,
     ];
 
@@ -101,7 +107,11 @@ impl Code {
                 "the password is wrong; attempts are left",
             ),
             Self::Waiting => (4, "waiting", "no attempt before a time that is named"),
-            Self::Destroyed => (5, "destroyed", "the record is destroyed for good"),
+            Self::Destroyed => (
+                5,
+                "destroyed",
+                "the record is destroyed for good (see enable --after-destroyed)",
+            ),
             Self::NotRegistered => (6, "not-registered", "the vault has no key of this account"),
             Self::Network => (7, "network", "no answer, or too much to do: try again"),
             Self::DamagedBackup => (
@@ -141,6 +151,16 @@ impl Code {
                 17,
                 "incompatible",
                 "update the app, or tell the vault's operator",
+            ),
+            Self::UnknownOutcome => (
+                18,
+                "unknown-outcome",
+                "an attempt may be used up, or a change made: no answer came",
+            ),
+            Self::DamagedRecord => (
+                19,
+                "damaged-record",
+                "the password is right, what the vault keeps is damaged",
             ),
             Self::Interrupted => (130, "interrupted", "stopped by Ctrl-C"),
         }

@@ -11,6 +11,7 @@ use vault_client::client::VaultClient;
 use vault_client::http::{BearerToken, HttpOptions, HttpTransport, InvalidTransport, system_clock};
 use vault_client::trust::{Trust, TrustMemory};
 use vault_client::{AccountId, Fingerprint, TenantId};
+use vault_protocol::AccountScope;
 
 use super::failure::Failure;
 use super::output::Screen;
@@ -163,16 +164,36 @@ impl Connection {
         &self.fingerprints
     }
 
-    /// What is known of the vault since the last call.
-    pub fn memory(&self) -> Option<&TrustMemory> {
-        self.memory.as_ref()
-    }
-
     /// Takes over what the client has learnt.
     pub fn remember(&mut self, client: &VaultClient<HttpTransport>) {
         if let Some(memory) = client.trust_memory() {
             self.memory = Some(memory);
         }
+    }
+
+    /// The vault, app and account, once the vault has shown itself.
+    pub fn scope(&self) -> Option<AccountScope> {
+        self.memory.as_ref().map(|memory| AccountScope {
+            vault: memory.vault.clone(),
+            tenant: self.tenant.clone(),
+            account: self.account.clone(),
+        })
+    }
+
+    /// Takes over what `other` knows of the same vault, and nothing else.
+    pub fn learn(&mut self, other: &Self) {
+        let is_same_vault = match (&self.memory, &other.memory) {
+            (Some(mine), Some(theirs)) => mine.vault == theirs.vault,
+            (None, _) | (_, None) => true,
+        };
+        if is_same_vault && other.memory.is_some() && self.shares_pin(&other.fingerprints) {
+            self.memory.clone_from(&other.memory);
+        }
+    }
+
+    /// Whether one of `pins` is pinned here: what has none of them is another vault.
+    pub fn shares_pin(&self, pins: &[Fingerprint]) -> bool {
+        self.fingerprints.iter().any(|pin| pins.contains(pin))
     }
 
     /// A client of this account.
@@ -211,8 +232,7 @@ impl Connection {
 
     /// What is remembered stays valid as long as one pin stays; new pins are another vault.
     fn memory_for(&self, pins: &[Fingerprint]) -> Option<TrustMemory> {
-        let is_kept = self.fingerprints.iter().any(|pin| pins.contains(pin));
-        self.memory.clone().filter(|_| is_kept)
+        self.memory.clone().filter(|_| self.shares_pin(pins))
     }
 }
 
@@ -322,6 +342,28 @@ mod tests {
         assert_eq!(memory(vec![]), stored.memory);
         assert_eq!(memory(vec![pin('2'), pin('1')]), stored.memory);
         assert_eq!(memory(vec![pin('2')]), None);
+    }
+
+    // Fails if `learn` looks at no pins: one vault's serials would shut out another one.
+    #[test]
+    fn what_another_vault_showed_is_not_learnt() {
+        let memory = |serial: u64| -> TrustMemory {
+            let digest = "A".repeat(43);
+            let text =
+                format!(r#"{{"vault":"v","seen":{{"serial":{serial},"digest":"{digest}"}}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut stored = direct().resolve(None).unwrap();
+        stored.memory = Some(memory(1));
+        let mut other = stored.clone();
+        other.memory = Some(memory(2));
+        other.fingerprints = vec![pin('2')];
+        stored.learn(&other);
+        assert_eq!(stored.memory, Some(memory(1)));
+        other.fingerprints = vec![pin('2'), pin('1')];
+        stored.learn(&other);
+        assert_eq!(stored.memory, Some(memory(2)));
+        assert_eq!(stored.fingerprints, [pin('1')]);
     }
 
     #[test]

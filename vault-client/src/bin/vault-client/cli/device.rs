@@ -1,4 +1,5 @@
-//! What a device keeps: K, how K is protected, and the vault's connection. One JSON file, readable
+//! What a device keeps: K, how K is protected, and the vault's connection, which may be there before
+//! there is a K: what was learnt of the vault is worth keeping. One JSON file, readable
 //! by its owner only: the command line's stand-in for a phone's secret store. Whoever can read the
 //! file has K.
 //!
@@ -76,13 +77,21 @@ pub enum StateError {
     Io(PathBuf, io::Error),
 }
 
+/// K and its protection are there both or neither.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     version: u64,
-    key: Zeroizing<String>,
-    protection: Protection,
+    key: Option<Zeroizing<String>>,
+    protection: Option<Protection>,
     connection: Option<Connection>,
+}
+
+/// The file's content.
+enum Content {
+    Device(Device),
+    /// No K yet.
+    Connection(Connection),
 }
 
 /// Read first: a later version may have any other field.
@@ -118,8 +127,76 @@ impl StateFile {
         })
     }
 
-    /// Reads what was stored, if anything was.
+    /// Reads the device, if there is a K.
     pub fn load(&self) -> Result<Option<Device>, StateError> {
+        Ok(match self.content()? {
+            Some(Content::Device(device)) => Some(device),
+            Some(Content::Connection(_)) | None => None,
+        })
+    }
+
+    /// Reads the connection, whether or not there is a K.
+    pub fn connection(&self) -> Result<Option<Connection>, StateError> {
+        Ok(match self.content()? {
+            Some(Content::Device(device)) => device.connection,
+            Some(Content::Connection(connection)) => Some(connection),
+            None => None,
+        })
+    }
+
+    /// Replaces what is stored. On the disk when this returns.
+    pub fn store(&mut self, device: &Device) -> Result<(), StateError> {
+        let (key, protection) = (device.key.digits(), device.protection.clone());
+        self.write(&Stored {
+            version: VERSION,
+            key: Some(key),
+            protection: Some(protection),
+            connection: device.connection.clone(),
+        })
+    }
+
+    /// Keeps what `connection` has learnt of the vault. A connection that is stored stays; one that
+    /// is not is stored, with or without a K.
+    pub fn learn(&mut self, connection: &Connection) -> Result<(), StateError> {
+        // Until the vault has shown itself there is nothing to keep.
+        if connection.scope().is_none() {
+            return Ok(());
+        }
+        let merged = |stored: Option<Connection>| match stored {
+            Some(mut stored) => {
+                stored.learn(connection);
+                stored
+            }
+            None => connection.clone(),
+        };
+        match self.content()? {
+            Some(Content::Device(mut device)) => {
+                device.connection = Some(merged(device.connection));
+                self.store(&device)
+            }
+            Some(Content::Connection(stored)) => self.store_connection(merged(Some(stored))),
+            None => self.store_connection(merged(None)),
+        }
+    }
+
+    /// Removes K and keeps the connection, if there is one.
+    pub fn forget_key(&mut self) -> Result<(), StateError> {
+        match self.connection()?.filter(|stored| stored.scope().is_some()) {
+            Some(connection) => self.store_connection(connection),
+            None => self.forget(),
+        }
+    }
+
+    fn store_connection(&mut self, connection: Connection) -> Result<(), StateError> {
+        self.write(&Stored {
+            version: VERSION,
+            key: None,
+            protection: None,
+            connection: Some(connection),
+        })
+    }
+
+    fn content(&self) -> Result<Option<Content>, StateError> {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if found.is_file() => read(&self.path).map(Some),
             Ok(_) => Err(StateError::NotAFile(self.path.clone())),
@@ -128,8 +205,7 @@ impl StateFile {
         }
     }
 
-    /// Replaces what is stored. On the disk when this returns.
-    pub fn store(&mut self, device: &Device) -> Result<(), StateError> {
+    fn write(&mut self, stored: &Stored) -> Result<(), StateError> {
         let folder = folder_of(&self.path);
         if self.lock.is_none() {
             let failed = |error| StateError::Io(folder.clone(), error);
@@ -141,11 +217,11 @@ impl StateFile {
                 .map_err(failed)?;
             self.lock = Some(lock(&self.path)?);
             // Whoever was faster stays: its K is not to be lost.
-            if self.load()?.is_some() {
+            if self.content()?.is_some() {
                 return Err(StateError::Locked(self.path.clone()));
             }
         }
-        let text = encode(device, &self.path)?;
+        let text = encode(stored, &self.path)?;
         replace(&self.path, &folder, &text)
             .map_err(|error| StateError::Io(self.path.clone(), error))
     }
@@ -196,7 +272,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
     }
 }
 
-fn read(path: &Path) -> Result<Device, StateError> {
+fn read(path: &Path) -> Result<Content, StateError> {
     let failed = |error| StateError::Io(path.to_owned(), error);
     let file = File::open(path).map_err(failed)?;
     // Of the opened file, not of the name: what is read is what was looked at.
@@ -211,7 +287,7 @@ fn read(path: &Path) -> Result<Device, StateError> {
     decode(&text, path)
 }
 
-fn decode(text: &[u8], path: &Path) -> Result<Device, StateError> {
+fn decode(text: &[u8], path: &Path) -> Result<Content, StateError> {
     // The JSON library's own words could repeat the digits.
     let damaged = || StateError::Damaged(path.to_owned());
     let versioned: Versioned = serde_json::from_slice(text).map_err(|_| damaged())?;
@@ -222,23 +298,21 @@ fn decode(text: &[u8], path: &Path) -> Result<Device, StateError> {
     if stored.version != VERSION {
         return Err(damaged());
     }
-    Ok(Device {
-        key: stored.key.parse().map_err(|_| damaged())?,
-        protection: stored.protection,
-        connection: stored.connection,
-    })
+    match (stored.key, stored.protection, stored.connection) {
+        (Some(key), Some(protection), connection) => Ok(Content::Device(Device {
+            key: key.parse().map_err(|_| damaged())?,
+            protection,
+            connection,
+        })),
+        (None, None, Some(connection)) => Ok(Content::Connection(connection)),
+        (None, _, _) | (_, None, _) => Err(damaged()),
+    }
 }
 
-fn encode(device: &Device, path: &Path) -> Result<Zeroizing<Vec<u8>>, StateError> {
-    let stored = Stored {
-        version: VERSION,
-        key: device.key.digits(),
-        protection: device.protection.clone(),
-        connection: device.connection.clone(),
-    };
+fn encode(stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u8>>, StateError> {
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_LEN));
     // Fails only for paths that are not UTF-8.
-    serde_json::to_writer_pretty(&mut *text, &stored)
+    serde_json::to_writer_pretty(&mut *text, stored)
         .map_err(|error| StateError::Io(path.to_owned(), error.into()))?;
     text.push(b'\n');
     Ok(text)
@@ -392,6 +466,9 @@ mod tests {
             String::new(),
             "{}".to_owned(),
             r#"{"version":0}"#.to_owned(),
+            r#"{"version":1}"#.to_owned(),
+            r#"{"version":1,"protection":"key-only"}"#.to_owned(),
+            format!(r#"{{"version":1,"key":"{}"}}"#, digits.as_str()),
             r#"{"version":1,"key":"12","protection":"key-only","connection":null}"#.to_owned(),
             format!(
                 r#"{{"version":1,"key":"{}","protection":"none"}}"#,
@@ -442,9 +519,36 @@ mod tests {
     #[test]
     fn a_stored_state_of_version_1_is_read() {
         let text = include_str!("../../../../tests/data/cli/device-v1.json");
-        let device = decode(text.as_bytes(), Path::new("device.json")).unwrap();
-        let again = encode(&device, Path::new("device.json")).unwrap();
-        assert_eq!(std::str::from_utf8(&again).unwrap(), text);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.json");
+        write_new(&path, text.as_bytes()).unwrap();
+        let device = load(&path).unwrap().unwrap();
         assert!(matches!(device.protection, Protection::Password(_)));
+        StateFile::open(&path).unwrap().store(&device).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    // Fails if `learn` stores the whole connection, or if `forget_key` removes the file.
+    #[test]
+    fn what_was_learnt_of_the_vault_is_kept_without_a_key_and_changes_nothing_else() {
+        let text = include_str!("../../../../tests/data/cli/device-v1.json");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.json");
+        write_new(&path, text.as_bytes()).unwrap();
+        let mut file = StateFile::open(&path).unwrap();
+        let stored = file.connection().unwrap().unwrap();
+        let newer = text.replace("1795346668158", "1795346668159");
+        let newer = newer.replace("/etc/photos/token", "/other/token");
+        let Content::Device(other) = decode(newer.as_bytes(), &path).unwrap() else {
+            panic!("there is a key");
+        };
+        file.learn(&other.connection.unwrap()).unwrap();
+        let kept = fs::read_to_string(&path).unwrap();
+        assert!(kept.contains("1795346668159") && kept.contains("/etc/photos/token"));
+
+        file.forget_key().unwrap();
+        assert!(file.load().unwrap().is_none());
+        assert_eq!(file.connection().unwrap().unwrap().scope(), stored.scope());
+        assert!(!fs::read_to_string(&path).unwrap().contains("00112233"));
     }
 }

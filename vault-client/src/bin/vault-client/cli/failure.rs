@@ -6,19 +6,38 @@ use serde_json::{Map, Value, json};
 use vault_client::backup::BackupError;
 use vault_client::error::Error;
 use vault_protocol::backup_key::InvalidDigits;
-use vault_protocol::messages::AccountState;
+use vault_protocol::messages::{AccountState, DestructionReason};
 use vault_protocol::password::InvalidPassword;
 use vault_protocol::statement::StatementRefused;
 
 use super::code::Code;
+use super::commands::describe_reason;
 use super::device::StateError;
 use super::output::until;
+
+/// What was sent to the vault when no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// A password to try.
+    Guess,
+    /// A registration that the same command makes again.
+    Registration,
+    /// A registration over one that this device still believes in: the same command would find
+    /// another generation than that one.
+    Renewal,
+    /// A deletion.
+    Deletion,
+}
 
 /// Why a command did not do what it was asked to. Nothing secret is in any of them.
 #[derive(Debug)]
 pub enum Failure {
     /// The vault, or the way to it.
     Vault(Error),
+    /// A guess or a change may have had its effect, and the vault did not say so. `None`: Ctrl-C.
+    Unknown(Sent, Option<Error>),
+    /// The vault destroyed the record, and nobody said that it may be registered again.
+    AfterDestroyed(Error),
     /// A backup file, or a folder.
     Backup(BackupError),
     /// The device's state file.
@@ -57,6 +76,8 @@ impl Failure {
     pub fn code(&self) -> Code {
         match self {
             Self::Vault(error) => code_of(error),
+            Self::Unknown(..) => Code::UnknownOutcome,
+            Self::AfterDestroyed(_) => Code::Destroyed,
             Self::Backup(error) => code_of_backup(error),
             Self::State(_) => Code::DeviceState,
             Self::Digits(_) => Code::MalformedKey,
@@ -74,6 +95,8 @@ impl Failure {
     pub fn message(&self) -> String {
         match self {
             Self::Vault(error) => error.to_string(),
+            Self::Unknown(sent, _) => describe_unknown(*sent).to_owned(),
+            Self::AfterDestroyed(error) => describe_destroyed(error),
             Self::Backup(error) => error.to_string(),
             Self::State(error) => error.to_string(),
             Self::Digits(error) => error.to_string(),
@@ -94,7 +117,11 @@ impl Failure {
     /// What lies behind it, if the message does not say so.
     pub fn cause(&self) -> Option<String> {
         let source = match self {
-            Self::Vault(error) => error.source(),
+            Self::Vault(error) | Self::AfterDestroyed(error) => error.source(),
+            Self::Unknown(_, error) => {
+                let error = error.as_ref()?;
+                error.source().or(Some(error as &dyn StdError))
+            }
             Self::Backup(error) => error.source(),
             Self::State(error) => error.source(),
             Self::Other(error) => error.source(),
@@ -128,14 +155,12 @@ impl Failure {
             }
             Self::Vault(Error::NotRegistered) => "Protect a key with: vault-client enable",
             Self::Vault(Error::Destroyed { .. }) => {
-                "With the 64 digits: vault-client restore --by-key. From a device that holds the key: vault-client enable."
+                "With the 64 digits: vault-client restore --by-key. From a device that holds the key: vault-client enable --after-destroyed."
             }
             Self::Vault(Error::AlreadyRegistered { .. } | Error::NotThisKey) => {
                 "With its password: vault-client restore. On a device that holds it: vault-client change-password."
             }
-            Self::Vault(Error::UnknownOutcome(_)) => {
-                "Ask what the vault has now: vault-client status. Then run the same command again."
-            }
+            Self::Unknown(..) => "What the vault has now: vault-client status (costs nothing).",
             Self::Digits(_) => "Compare the digits with the ones written down; nothing was tried.",
             _ => return Vec::new(),
         };
@@ -145,7 +170,8 @@ impl Failure {
     /// For programs: `error`, `message`, and what the kind of error brings along.
     pub fn json(&self) -> Value {
         let mut object = match self {
-            Self::Vault(error) => details(error),
+            Self::Vault(error) | Self::AfterDestroyed(error) => details(error),
+            Self::Unknown(sent, _) => object(json!({ "sent": sent.name() })),
             Self::Weak {
                 score,
                 minimum,
@@ -193,13 +219,12 @@ fn code_of(error: &Error) -> Code {
         | Error::UnsupportedStretching(_)
         | Error::NoUsableKey(_)
         | Error::NotUnderstood => Code::Incompatible,
-        Error::DamagedRecord => Code::DamagedBackup,
+        Error::DamagedRecord => Code::DamagedRecord,
         Error::Refused(_) => Code::Refused,
-        Error::TicketExpired
-        | Error::Overloaded
-        | Error::Unavailable
-        | Error::Network(_)
-        | Error::UnknownOutcome(_) => Code::Network,
+        Error::TicketExpired | Error::Overloaded | Error::Unavailable | Error::Network(_) => {
+            Code::Network
+        }
+        Error::UnknownOutcome(_) => Code::UnknownOutcome,
     }
 }
 
@@ -213,6 +238,55 @@ fn code_of_backup(error: &BackupError) -> Code {
         | BackupError::Refused { .. } => Code::DamagedBackup,
         // Folders, files and the disk; and what a later version of the library adds.
         _ => Code::Failure,
+    }
+}
+
+fn describe_unknown(sent: Sent) -> &'static str {
+    match sent {
+        Sent::Guess => {
+            "the vault's answer did not come: an attempt may be used up; running this again uses another"
+        }
+        Sent::Registration => {
+            "the vault's answer did not come: the key may be registered with this password or not; run the same command again with the same password: it repeats the same change"
+        }
+        Sent::Renewal => {
+            "the vault's answer did not come: the key may be registered with this password or not; if vault-client status shows an active record, vault-client change-password sets the password, otherwise run the same command again"
+        }
+        Sent::Deletion => {
+            "the vault's answer did not come: the record may be deleted or not; run the same command again: it repeats the same change"
+        }
+    }
+}
+
+fn describe_destroyed(error: &Error) -> String {
+    let Error::Destroyed {
+        destroyed_at,
+        reason,
+        ..
+    } = error
+    else {
+        return error.to_string();
+    };
+    let password = match reason {
+        DestructionReason::Exhausted => {
+            ", and with another password than before: somebody was guessing"
+        }
+        DestructionReason::Deleted | DestructionReason::Reset => "",
+    };
+    format!(
+        "the record was destroyed on {} ({}), and nothing was registered: if this device's key is to be protected by a password again, run the same command with --after-destroyed{password}",
+        destroyed_at.to_rfc3339(),
+        describe_reason(*reason),
+    )
+}
+
+impl Sent {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Guess => "guess",
+            Self::Registration | Self::Renewal => "registration",
+            Self::Deletion => "deletion",
+        }
     }
 }
 
@@ -239,7 +313,6 @@ fn details(error: &Error) -> Map<String, Value> {
             "generation": generation,
         }),
         Error::AlreadyRegistered { generation } => json!({ "generation": generation }),
-        Error::UnknownOutcome(_) => json!({ "unknown_outcome": true }),
         _ => json!({}),
     })
 }
@@ -303,6 +376,40 @@ mod tests {
             Code::WrongPassword
         );
         assert_eq!(wrong(None).code(), Code::WrongPassword);
+    }
+
+    // Fails if the password is not mentioned after too many wrong ones.
+    #[test]
+    fn after_a_destruction_the_flag_is_named_and_another_password_where_it_matters() {
+        let destroyed = |reason| {
+            let error = Error::Destroyed {
+                destroyed_at: vault_client::Timestamp::from_millis(0),
+                reason,
+                generation: 2,
+            };
+            Failure::AfterDestroyed(error)
+        };
+        for (reason, asks) in [
+            (DestructionReason::Exhausted, true),
+            (DestructionReason::Deleted, false),
+            (DestructionReason::Reset, false),
+        ] {
+            let failure = destroyed(reason);
+            assert_eq!(failure.code(), Code::Destroyed);
+            let message = failure.message();
+            assert!(message.contains("--after-destroyed"), "{message}");
+            assert_eq!(message.contains("another password"), asks, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_guess_without_an_answer_is_not_taken_for_one_that_did_not_happen() {
+        let busy = Failure::Unknown(Sent::Guess, Some(Error::Overloaded));
+        assert!(busy.cause().unwrap().contains("too much to do"));
+        let unknown = Failure::Unknown(Sent::Guess, None);
+        assert_eq!(unknown.code(), Code::UnknownOutcome);
+        assert!(unknown.message().contains("may be used up"));
+        assert_eq!(unknown.json()["sent"], "guess");
     }
 
     #[test]

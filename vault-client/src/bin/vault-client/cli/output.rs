@@ -48,6 +48,16 @@ impl Screen {
         self.note(&format!("warning: {text}"));
     }
 
+    /// Prints a part of the result that must be seen before the rest is done. With `--json` it is in
+    /// the one object at the end.
+    pub fn show(self, text: &str) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        writeln!(io::stdout(), "{text}")?;
+        io::stdout().flush()
+    }
+
     /// Prints the result.
     pub fn finish(self, outcome: &Outcome) -> ExitCode {
         let printed = if self.json {

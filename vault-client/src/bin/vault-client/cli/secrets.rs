@@ -47,6 +47,11 @@ pub struct GivenKey {
 }
 
 impl NewPassword {
+    /// Whether nobody has to type it.
+    pub fn is_in_file(&self) -> bool {
+        self.password_file.is_some()
+    }
+
     /// Asks twice, or reads the file; refuses what is too easy to guess. `about_user` is what an
     /// attacker tries first.
     pub fn choose(&self, about_user: &[&str], screen: Screen) -> Result<Password, Failure> {

@@ -8,17 +8,17 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
-use vault_client::Password;
+use vault_client::BackupKey;
 use vault_client::backup::{BackupError, Progress};
-use vault_client::client::VaultClient;
-use vault_client::error::Error;
+use vault_client::client::{Attempt, VaultClient};
+use vault_client::error::{Error, NoAnswer};
 use vault_client::flows::{PreparedRegistration, Registered, Retrieved};
 use vault_client::transport::Transport;
 
-use super::failure::Failure;
+use super::failure::{Failure, Sent};
 use super::output::Screen;
 
-/// How long to wait before a lost answer is asked for once more.
+/// How long to wait before a lost answer, or one that the vault could not give, is asked for again.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
@@ -35,6 +35,22 @@ pub async fn online<T>(
     let result = tokio::select! {
         result = work => result.map_err(Failure::Vault),
         _ = ctrl_c() => Err(Failure::Interrupted),
+    };
+    spinner.finish_and_clear();
+    result
+}
+
+/// The same for something that, once it runs, may have had its effect at the vault.
+pub async fn sending<T>(
+    screen: Screen,
+    what: &'static str,
+    sent: Sent,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let spinner = spinner(screen, what);
+    let result = tokio::select! {
+        result = work => result,
+        _ = ctrl_c() => Err(Failure::Unknown(sent, None)),
     };
     spinner.finish_and_clear();
     result
@@ -72,47 +88,107 @@ pub async fn on_files<T: Send + 'static>(
 }
 
 /// Finishes a registration. After a lost answer the identical finish is repeated, which the vault
-/// answers as it did the first time; what a relay says afterwards makes no outcome of it.
+/// answers as it did the first time; only a sealed answer makes an outcome of it.
 pub async fn commit<T: Transport>(
     client: &mut VaultClient<T>,
     prepared: &PreparedRegistration,
-) -> Result<Registered, Error> {
+    sent: Sent,
+) -> Result<Registered, Failure> {
     let mut unknown = None;
-    for pause in PAUSES {
-        match client.commit(prepared).await {
-            Err(Error::UnknownOutcome(reason)) => unknown = Some(reason),
-            Err(Error::Network(_)) => {}
-            Err(Error::Refused(_) | Error::Overloaded) if unknown.is_some() => {}
-            result => return result,
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match client.commit(prepared).await {
+            Ok(registered) => return Ok(registered),
+            Err(error) => error,
+        };
+        let pause = pauses.next().filter(|_| passes(&error));
+        if is_unknown(&error) {
+            unknown = Some(error);
+        } else if is_outcome(&error) || (unknown.is_none() && pause.is_none()) {
+            return Err(Failure::Vault(error));
         }
-        tokio::time::sleep(pause).await;
-    }
-    match (client.commit(prepared).await, unknown) {
-        (Err(Error::Refused(_) | Error::Overloaded | Error::Network(_)), Some(reason)) => {
-            Err(Error::UnknownOutcome(reason))
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(Failure::Unknown(sent, unknown)),
         }
-        (result, _) => result,
     }
 }
 
-/// Makes one guess. After a lost answer the same attempt goes on; a second one is never begun.
-pub async fn retrieve<T: Transport>(
+/// Makes one guess. After a lost answer, or if the vault cannot answer now, the same attempt goes
+/// on; a second one is never begun.
+pub async fn guess<T: Transport>(
     client: &mut VaultClient<T>,
-    password: Password,
-) -> Result<Retrieved, Error> {
-    let mut attempt = client.begin(password).await?;
-    for pause in PAUSES {
+    mut attempt: Attempt,
+) -> Result<Retrieved, Failure> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
         let failed = match client.run(attempt).await {
             Ok(retrieved) => return Ok(retrieved),
             Err(failed) => failed,
         };
-        match (failed.error, failed.attempt) {
-            (Error::UnknownOutcome(_) | Error::Network(_), Some(same)) => attempt = same,
-            (error, _) => return Err(error),
+        let Some(same) = failed.attempt else {
+            return Err(ended(failed.error));
+        };
+        match pauses.next().filter(|_| passes(&failed.error)) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None if same.may_be_charged() => {
+                return Err(Failure::Unknown(Sent::Guess, Some(failed.error)));
+            }
+            None => return Err(Failure::Vault(failed.error)),
         }
-        tokio::time::sleep(pause).await;
+        attempt = same;
     }
-    client.run(attempt).await.map_err(|failed| failed.error)
+}
+
+/// Deletes the record of `key`. `false`: there was none of it.
+pub async fn delete<T: Transport>(
+    client: &mut VaultClient<T>,
+    key: &BackupKey,
+) -> Result<bool, Failure> {
+    match client.disable(key).await {
+        Ok(()) => Ok(true),
+        Err(Error::NotRegistered | Error::NotThisKey) => Ok(false),
+        Err(error) if is_unknown(&error) => Err(Failure::Unknown(Sent::Deletion, Some(error))),
+        Err(error) => Err(Failure::Vault(error)),
+    }
+}
+
+/// A guess that is over. Of one that took too long nobody heard what became of it.
+fn ended(error: Error) -> Failure {
+    match error {
+        Error::UnknownOutcome(_) | Error::TicketExpired => {
+            Failure::Unknown(Sent::Guess, Some(error))
+        }
+        error => Failure::Vault(error),
+    }
+}
+
+/// Whether it may be different in a few seconds. What somebody refuses stays refused.
+fn passes(error: &Error) -> bool {
+    match error {
+        Error::UnknownOutcome(reason) => !matches!(reason, NoAnswer::Refused(_)),
+        Error::Network(_) | Error::Overloaded | Error::Unavailable => true,
+        _ => false,
+    }
+}
+
+/// Whether the change may have been made. A vault that is not available may have begun it.
+fn is_unknown(error: &Error) -> bool {
+    matches!(error, Error::UnknownOutcome(_) | Error::Unavailable)
+}
+
+/// Whether the vault said what became of the change.
+fn is_outcome(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::UnknownOutcome(_)
+            | Error::Unavailable
+            | Error::Overloaded
+            | Error::Network(_)
+            | Error::Refused(_)
+            | Error::StatementRefused(_)
+            | Error::NoUsableKey(_)
+    )
 }
 
 /// Shows how far a backup or a restore has come, and carries Ctrl-C to it.
@@ -157,4 +233,43 @@ fn bar(screen: Screen, what: &'static str) -> ProgressBar {
     ProgressBar::with_draw_target(Some(0), target(screen))
         .with_style(style)
         .with_message(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vault_client::error::Refusal;
+
+    // Fails if `passes` gives up a vault that is busy: a right password is lost then.
+    #[test]
+    fn what_passes_is_waited_for_and_what_is_refused_is_not() {
+        let unknown = |reason| Error::UnknownOutcome(reason);
+        for error in [
+            unknown(NoAnswer::Status(502)),
+            unknown(NoAnswer::Overloaded),
+            Error::Network(NoAnswer::NotSealed),
+            Error::Overloaded,
+            Error::Unavailable,
+        ] {
+            assert!(passes(&error) && !is_outcome(&error), "{error:?}");
+        }
+        let refused = unknown(NoAnswer::Refused(Refusal::Unauthenticated));
+        assert!(!passes(&refused) && is_unknown(&refused));
+        let proof = Error::NotThisKey;
+        assert!(!passes(&proof) && is_outcome(&proof));
+    }
+
+    #[test]
+    fn a_guess_that_took_too_long_may_have_cost_an_attempt() {
+        for error in [
+            Error::TicketExpired,
+            Error::UnknownOutcome(NoAnswer::NotSealed),
+        ] {
+            assert!(matches!(
+                ended(error),
+                Failure::Unknown(Sent::Guess, Some(_))
+            ));
+        }
+        assert!(matches!(ended(Error::NotRegistered), Failure::Vault(_)));
+    }
 }

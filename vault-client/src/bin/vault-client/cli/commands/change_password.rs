@@ -5,10 +5,10 @@ use serde_json::json;
 use super::super::Context;
 use super::super::arguments::ChangePassword;
 use super::super::device::{Protection, StateFile};
-use super::super::failure::Failure;
+use super::super::failure::{Failure, Sent};
 use super::super::output::Outcome;
 use super::super::work;
-use super::{finish_registration, load_protected, store_registered};
+use super::{finish_registration, learnt, load_protected, store_registered};
 
 pub async fn run(context: &Context, options: ChangePassword) -> Result<Outcome, Failure> {
     let screen = context.screen;
@@ -25,9 +25,11 @@ pub async fn run(context: &Context, options: ChangePassword) -> Result<Outcome, 
     let password = options.password.choose(&about_user, screen)?;
     let mut client = connection.client(screen)?;
     let prepare = client.prepare(password, &device.key, Some(&device.key));
-    let prepared = work::online(screen, "Stretching the password …", prepare).await?;
-    let registered = finish_registration(&mut client, &prepared, screen).await?;
-    connection.remember(&client);
+    let prepared = work::online(screen, "Stretching the password …", prepare).await;
+    let prepared = learnt(prepared, &client, &mut connection, &mut file)?;
+    let finish = finish_registration(&mut client, &prepared, Sent::Registration, screen);
+    let registered = finish.await;
+    let registered = learnt(registered, &client, &mut connection, &mut file)?;
     let device = store_registered(&mut file, device, connection, &registered)?;
     let key_id = device.key.key_id().to_string();
     let text = "The password is changed. The key and your backups are the same as before.";

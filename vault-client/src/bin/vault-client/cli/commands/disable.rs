@@ -27,14 +27,20 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
     }
     let question = if options.forget { FORGET } else { KEEP };
     secrets::confirm(question, options.yes, context.screen).await?;
+    let is_unfinished = device.protection == Protection::Unfinished;
     let is_deleted = match at_vault {
-        Some(connection) => delete_record(&mut device, connection, context.screen).await?,
+        Some(connection) => {
+            delete_record(&mut file, &mut device, connection, context.screen).await?
+        }
         None => false,
     };
     if options.forget {
         file.forget()?;
     } else {
-        device.protection = Protection::KeyOnly;
+        // Digits that nobody has seen yet protect nothing.
+        if !is_unfinished {
+            device.protection = Protection::KeyOnly;
+        }
         file.store(&device)?;
     }
     let record = if is_deleted {
@@ -44,6 +50,8 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
     };
     let key = if options.forget {
         "This device has forgotten the key."
+    } else if is_unfinished {
+        "This device keeps the key, which nothing protects yet: run vault-client enable."
     } else {
         "This device keeps the key; its digits: vault-client show-key"
     };

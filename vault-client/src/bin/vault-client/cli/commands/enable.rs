@@ -1,25 +1,26 @@
 //! `enable`: makes K, or keeps it, and protects it.
 
+use anyhow::Context as _;
 use rand::rngs::OsRng;
-use serde_json::json;
-use vault_client::client::VaultClient;
+use serde_json::{Value, json};
 use vault_client::error::Error;
-use vault_client::flows::{PreparedRegistration, Registered};
-use vault_client::http::HttpTransport;
+use vault_client::flows::Registered;
 use vault_client::protection::{Protection as Found, Reason};
-use vault_client::{BackupKey, Password};
-use vault_protocol::messages::{AccountState, DestructionReason};
+use vault_client::{BackupKey, Policy};
+use vault_protocol::messages::{AccountState, DestructionReason, Status};
 use zeroize::Zeroizing;
 
 use super::super::Context;
 use super::super::arguments::Enable;
 use super::super::connection::Connection;
 use super::super::device::{Device, Protection, StateFile};
-use super::super::failure::Failure;
-use super::super::output::{Outcome, Screen, show_digits};
+use super::super::failure::{Failure, Sent};
+use super::super::output::{Outcome, Screen, show_digits, since};
 use super::super::{secrets, work};
 use super::status::describe_need;
-use super::{delete_record, describe_policy, finish_registration, store_registered};
+use super::{
+    delete_record, describe_policy, describe_reason, finish_registration, learnt, store_registered,
+};
 
 pub async fn run(context: &Context, options: Enable) -> Result<Outcome, Failure> {
     let mut file = StateFile::open(&context.state)?;
@@ -39,7 +40,11 @@ async fn key_only(
     given: Option<BackupKey>,
     yes: bool,
 ) -> Result<Outcome, Failure> {
-    let (mut device, is_new) = the_key(held, given)?;
+    let screen = context.screen;
+    let Chosen {
+        mut device, is_new, ..
+    } = the_key(held, given)?;
+    let (mut text, digits) = digits_to_write_down(&device.key);
     let mut is_deleted = false;
     if let (false, Protection::Unfinished | Protection::Password(_), Some(connection)) =
         (is_new, &device.protection, device.connection.clone())
@@ -47,35 +52,42 @@ async fn key_only(
         secrets::confirm(
             "The record at the vault will be deleted: the password will open nothing any more, only the 64 digits and this device.",
             yes,
-            context.screen,
+            screen,
         )
         .await?;
-        is_deleted = delete_record(&mut device, connection, context.screen).await?;
+        // Before the other way to the key is gone.
+        screen.show(&text).context("cannot show the 64 digits")?;
+        is_deleted = delete_record(file, &mut device, connection, screen).await?;
+        text = Zeroizing::new(deleted(is_deleted).to_owned());
     }
     device.protection = Protection::KeyOnly;
     file.store(&device)?;
-    Ok(digits_to_write_down(&device, is_deleted))
-}
-
-fn digits_to_write_down(device: &Device, is_deleted: bool) -> Outcome {
-    let (lines, digits) = show_digits(&device.key);
-    let key_id = device.key.key_id().to_string();
-    // Room for all of it: growing would leave copies of the digits behind.
-    let mut text = Zeroizing::new(String::with_capacity(512));
-    if is_deleted {
-        text.push_str("The record at the vault is deleted.\n");
-    }
-    text.push_str("These 64 digits are the key to your backups. Write them down and keep them safe;\nwithout them and without this device the backups are lost.\n\n");
-    text.push_str(&lines);
-    text.push_str("\n\nKey id: ");
-    text.push_str(&key_id);
     let json = json!({
         "mode": "key-only",
-        "key_id": key_id,
+        "key_id": device.key.key_id().to_string(),
         "digits": digits,
         "record_deleted": is_deleted,
     });
-    Outcome { text, json }
+    Ok(Outcome { text, json })
+}
+
+fn deleted(is_deleted: bool) -> &'static str {
+    if is_deleted {
+        "The record at the vault is deleted."
+    } else {
+        "There was no record of this key at the vault."
+    }
+}
+
+fn digits_to_write_down(key: &BackupKey) -> (Zeroizing<String>, Value) {
+    let (lines, digits) = show_digits(key);
+    // Room for all of it: growing would leave copies of the digits behind.
+    let mut text = Zeroizing::new(String::with_capacity(512));
+    text.push_str("These 64 digits are the key to your backups. Write them down and keep them safe;\nwithout them and without this device the backups are lost.\n\n");
+    text.push_str(&lines);
+    text.push_str("\n\nKey id: ");
+    text.push_str(&key.key_id().to_string());
+    (text, digits)
 }
 
 async fn by_password(
@@ -87,37 +99,63 @@ async fn by_password(
 ) -> Result<Outcome, Failure> {
     let screen = context.screen;
     let is_drawn = given.is_none();
-    let (mut device, is_new) = the_key(held, given)?;
-    let mut connection = options.connection.resolve(device.connection.as_ref())?;
+    let mut chosen = the_key(held, given)?;
+    let stored = file.connection()?;
+    let mut connection = options.connection.resolve(stored.as_ref())?;
     let mut client = connection.client(screen)?;
-    let needs = needs_registration(&device, &mut client, screen).await?;
-    if !needs {
-        connection.remember(&client);
-        device.connection = Some(connection);
-        file.store(&device)?;
-        return Ok(already(&device));
-    }
     let about_user = [connection.account().as_str(), connection.tenant().as_str()];
-    let password = options.password.choose(&about_user, screen)?;
-    // On the disk before the vault hears of it: no K is lost in between.
-    device.connection = Some(connection.clone());
-    file.store(&device)?;
-    // A K that was drawn just now is nobody's record; any other may be that of the live one.
-    let may_replace = !(is_new && is_drawn);
-    let prepare = prepare(&mut client, password, &device.key, may_replace);
-    let prepared = match work::online(screen, "Stretching the password …", prepare).await {
-        Ok(prepared) => prepared,
-        Err(failure) => {
-            // Nothing was registered, nothing encrypted: a new K can go.
-            if is_new {
-                file.forget()?;
-            }
-            return Err(failure);
+    // A weak one in a file is refused before anything is sent. Somebody who types it is told first
+    // whether it has to be another one than before.
+    let early = match chosen.device.protection {
+        Protection::Unfinished | Protection::KeyOnly if options.password.is_in_file() => {
+            Some(options.password.choose(&about_user, screen)?)
+        }
+        Protection::Unfinished | Protection::KeyOnly | Protection::Password(_) => None,
+    };
+    let status = work::online(screen, "Asking the vault …", client.status()).await;
+    let status = learnt(status, &client, &mut connection, file)?;
+    let Some(sent) = needed(
+        &chosen.device,
+        stored.as_ref(),
+        &connection,
+        &status,
+        screen,
+    )?
+    else {
+        chosen.device.connection = Some(connection);
+        file.store(&chosen.device)?;
+        return Ok(already(&chosen.device));
+    };
+    allow_after_destroyed(&status, options.after_destroyed, screen).await?;
+    let password = match early {
+        Some(password) => password,
+        None => {
+            let about_user = [connection.account().as_str(), connection.tenant().as_str()];
+            options.password.choose(&about_user, screen)?
         }
     };
-    let registered = finish_registration(&mut client, &prepared, screen).await?;
-    connection.remember(&client);
-    let device = store_registered(file, device, connection, &registered)?;
+    // A new K is on the disk before the vault hears of it. Of one that is there already nothing
+    // changes until the new registration is done.
+    if chosen.is_new {
+        chosen.device.connection = Some(connection.clone());
+        file.store(&chosen.device)?;
+    }
+    // A K that was drawn just now is nobody's record; any other may be that of the live one.
+    let is_live = matches!(status.state, AccountState::Active | AccountState::Waiting);
+    let current = (is_live && !(chosen.is_new && is_drawn)).then_some(&chosen.device.key);
+    let prepare = client.prepare(password, &chosen.device.key, current);
+    let prepared = work::online(screen, "Stretching the password …", prepare).await;
+    let prepared = match learnt(prepared, &client, &mut connection, file) {
+        Ok(prepared) => prepared,
+        Err(failure) => return Err(chosen.put_back(file, failure)),
+    };
+    let registered = finish_registration(&mut client, &prepared, sent, screen).await;
+    let registered = match learnt(registered, &client, &mut connection, file) {
+        Ok(registered) => registered,
+        Err(failure) if is_untouched(&failure) => return Err(chosen.put_back(file, failure)),
+        Err(failure) => return Err(failure),
+    };
+    let device = store_registered(file, chosen.device, connection, &registered)?;
     Ok(done(&device, &registered))
 }
 
@@ -140,22 +178,55 @@ fn done(device: &Device, registered: &Registered) -> Outcome {
     Outcome::new(text, json)
 }
 
-/// The K to protect, and whether the device did not hold it before. A K that was never protected
-/// makes room for a given one; no other does.
-fn the_key(held: Option<Device>, given: Option<BackupKey>) -> Result<(Device, bool), Failure> {
+/// The K to protect.
+struct Chosen {
+    device: Device,
+    /// The device did not hold it before.
+    is_new: bool,
+    /// What a new K takes the place of.
+    former: Option<Device>,
+}
+
+impl Chosen {
+    /// Nothing was registered, nothing encrypted: a new K makes room again for what was there.
+    fn put_back(self, file: &mut StateFile, failure: Failure) -> Failure {
+        let restored = match (self.is_new, self.former) {
+            (false, _) => Ok(()),
+            (true, Some(former)) => file.store(&former),
+            (true, None) => file.forget_key(),
+        };
+        restored.map_or_else(Failure::State, |()| failure)
+    }
+}
+
+/// A K that was never protected makes room for a given one; no other does.
+fn the_key(held: Option<Device>, given: Option<BackupKey>) -> Result<Chosen, Failure> {
+    let kept = |device| Chosen {
+        device,
+        is_new: false,
+        former: None,
+    };
+    let new = |key, former: Option<Device>| Chosen {
+        device: unfinished(
+            key,
+            former.as_ref().and_then(|former| former.connection.clone()),
+        ),
+        is_new: true,
+        former,
+    };
     match (held, given) {
-        (Some(device), None) => Ok((device, false)),
-        (Some(device), Some(key)) if device.key.is_same(&key) => Ok((device, false)),
+        (Some(device), None) => Ok(kept(device)),
+        (Some(device), Some(key)) if device.key.is_same(&key) => Ok(kept(device)),
         (Some(device), Some(key)) => match device.protection {
-            Protection::Unfinished => Ok((unfinished(key, device.connection), true)),
+            Protection::Unfinished => Ok(new(key, Some(device))),
             Protection::KeyOnly | Protection::Password(_) => Err(Failure::AnotherKey(format!(
                 "this device already holds the key {}, not {}: write its digits down (show-key), then remove it (disable --forget)",
                 device.key.key_id(),
                 key.key_id(),
             ))),
         },
-        (None, Some(key)) => Ok((unfinished(key, None), true)),
-        (None, None) => Ok((unfinished(BackupKey::generate(&mut OsRng), None), true)),
+        (None, Some(key)) => Ok(new(key, None)),
+        (None, None) => Ok(new(BackupKey::generate(&mut OsRng), None)),
     }
 }
 
@@ -167,45 +238,103 @@ fn unfinished(key: BackupKey, connection: Option<Connection>) -> Device {
     }
 }
 
-/// Whether the key has to be registered, for a device that thinks it is.
-async fn needs_registration(
+/// Whether the key has to be registered, and as what: `None` if it is protected as it should be,
+/// where the options point to.
+fn needed(
     device: &Device,
-    client: &mut VaultClient<HttpTransport>,
+    stored: Option<&Connection>,
+    connection: &Connection,
+    status: &Status,
     screen: Screen,
-) -> Result<bool, Failure> {
+) -> Result<Option<Sent>, Failure> {
     let Protection::Password(enrolled) = &device.protection else {
-        return Ok(true);
+        return Ok(Some(Sent::Registration));
     };
-    let found = work::online(screen, "Asking the vault …", client.check(enrolled)).await?;
+    // A vault may have another one's name, but not its identity.
+    let is_pinned = stored.is_some_and(|stored| stored.shares_pin(connection.fingerprints()));
+    let found = match connection.scope() {
+        Some(scope) if is_pinned => enrolled.compare(&scope, status, &Policy::default()),
+        Some(_) | None => Found::NeedsReenrolment(Reason::Moved),
+    };
     match found {
-        Found::Protected => Ok(false),
+        Found::Protected => Ok(None),
         // Whose password is newer, only the user knows.
         Found::NeedsReenrolment(Reason::Replaced) => Err(Failure::AnotherKey(
             "another device has registered since: if it was yours, nothing needs to be done; to set the password from here run vault-client change-password, which works if the key is the same".to_owned(),
         )),
+        Found::NeedsReenrolment(Reason::Moved) => {
+            screen.warn("the record at the former vault or account stays there, and its password opens the same key");
+            Ok(Some(Sent::Registration))
+        }
+        Found::NeedsReenrolment(Reason::Destroyed(_)) => Ok(Some(Sent::Renewal)),
         Found::NeedsReenrolment(reason) => {
             screen.note(describe_need(reason));
-            if reason == Reason::Destroyed(DestructionReason::Exhausted) {
-                screen.warn("somebody has guessed: choose another password than before");
-            }
-            Ok(true)
+            Ok(Some(Sent::Renewal))
         }
     }
 }
 
-/// Replaces the live record of K itself, which only K can; another key's is refused.
-async fn prepare(
-    client: &mut VaultClient<HttpTransport>,
-    password: Password,
-    key: &BackupKey,
-    may_replace: bool,
-) -> Result<PreparedRegistration, Error> {
-    let is_live = match client.status().await?.state {
-        AccountState::Active | AccountState::Waiting => true,
-        AccountState::Absent | AccountState::Destroyed => false,
+/// A destroyed record is registered again only if the user wants that: whoever destroyed it may
+/// have meant it, or somebody was guessing.
+async fn allow_after_destroyed(
+    status: &Status,
+    allowed: bool,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let (AccountState::Destroyed, Some(destroyed_at), Some(reason)) =
+        (status.state, status.destroyed_at, status.reason)
+    else {
+        return match status.state {
+            AccountState::Destroyed => Err(Failure::Vault(Error::NotUnderstood)),
+            AccountState::Absent | AccountState::Active | AccountState::Waiting => Ok(()),
+        };
     };
-    let current = (is_live && may_replace).then_some(key);
-    client.prepare(password, key, current).await
+    let (advice, guessed) = match reason {
+        DestructionReason::Exhausted => (" Choose another password than before.", true),
+        DestructionReason::Deleted | DestructionReason::Reset => ("", false),
+    };
+    let question = format!(
+        "The record was destroyed {} ({}). The key will be registered again.{advice}",
+        since(destroyed_at),
+        describe_reason(reason)
+    );
+    // A program is not asked, it says so beforehand.
+    let confirmed = if screen.is_json() && !allowed {
+        Err(Failure::Declined)
+    } else {
+        secrets::confirm(&question, allowed, screen).await
+    };
+    match confirmed {
+        Ok(()) => {}
+        Err(Failure::Usage(_) | Failure::Declined) => {
+            return Err(Failure::AfterDestroyed(Error::Destroyed {
+                destroyed_at,
+                reason,
+                generation: status.generation,
+            }));
+        }
+        Err(failure) => return Err(failure),
+    }
+    if guessed {
+        screen.warn("somebody has guessed: choose another password than before");
+    }
+    Ok(())
+}
+
+/// Whether the finish certainly registered nothing.
+fn is_untouched(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Vault(
+            Error::AlreadyRegistered { .. }
+                | Error::NotThisKey
+                | Error::NotRegistered
+                | Error::TicketExpired
+                | Error::Network(_)
+                | Error::Overloaded
+                | Error::Refused(_)
+        )
+    )
 }
 
 fn already(device: &Device) -> Outcome {
@@ -243,18 +372,97 @@ mod tests {
     fn the_key_stays_the_same_once_there_is_one() {
         let held = key();
         let same: BackupKey = held.digits().parse().unwrap();
-        let (device, is_new) = the_key(Some(key_only(held)), None).unwrap();
+        let Chosen { device, is_new, .. } = the_key(Some(key_only(held)), None).unwrap();
         assert!(device.key.is_same(&same) && !is_new);
-        let (device, is_new) = the_key(Some(device), Some(key_of(&same))).unwrap();
+        let Chosen { device, is_new, .. } = the_key(Some(device), Some(key_of(&same))).unwrap();
         assert!(device.key.is_same(&same) && !is_new);
     }
 
+    // Fails if `put_back` forgets the key whatever was there before.
     #[test]
-    fn a_key_that_was_never_protected_makes_room() {
-        let given = key();
-        let expected = key_of(&given);
-        let (device, is_new) = the_key(Some(unfinished(key(), None)), Some(given)).unwrap();
-        assert!(device.key.is_same(&expected) && is_new);
+    fn a_key_that_was_never_protected_makes_room_and_comes_back_after_a_failure() {
+        let (held, given) = (key(), key());
+        let (first, second) = (key_of(&held), key_of(&given));
+        let chosen = the_key(Some(unfinished(held, None)), Some(given)).unwrap();
+        assert!(chosen.device.key.is_same(&second) && chosen.is_new);
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StateFile::open(&folder.path().join("device.json")).unwrap();
+        file.store(&chosen.device).unwrap();
+        let failure = chosen.put_back(&mut file, Failure::Interrupted);
+        assert!(matches!(failure, Failure::Interrupted));
+        let stored = file.load().unwrap().unwrap();
+        assert!(stored.key.is_same(&first));
+        assert_eq!(stored.protection, Protection::Unfinished);
+    }
+
+    fn status(reason: Option<DestructionReason>) -> Status {
+        let state = reason.map_or(AccountState::Active, |_| AccountState::Destroyed);
+        Status {
+            state,
+            generation: 3,
+            attempts_remaining: 10,
+            retry_at: None,
+            destroyed_at: reason.map(|_| vault_client::Timestamp::from_millis(0)),
+            reason,
+            stretching_profile: Some(vault_protocol::StretchingProfile::CURRENT),
+            policy: Policy::default(),
+        }
+    }
+
+    // Fails if `allow_after_destroyed` lets any reason pass, or looks at the device first.
+    #[tokio::test]
+    async fn nothing_is_registered_after_a_destruction_unless_it_is_said() {
+        let screen = Screen::new(true);
+        for reason in [
+            DestructionReason::Exhausted,
+            DestructionReason::Deleted,
+            DestructionReason::Reset,
+        ] {
+            let destroyed = status(Some(reason));
+            let refused = allow_after_destroyed(&destroyed, false, screen).await;
+            assert!(matches!(refused, Err(Failure::AfterDestroyed(_))));
+            assert!(
+                allow_after_destroyed(&destroyed, true, screen)
+                    .await
+                    .is_ok()
+            );
+        }
+        let live = status(None);
+        assert!(allow_after_destroyed(&live, false, screen).await.is_ok());
+    }
+
+    // Fails if `needed` compares the vault and the generation alone, or no pins.
+    #[test]
+    fn a_key_is_not_protected_already_where_it_was_never_registered() {
+        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+        let changed = |from: &str, to: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("device.json");
+            let mut value: Value = serde_json::from_str(text).unwrap();
+            let connection = value["connection"].to_string().replace(from, to);
+            value["connection"] = serde_json::from_str(&connection).unwrap();
+            let mut file = StateFile::open(&path).unwrap();
+            file.store(&key_only(key())).unwrap();
+            std::fs::write(&path, value.to_string()).unwrap();
+            file.load().unwrap().unwrap()
+        };
+        let screen = Screen::new(true);
+        let device = changed("-", "-");
+        let stored = device.connection.as_ref();
+        let needed = |from, to| {
+            let connection = changed(from, to).connection.unwrap();
+            needed(&device, stored, &connection, &status(None), screen).unwrap()
+        };
+        assert_eq!(needed("-", "-"), None);
+        for (from, to) in [
+            (r#""account":"alice""#, r#""account":"bob""#),
+            (r#""tenant":"photos""#, r#""tenant":"notes""#),
+            (r#""vault":"dev""#, r#""vault":"other""#),
+            ("95951", "00000"),
+        ] {
+            assert_eq!(needed(from, to), Some(Sent::Registration), "{to}");
+        }
     }
 
     fn key_of(key: &BackupKey) -> BackupKey {

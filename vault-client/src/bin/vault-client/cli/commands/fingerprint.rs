@@ -15,7 +15,7 @@ use super::super::device::StateFile;
 use super::super::failure::Failure;
 use super::super::output::Outcome;
 use super::super::work;
-use super::load;
+use super::{learnt, load};
 
 /// The part of a statement that names who signed it.
 #[derive(Deserialize)]
@@ -24,11 +24,12 @@ struct Shown {
 }
 
 pub async fn run(context: &Context) -> Result<Outcome, Failure> {
-    let device = load(&StateFile::open(&context.state)?)?;
-    let connection = device.connection.ok_or(Failure::NoKey(
+    let mut file = StateFile::open(&context.state)?;
+    let device = load(&file)?;
+    let mut connection = device.connection.ok_or(Failure::NoKey(
         "this device knows no vault: give the connection to vault-client enable",
     ))?;
-    let pinned = connection.fingerprints();
+    let pinned = connection.fingerprints().to_vec();
     let lines: Vec<String> = pinned.iter().map(|pin| format!("pinned  {pin}")).collect();
     let transport = connection.transport(context.screen)?;
     let asked = work::online(context.screen, "Asking the vault …", shown(&transport));
@@ -41,8 +42,8 @@ pub async fn run(context: &Context) -> Result<Outcome, Failure> {
     }
     // Shown and signed by: the same, or somebody only repeats a public key.
     let mut client = connection.client(context.screen)?;
-    let status = work::online(context.screen, "Asking the vault …", client.status());
-    status.await?;
+    let status = work::online(context.screen, "Asking the vault …", client.status()).await;
+    learnt(status, &client, &mut connection, &mut file)?;
     let text = format!(
         "{}\nshown   {shown}\nThe vault is the pinned one.",
         lines.join("\n")

@@ -11,8 +11,8 @@ mod status;
 
 use vault_client::Policy;
 use vault_client::client::VaultClient;
-use vault_client::error::Error;
 use vault_client::flows::{PreparedRegistration, Registered};
+use vault_client::http::HttpTransport;
 use vault_client::transport::Transport;
 use vault_protocol::messages::DestructionReason;
 
@@ -20,7 +20,7 @@ use super::Context;
 use super::arguments::Command;
 use super::connection::Connection;
 use super::device::{Device, Protection, StateFile};
-use super::failure::Failure;
+use super::failure::{Failure, Sent};
 use super::output::{Outcome, Screen};
 use super::work;
 
@@ -73,28 +73,41 @@ fn store_registered(
 async fn finish_registration<T: Transport>(
     client: &mut VaultClient<T>,
     prepared: &PreparedRegistration,
+    sent: Sent,
     screen: Screen,
 ) -> Result<Registered, Failure> {
-    let work = work::commit(client, prepared);
-    work::online(screen, "Registering the key …", work).await
+    let work = work::commit(client, prepared, sent);
+    work::sending(screen, "Registering the key …", sent, work).await
 }
 
 /// Deletes the record of `device`'s key. `false`: there was none of this key.
 async fn delete_record(
+    file: &mut StateFile,
     device: &mut Device,
     mut connection: Connection,
     screen: Screen,
 ) -> Result<bool, Failure> {
     let mut client = connection.client(screen)?;
-    let work = client.disable(&device.key);
-    let deleted = match work::online(screen, "Deleting the record …", work).await {
-        Ok(()) => true,
-        Err(Failure::Vault(Error::NotRegistered | Error::NotThisKey)) => false,
-        Err(failure) => return Err(failure),
-    };
-    connection.remember(&client);
+    let work = work::delete(&mut client, &device.key);
+    let result = work::sending(screen, "Deleting the record …", Sent::Deletion, work).await;
+    let deleted = learnt(result, &client, &mut connection, file)?;
     device.connection = Some(connection);
     Ok(deleted)
+}
+
+/// Keeps what was learnt of the vault, however the calls ended: an older statement is refused from
+/// then on.
+fn learnt<R>(
+    result: Result<R, Failure>,
+    client: &VaultClient<HttpTransport>,
+    connection: &mut Connection,
+    file: &mut StateFile,
+) -> Result<R, Failure> {
+    connection.remember(client);
+    let kept = file.learn(connection);
+    let done = result?;
+    kept?;
+    Ok(done)
 }
 
 /// A policy in words.
@@ -107,7 +120,7 @@ fn describe_policy(policy: &Policy) -> String {
 }
 
 /// Why a record was destroyed, in words.
-fn describe_reason(reason: DestructionReason) -> &'static str {
+pub fn describe_reason(reason: DestructionReason) -> &'static str {
     match reason {
         DestructionReason::Exhausted => "too many wrong passwords",
         DestructionReason::Deleted => "by a device that held the key",

@@ -1,7 +1,7 @@
 //! `restore`: opens a backup with the device's key, the 64 digits, or the password.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,10 +12,11 @@ use vault_client::flows::Retrieved;
 use super::super::Context;
 use super::super::arguments::Restore;
 use super::super::device::{Device, Protection, StateFile};
-use super::super::failure::Failure;
+use super::super::failure::{Failure, Sent};
 use super::super::output::{Outcome, Screen, count, since};
 use super::super::{secrets, work};
 use super::backup::{numbers, words};
+use super::learnt;
 
 /// How every backup file begins: an age file, version 1.
 const BEGINNING: &[u8] = b"age-encryption.org/v1\n";
@@ -31,7 +32,7 @@ enum From {
 pub async fn run(context: &Context, options: Restore) -> Result<Outcome, Failure> {
     // Before an attempt is spent: what would fail anyway.
     check_file(&options.file)?;
-    check_target(&options.to)?;
+    backup::check_target(&options.to)?;
     let (key, from) = the_key(context, &options).await?;
     let key_id = key.key_id();
     let Restore { file, to, .. } = options;
@@ -85,13 +86,16 @@ async fn by_password(
     held: Option<Device>,
 ) -> Result<BackupKey, Failure> {
     let screen = context.screen;
-    let stored = held.as_ref().and_then(|device| device.connection.as_ref());
-    let mut connection = options.connection.resolve(stored)?;
+    let stored = file.connection()?;
+    let mut connection = options.connection.resolve(stored.as_ref())?;
     let mut client = connection.client(screen)?;
     let password = secrets::password(options.password_file.as_deref(), screen)?;
-    let work = work::retrieve(&mut client, password);
-    let retrieved = work::online(screen, "Stretching the password …", work).await?;
-    connection.remember(&client);
+    let begin = client.begin(password);
+    let attempt = work::online(screen, "Asking the vault …", begin).await;
+    let attempt = learnt(attempt, &client, &mut connection, file)?;
+    let guess = work::guess(&mut client, attempt);
+    let retrieved = work::sending(screen, "Stretching the password …", Sent::Guess, guess).await;
+    let retrieved = learnt(retrieved, &client, &mut connection, file)?;
     report(&retrieved, screen);
     let holds_another = held.is_some_and(|device| {
         device.protection != Protection::Unfinished && !device.key.is_same(&retrieved.key)
@@ -158,31 +162,10 @@ fn check_file(file: &Path) -> Result<(), Failure> {
     )
 }
 
-fn check_target(target: &Path) -> Result<(), Failure> {
-    let is_free = match fs::read_dir(target) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    if is_free {
-        Ok(())
-    } else {
-        Err(BackupError::TargetExists(target.to_owned()).into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_target_that_holds_anything_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(check_target(folder.path()).is_ok());
-        assert!(check_target(&folder.path().join("new")).is_ok());
-        fs::write(folder.path().join("file"), "").unwrap();
-        assert!(check_target(folder.path()).is_err());
-        assert!(check_target(&folder.path().join("file")).is_err());
-    }
+    use std::fs;
 
     #[test]
     fn what_does_not_begin_as_a_backup_is_refused_before_an_attempt() {

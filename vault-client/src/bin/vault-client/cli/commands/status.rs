@@ -1,4 +1,5 @@
-//! `status`: what this device and the vault know. Costs nothing.
+//! `status`: what this device and the vault know. Costs nothing; a key that its digits alone protect
+//! needs no vault.
 
 use serde_json::{Map, Value, json};
 use vault_client::Policy;
@@ -6,24 +7,25 @@ use vault_client::protection::{Protection as Found, Reason};
 use vault_protocol::messages::{AccountState, DestructionReason, Status};
 
 use super::super::Context;
+use super::super::connection::Connection;
 use super::super::device::{Device, Protection, StateFile};
 use super::super::failure::Failure;
 use super::super::output::{Outcome, since, until};
 use super::super::work;
-use super::{describe_policy, describe_reason, load};
+use super::{describe_policy, describe_reason, learnt, load};
 
 pub async fn run(context: &Context) -> Result<Outcome, Failure> {
     let mut file = StateFile::open(&context.state)?;
     let mut device = load(&file)?;
     let mut report = Report::default();
     report.device(&device);
-    if let Some(mut connection) = device.connection.clone() {
+    if let (Protection::Unfinished | Protection::Password(_), Some(mut connection)) =
+        (&device.protection, device.connection.clone())
+    {
         let mut client = connection.client(context.screen)?;
-        let asked = work::online(context.screen, "Asking the vault …", client.status());
-        let status = asked.await?;
-        connection.remember(&client);
+        let status = work::online(context.screen, "Asking the vault …", client.status()).await;
+        let status = learnt(status, &client, &mut connection, &mut file)?;
         device.connection = Some(connection);
-        file.store(&device)?;
         report.record(&status);
         report.verdict(&device, &status);
     }
@@ -34,16 +36,16 @@ pub async fn run(context: &Context) -> Result<Outcome, Failure> {
 pub fn describe_need(reason: Reason) -> &'static str {
     match reason {
         Reason::Moved => {
-            "the app uses another vault now: register the key there with vault-client enable"
+            "this device now uses another vault or account than the key is registered at: register it there with vault-client enable"
         }
         Reason::Lost => {
             "the vault has no record of this key: register it again with vault-client enable"
         }
         Reason::Destroyed(DestructionReason::Exhausted) => {
-            "too many wrong passwords have destroyed the record: register the key again with vault-client enable, and with another password"
+            "too many wrong passwords have destroyed the record: register the key again with vault-client enable --after-destroyed, and with another password"
         }
         Reason::Destroyed(DestructionReason::Deleted | DestructionReason::Reset) => {
-            "the record was deleted: if that was not meant so, register the key again with vault-client enable"
+            "the record was deleted: if that was not meant so, register the key again with vault-client enable --after-destroyed"
         }
         Reason::Replaced => {
             "another device has registered since: with the same key if it was yours; vault-client change-password sets the password from here, if the key is the same"
@@ -121,13 +123,10 @@ impl Report {
         let Protection::Password(enrolled) = &device.protection else {
             return;
         };
-        let memory = device
-            .connection
-            .as_ref()
-            .and_then(|connection| connection.memory());
-        let Some(memory) = memory else { return };
-        let found = enrolled.compare(&memory.vault, status, &Policy::default());
-        self.json.insert("vault".to_owned(), json!(memory.vault));
+        let scope = device.connection.as_ref().and_then(Connection::scope);
+        let Some(scope) = scope else { return };
+        let found = enrolled.compare(&scope, status, &Policy::default());
+        self.json.insert("vault".to_owned(), json!(scope.vault));
         self.json
             .insert("protected".to_owned(), json!(found == Found::Protected));
         let words = match found {
