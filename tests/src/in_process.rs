@@ -68,6 +68,8 @@ pub struct TestVault {
     sealed_keyring: Vec<u8>,
     keyring_key: Zeroizing<[u8; 32]>,
     options: VaultOptions,
+    /// How many changes may wait for the writer, from the next start on.
+    pub queue_capacity: usize,
     running: Option<Running>,
     /// The first tenant.
     pub app: TestTenant,
@@ -147,6 +149,7 @@ impl TestVault {
             sealed_keyring,
             keyring_key,
             options,
+            queue_capacity: Options::QUEUE_CAPACITY,
             running: Some(running),
             app,
         }
@@ -206,8 +209,9 @@ impl TestVault {
         self.stop();
         let keyring = self.keyring();
         let identity = vault::identity(&keyring);
-        let ledger =
-            Ledger::open(ledger_options(self.folder.path()), identity).expect("an intact folder");
+        let mut options = ledger_options(self.folder.path());
+        options.queue_capacity = self.queue_capacity;
+        let ledger = Ledger::open(options, identity).expect("an intact folder");
         let running = Running::start(ledger, keyring, Clock::manual(at), self.options).await;
         self.running = Some(running);
     }

@@ -20,7 +20,7 @@ use crate::admin::{Admin, Answer, Request};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 4 * 1024 * 1024;
-/// How long a request may take to arrive.
+/// How long a request may take to arrive, and its answer to be taken.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take to arrive.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -179,7 +179,8 @@ async fn answer(stream: UnixStream, admin: &Admin) -> io::Result<()> {
     };
     let mut line = Zeroizing::new(serde_json::to_vec(&answer)?);
     line.push(b'\n');
-    writer.write_all(&line).await
+    // Who does not read must not hold up a stop.
+    tokio::time::timeout(REQUEST_TIMEOUT, writer.write_all(&line)).await?
 }
 
 #[cfg(test)]

@@ -156,17 +156,39 @@ async fn sweep_everything(service: &Service) -> Result<(), CommitError> {
     }
 }
 
-/// Sweeps so many accounts at once: the writer commits them together.
+/// Sweeps so many accounts at once: the writer commits them together. What the queue has no room
+/// for is tried again when the others are through, as often as it takes a queue of one.
 async fn sweep_page(service: &Service, keys: &[LeafKey]) -> Result<(), CommitError> {
+    let mut left = keys.to_vec();
+    for _ in 0..=keys.len() {
+        left = sweep_together(service, left).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(CommitError::Overloaded)
+}
+
+/// Returns those that the queue had no room for.
+async fn sweep_together(
+    service: &Service,
+    keys: Vec<LeafKey>,
+) -> Result<Vec<LeafKey>, CommitError> {
     let mut accounts = JoinSet::new();
     for key in keys {
-        let (service, key) = (service.clone(), *key);
-        accounts.spawn(async move { sweep_account(&service, key).await });
+        let service = service.clone();
+        accounts.spawn(async move { (key, sweep_account(&service, key).await) });
     }
+    let mut left = Vec::new();
     while let Some(swept) = accounts.join_next().await {
-        swept.unwrap_or(Err(CommitError::Stopped))?;
+        match swept {
+            Ok((_, Ok(()))) => {}
+            Ok((key, Err(CommitError::Overloaded))) => left.push(key),
+            Ok((_, Err(error))) => return Err(error),
+            Err(_) => return Err(CommitError::Stopped),
+        }
     }
-    Ok(())
+    Ok(left)
 }
 
 async fn due_accounts(

@@ -64,11 +64,10 @@ fn the_commands_that_dev_prints_work_as_printed() -> anyhow::Result<()> {
     let script = [export, &enable, status, backup]
         .map(String::as_str)
         .join(" && ");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new("sh")
         .args(["-c", &script])
         .env("PATH", path_with_client(folder.path())?)
-        .current_dir(repository)
+        .current_dir(folder.path())
         .output()
         .context("a shell")?;
     ensure!(
@@ -78,6 +77,7 @@ fn the_commands_that_dev_prints_work_as_printed() -> anyhow::Result<()> {
     );
     ensure!(dev.terminate()?.success(), "dev did not end in order");
     let removed = export.split_once('=').context("an assignment")?.1;
+    let removed = removed.trim_matches('\'');
     assert!(
         !Path::new(removed).exists(),
         "what was thrown away is still there"

@@ -2,10 +2,12 @@
 
 mod admin;
 mod command_line;
+mod demo;
 mod dev;
 mod durable;
 mod help;
 mod keys;
+mod limits;
 mod lives;
 mod logs;
 mod parallel;

@@ -109,3 +109,25 @@ async fn running_upkeep_replaces_the_channels_keys() {
     upkeep_runs(&vault, |_| {}).await;
     assert_ne!(vault.key_list().await, before);
 }
+
+/// Fails when `sweep_page` gives up what the queue had no room for.
+#[tokio::test]
+async fn a_start_with_a_queue_of_one_sweeps_everything() {
+    let mut vault = TestVault::start(policy(1, 1)).await;
+    let names: Vec<String> = (0..20).map(|number| format!("user-{number}")).collect();
+    for name in &names {
+        let account = vault.account(name);
+        register(&vault, &account, RIGHT).await;
+        charge(&vault, &account).await;
+    }
+    vault.advance_seconds(OPEN_SECONDS);
+    vault.queue_capacity = 1;
+    vault.restart(vault.now()).await;
+    // The restart began the 15 minutes anew.
+    vault.advance_seconds(OPEN_SECONDS);
+    vault.sweep().await;
+    for name in &names {
+        let stored = vault.stored(&vault.account(name)).await;
+        assert!(stored.is_some_and(|stored| !stored.is_live), "{name}");
+    }
+}

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use vault_protocol::{Policy, TenantId, VaultId};
 use zeroize::Zeroizing;
 
-use super::serve;
+use super::serve::{self, OnHangup};
 use crate::admin::{Answer, Request};
 use crate::config::Config;
 use crate::keyring::Keyring;
@@ -32,13 +32,23 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
     let ledger = vault::create_ledger(&config, &keyring)?;
-    let served =
-        serve::serve_until_stopped(&config, keyring, ledger.clone(), async |vault, address| {
+    let served = serve::serve_until_stopped(
+        &config,
+        keyring,
+        ledger.clone(),
+        OnHangup::Stop,
+        async |vault, address| {
             let token = add_tenant(vault).await?;
             secret_file::create(&folder.path().join("token"), token.as_bytes())?;
+            fs::create_dir(folder.path().join("notes"))?;
+            fs::write(
+                folder.path().join("notes/first.txt"),
+                "Something to back up.\n",
+            )?;
             print_commands(&folder, address, &fingerprint);
             Ok(())
-        });
+        },
+    );
     ledger.close()?;
     println!("Removed {}.", folder.path().display());
     served
@@ -91,27 +101,29 @@ fn print_commands(folder: &TempDir, address: SocketAddr, fingerprint: &str) {
         Some(_) => "cargo run --release -p vault-client --",
         None => "vault-client",
     };
-    let at = folder.path().display();
+    let at = |name: &str| format!("'{}'", folder.path().join(name).display());
+    let (certificate, token) = (at("certificate.pem"), at("token"));
     println!("A throw-away vault listens on https://{address}.");
-    println!("Everything is in {at}; Ctrl-C removes it.");
+    println!(
+        "Everything is in {}; Ctrl-C removes it.",
+        folder.path().display()
+    );
     println!();
     println!("In a second terminal, protect a backup key with a password:");
     println!();
-    println!("  export VAULT_CLIENT_STATE={at}/phone.json");
-    println!("  {client} enable --url https://{address} --ca-file {at}/certificate.pem \\");
+    println!("  export VAULT_CLIENT_STATE={}", at("phone.json"));
+    println!("  {client} enable --url https://{address} --ca-file {certificate} \\");
     println!("    --fingerprint '{fingerprint}' \\");
-    println!("    --tenant {TENANT} --account alice --token-file {at}/token");
+    println!("    --tenant {TENANT} --account alice --token-file {token}");
     println!();
     println!("Then, for example:");
     println!();
     println!("  {client} status");
-    println!("  {client} backup vault-client/src --output {at}");
+    println!("  {client} backup {} --output {}", at("notes"), at(""));
     println!("  {client} --help");
     println!();
     println!("The token as the backend of the app `{TENANT}` would hold it:");
     println!();
-    println!(
-        "  curl --cacert {at}/certificate.pem -H \"Authorization: Bearer $(cat {at}/token)\" \\"
-    );
+    println!("  curl --cacert {certificate} -H \"Authorization: Bearer $(cat {token})\" \\");
     println!("    https://{address}/v1/tenants/{TENANT}/accounts/alice");
 }

@@ -32,10 +32,22 @@ pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     }
     let keyring = unlock::keyring(config)?;
     let ledger = vault::open_ledger(config, &keyring)?;
-    let served = serve_until_stopped(config, keyring, ledger.clone(), async |_, _| Ok(()));
+    let on_hangup = OnHangup::Reload;
+    let served = serve_until_stopped(config, keyring, ledger.clone(), on_hangup, async |_, _| {
+        Ok(())
+    });
     tracing::info!("closing");
     ledger.close()?;
     served
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OnHangup {
+    /// Read the certificate again: a service has no terminal.
+    Reload,
+    /// Stop: the terminal was closed.
+    Stop,
 }
 
 /// Serves with a runtime of its own. `ready` runs when the address is bound, before the first
@@ -44,28 +56,36 @@ pub fn serve_until_stopped(
     config: &Config,
     keyring: Keyring,
     ledger: Ledger,
+    on_hangup: OnHangup,
     ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config, keyring, ledger, ready))
+    runtime.block_on(serve(config, keyring, ledger, on_hangup, ready))
 }
 
 async fn serve(
     config: &Config,
     keyring: Keyring,
     ledger: Ledger,
+    on_hangup: OnHangup,
     ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let certificate = tls::load(&config.tls)?;
     // Before anybody can know that we serve: a signal nobody waits for would end the process.
-    let stop_signal = stop_signal()?;
+    let stop_signal = stop_signal(on_hangup)?;
+    tokio::pin!(stop_signal);
     let hangup = signal(SignalKind::hangup())?;
     let options = VaultOptions::new(config);
-    let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options)
-        .await
-        .context("what the vault keeps for itself cannot be read or written; `vault-server check` says more")?;
+    let start = Vault::start(ledger.clone(), keyring, Clock::system(), options);
+    let vault = tokio::select! {
+        // The sweep of a start can take a while.
+        _ = &mut stop_signal => return Ok(ExitCode::SUCCESS),
+        started = start => started.context(
+            "what the vault keeps for itself cannot be read or written; `vault-server check` says more",
+        )?,
+    };
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another listen", config.listen))?;
@@ -91,13 +111,13 @@ async fn serve(
     tokio::select! {
         biased;
         () = ledger.failed() => return Ok(storage_failed()),
-        name = stop_signal => tracing::info!(signal = name, "stopping: answering what is in flight"),
+        name = &mut stop_signal => tracing::info!(signal = name, "stopping: answering what is in flight"),
         ended = vault.upkeep() => {
             tracing::error!(reason = %ended, "upkeep has ended: stopping, see `vault-server check`");
             exit_code = ExitCode::FAILURE;
         }
         () = reload(&certificate, hangup) => {}
-        _ = &mut serving => {}
+        _ = &mut serving => return Ok(exit_code),
     }
     stop.cancel();
     tokio::select! {
@@ -113,14 +133,16 @@ fn storage_failed() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Resolves at SIGTERM or SIGINT.
-fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
+/// Resolves at SIGTERM or SIGINT, and at SIGHUP if that means to stop.
+fn stop_signal(on_hangup: OnHangup) -> anyhow::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv(), if on_hangup == OnHangup::Stop => "SIGHUP",
         }
     })
 }
