@@ -13,7 +13,7 @@ use vault_protocol::{AccountId, BackupKey, Policy, TenantId, Timestamp};
 
 pub use self::attempt::{Attempt, AttemptFailed};
 
-use self::attempt::Step;
+use self::attempt::{Resending, Step};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::{Error, NoAnswer};
 use crate::flows::{
@@ -52,6 +52,8 @@ enum Failed {
     Refused(NoAnswer, Error),
     /// It was not even sent.
     Stopped(Error),
+    /// It was not sent again: the vault could charge it as another attempt by now.
+    Stale,
 }
 
 impl<T: Transport> VaultClient<T> {
@@ -191,17 +193,22 @@ impl<T: Transport> VaultClient<T> {
     }
 
     /// Destroys the record, for who holds its key. A record that is destroyed already is fine.
+    /// [`Error::NotThisKey`] if the live record is another key's: nothing was destroyed.
     pub async fn disable(&mut self, key: &BackupKey) -> Result<(), Error> {
-        let account = self.vault_account().await?;
-        let status = self.status_of(account.clone()).await?;
-        match status.state {
-            AccountState::Absent => return Err(Error::NotRegistered),
-            AccountState::Destroyed => return Ok(()),
-            AccountState::Active | AccountState::Waiting => {}
+        let Some(generation) = self.live_generation().await? else {
+            return Ok(());
+        };
+        match self.delete(generation, key).await {
+            Err(Error::NotThisKey) => {}
+            ended => return ended,
         }
-        let deletion = Deletion::begin(account, status.generation, key);
-        let answer = self.call(&deletion.request()).await?;
-        deletion.finished(&answer).map(|_| ())
+        // The proof holds for one generation: another device with the same key may have changed the
+        // password since the status.
+        match self.live_generation().await? {
+            Some(newer) if newer != generation => self.delete(newer, key).await,
+            Some(_) => Err(Error::NotThisKey),
+            None => Ok(()),
+        }
     }
 
     /// Whether the key that was registered as `enrolled` is still protected. Costs nothing; ask
@@ -219,14 +226,13 @@ impl<T: Transport> VaultClient<T> {
         retrieval: Box<Retrieval>,
         sent_at: Option<Timestamp>,
     ) -> Result<Box<ProvenRetrieval>, AttemptFailed> {
-        let now = (self.clock)();
-        if sent_at.is_some_and(|sent_at| attempt::is_stale(sent_at, now)) {
-            return Err(Error::TicketExpired.into());
-        }
-        let evaluated = match self.call(&retrieval.request()).await {
+        let mut resending = Resending::while_charged_once(sent_at);
+        let answer = self.call_while(&retrieval.request(), &mut resending).await;
+        let evaluated = match answer {
             Ok(answer) => retrieval.evaluated(&answer)?,
+            Err(error @ Error::TicketExpired) => return Err(error.into()),
             Err(error) => {
-                let sent_at = sent_at.or_else(|| may_have_arrived(&error).then_some(now));
+                let sent_at = sent_at.or(resending.sent_at.filter(|_| may_have_arrived(&error)));
                 let step = Step::Begun(retrieval);
                 return Err(AttemptFailed::unanswered(error, Attempt { step, sent_at }));
             }
@@ -244,6 +250,22 @@ impl<T: Transport> VaultClient<T> {
                 Err(abandonment.outcome(answer.as_ref()))
             }
         }
+    }
+
+    /// The generation of the live record; `None` if it is destroyed.
+    async fn live_generation(&mut self) -> Result<Option<u64>, Error> {
+        let status = self.status().await?;
+        match status.state {
+            AccountState::Absent => Err(Error::NotRegistered),
+            AccountState::Destroyed => Ok(None),
+            AccountState::Active | AccountState::Waiting => Ok(Some(status.generation)),
+        }
+    }
+
+    async fn delete(&mut self, generation: u64, key: &BackupKey) -> Result<(), Error> {
+        let deletion = Deletion::begin(self.vault_account().await?, generation, key);
+        let answer = self.call(&deletion.request()).await?;
+        deletion.finished(&answer).map(|_| ())
     }
 
     async fn status_of(&mut self, account: VaultAccount) -> Result<Status, Error> {
@@ -279,15 +301,23 @@ impl<T: Transport> VaultClient<T> {
         self.trust.accept(&body, (self.clock)())
     }
 
+    async fn call(&mut self, call: &InnerCall) -> Result<InnerAnswer, Error> {
+        self.call_while(call, &mut Resending::unlimited()).await
+    }
+
     /// Sends a call until it is answered, within bounds. After an unknown key the statement is
     /// fetched again, once. An error means that there is no answer of the vault to this call, or
     /// none but that it cannot be answered now.
-    async fn call(&mut self, call: &InnerCall) -> Result<InnerAnswer, Error> {
+    async fn call_while(
+        &mut self,
+        call: &InnerCall,
+        resending: &mut Resending,
+    ) -> Result<InnerAnswer, Error> {
         let mut lost = None;
         let mut repeats = 0;
         let mut may_fetch_keys = true;
         loop {
-            let error = match self.send(call).await {
+            let error = match self.send(call, resending).await {
                 Ok(answer) => match answer.postponed() {
                     None => return Ok(answer),
                     Some(error) => error,
@@ -306,6 +336,7 @@ impl<T: Transport> VaultClient<T> {
                     continue;
                 }
                 Err(Failed::Lost(reason)) => return Err(unknown_outcome(call, reason)),
+                Err(Failed::Stale) => return Err(Error::TicketExpired),
                 Err(Failed::UnknownKey) => {
                     return Err(unknown_outcome(call, NoAnswer::UnknownKey));
                 }
@@ -323,9 +354,17 @@ impl<T: Transport> VaultClient<T> {
         }
     }
 
-    async fn send(&mut self, call: &InnerCall) -> Result<InnerAnswer, Failed> {
+    async fn send(
+        &mut self,
+        call: &InnerCall,
+        resending: &mut Resending,
+    ) -> Result<InnerAnswer, Failed> {
         let vault = self.verified_vault().await.map_err(Failed::Stopped)?;
         let (message, key) = vault.seal(call).map_err(|e| Failed::Stopped(e.into()))?;
+        // After everything that can take long: a device may have slept since the last sending.
+        if !resending.allows((self.clock)()) {
+            return Err(Failed::Stale);
+        }
         let sent = self.transport.post_sealed(message).await;
         let answer = sent.map_err(|reason| match reason {
             NoAnswer::Unreachable(_) => Failed::Stopped(Error::Network(reason)),

@@ -7,6 +7,7 @@ use vault_protocol::{AccountId, AccountScope, Policy, StretchingProfile, TenantI
 
 /// What a device stores of its registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Enrolled {
     /// At which vault.
     pub vault: VaultId,

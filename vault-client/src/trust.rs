@@ -19,6 +19,7 @@ pub struct Trust {
 
 /// What a device stores of its trust, so that an old statement is refused also after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TrustMemory {
     /// Which vault.
     pub vault: VaultId,

@@ -95,6 +95,46 @@ async fn nothing_is_registered_that_was_not_asked_for() {
     }
 }
 
+/// Another device's registration, between the status and the deletion.
+fn registered_meanwhile(wire: &Wire, endpoint: &'static str) {
+    wire.on(
+        endpoint,
+        Fault::Before(Box::new(|vault| vault.generation += 1)),
+    );
+}
+
+// Fails if `disable` does not ask again, or asks again more than once.
+#[tokio::test]
+async fn a_password_changed_meanwhile_does_not_keep_the_record_alive() {
+    let wire = Wire::new(registered());
+    registered_meanwhile(&wire, "deletion");
+    wire.client().disable(&key(7)).await.unwrap();
+    assert!(wire.state().vault.record.is_none());
+    assert_eq!(wire.state().vault.count("deletion"), 2);
+
+    let wire = Wire::new(registered());
+    registered_meanwhile(&wire, "deletion");
+    registered_meanwhile(&wire, "deletion");
+    let error = wire.client().disable(&key(7)).await.unwrap_err();
+    assert!(matches!(error, Error::NotThisKey), "{error:?}");
+    assert_eq!(wire.state().vault.count("deletion"), 2);
+}
+
+// Fails if `disable` signs again although nothing moved.
+#[tokio::test]
+async fn the_record_of_another_key_stays() {
+    let wire = Wire::new(registered());
+    let error = wire.client().disable(&key(8)).await.unwrap_err();
+    assert!(matches!(error, Error::NotThisKey), "{error:?}");
+    assert_eq!(wire.state().vault.count("deletion"), 1);
+    assert!(wire.state().vault.record.is_some());
+
+    registered_meanwhile(&wire, "deletion");
+    let error = wire.client().disable(&key(8)).await.unwrap_err();
+    assert!(matches!(error, Error::NotThisKey), "{error:?}");
+    assert!(wire.state().vault.record.is_some());
+}
+
 #[tokio::test]
 async fn a_record_that_appears_meanwhile_is_not_replaced() {
     let wire = Wire::new(TestVault::new());

@@ -229,7 +229,7 @@ async fn a_busy_vault_at_the_start_costs_no_second_attempt() {
     assert_eq!(outcomes(&wire), [Outcome::Succeeded]);
 }
 
-// Fails if `guess` does not look at the time: the vault charges the same request anew then.
+// Fails if `send` does not look at the time: the vault charges the same request anew then.
 #[tokio::test]
 async fn a_stale_attempt_is_not_sent_again() {
     use std::sync::Arc;
@@ -258,6 +258,41 @@ async fn a_stale_attempt_is_not_sent_again() {
                 return;
             }
             other => panic!("{other:?} after {seconds} seconds"),
+        }
+    }
+}
+
+// Fails if `send` looks at the time of the first sending alone, or if `is_stale` takes a clock that
+// went back for a fresh attempt.
+#[tokio::test]
+async fn a_device_that_slept_or_lost_the_time_does_not_send_again() {
+    let start = NOW.plus_seconds(3600);
+    let before = vault_client::Timestamp::from_millis(start.millis() - 1);
+    for (later, sendings) in [
+        (start.plus_seconds(599), 2),
+        (start.plus_seconds(600), 1),
+        (before, 1),
+    ] {
+        let wire = Wire::new(registered());
+        let vault = wire.clone();
+        // The time passes while the first answer is on its way.
+        let mut client = wire.client_at(Box::new(move || {
+            match vault.state().vault.count("retrieval/start") {
+                0 => start,
+                _ => later,
+            }
+        }));
+        let attempt = client.begin(password(RIGHT)).await.unwrap();
+        wire.on("retrieval/start", Fault::LoseAnswer);
+        let result = client.run(attempt).await;
+        assert_eq!(wire.state().vault.count("retrieval/start"), sendings);
+        match result {
+            Ok(_) => assert_eq!(sendings, 2),
+            Err(failed) => {
+                assert_eq!(sendings, 1, "{:?}", failed.error);
+                assert!(matches!(failed.error, Error::TicketExpired));
+                assert!(failed.attempt.is_none());
+            }
         }
     }
 }

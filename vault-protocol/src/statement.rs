@@ -49,6 +49,7 @@ pub struct Statement {
 /// What a device remembers of the newest statement it has accepted: a vault cannot show different
 /// statements of one serial, nor go back to an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeenStatement {
     /// Its serial.
     pub serial: u64,

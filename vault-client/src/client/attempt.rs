@@ -69,7 +69,39 @@ impl From<Error> for AttemptFailed {
     }
 }
 
-/// Whether a credential request that was first sent at `sent_at` may not be sent any more.
-pub(super) fn is_stale(sent_at: Timestamp, now: Timestamp) -> bool {
-    now.seconds_since(sent_at) >= RESEND_SECONDS
+/// Until when a call may be sent again.
+pub(super) struct Resending {
+    is_limited: bool,
+    /// When it was first sent.
+    pub(super) sent_at: Option<Timestamp>,
+}
+
+impl Resending {
+    /// For calls that charge nothing, however late they arrive.
+    pub(super) fn unlimited() -> Self {
+        Self {
+            is_limited: false,
+            sent_at: None,
+        }
+    }
+
+    /// For a credential request, which may have been sent before.
+    pub(super) fn while_charged_once(sent_at: Option<Timestamp>) -> Self {
+        Self {
+            is_limited: true,
+            sent_at,
+        }
+    }
+
+    /// Whether the call may be sent now. Asked directly before each sending, the first included.
+    pub(super) fn allows(&mut self, now: Timestamp) -> bool {
+        let sent_at = *self.sent_at.get_or_insert(now);
+        !self.is_limited || !is_stale(sent_at, now)
+    }
+}
+
+/// Whether a credential request that was first sent at `sent_at` may not be sent any more. A clock
+/// that went back does not say how long ago that was.
+fn is_stale(sent_at: Timestamp, now: Timestamp) -> bool {
+    now < sent_at || now.seconds_since(sent_at) >= RESEND_SECONDS
 }

@@ -155,7 +155,7 @@ impl Code {
             Self::UnknownOutcome => (
                 18,
                 "unknown-outcome",
-                "an attempt may be used up, or a change made: no answer came",
+                "an attempt may be used up, or a change made: no answer, or too late",
             ),
             Self::DamagedRecord => (
                 19,

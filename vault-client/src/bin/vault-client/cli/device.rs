@@ -73,6 +73,8 @@ pub enum StateError {
     Newer(PathBuf),
     /// It is not what this program writes.
     Damaged(PathBuf),
+    /// It would be too long to be read again.
+    TooLong(PathBuf),
     /// The system's reason.
     Io(PathBuf, io::Error),
 }
@@ -206,6 +208,7 @@ impl StateFile {
     }
 
     fn write(&mut self, stored: &Stored) -> Result<(), StateError> {
+        let text = encode(stored, &self.path)?;
         let folder = folder_of(&self.path);
         if self.lock.is_none() {
             let failed = |error| StateError::Io(folder.clone(), error);
@@ -221,7 +224,6 @@ impl StateFile {
                 return Err(StateError::Locked(self.path.clone()));
             }
         }
-        let text = encode(stored, &self.path)?;
         replace(&self.path, &folder, &text)
             .map_err(|error| StateError::Io(self.path.clone(), error))
     }
@@ -310,11 +312,23 @@ fn decode(text: &[u8], path: &Path) -> Result<Content, StateError> {
 }
 
 fn encode(stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u8>>, StateError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_LEN));
-    // Fails only for paths that are not UTF-8.
-    serde_json::to_writer_pretty(&mut *text, stored)
-        .map_err(|error| StateError::Io(path.to_owned(), error.into()))?;
-    text.push(b'\n');
+    // Cannot grow, so that no copy of K is left behind. `read` takes one byte more at most.
+    let mut text = Zeroizing::new(vec![0; MAX_LEN - 1]);
+    let mut free = text.as_mut_slice();
+    // Fails for paths that are not UTF-8, and where there is no room left.
+    let written = serde_json::to_writer_pretty(&mut free, stored)
+        .map_err(io::Error::from)
+        .and_then(|()| free.write_all(b"\n"));
+    let unused = free.len();
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::WriteZero => {
+            return Err(StateError::TooLong(path.to_owned()));
+        }
+        Err(error) => return Err(StateError::Io(path.to_owned(), error)),
+    }
+    let len = text.len() - unused;
+    text.truncate(len);
     Ok(text)
 }
 
@@ -376,6 +390,11 @@ impl fmt::Display for StateError {
                 "{} is not a state file or is damaged: move it away, then restore by password or by the 64 digits",
                 path.display()
             ),
+            Self::TooLong(path) => write!(
+                f,
+                "the connection is too long for {}, which stays as it was: give shorter paths or fewer fingerprints",
+                path.display()
+            ),
             Self::Io(path, _) => write!(f, "cannot use {}", path.display()),
         }
     }
@@ -390,7 +409,8 @@ impl std::error::Error for StateError {
             | Self::OpenToOthers(_)
             | Self::NotAFile(_)
             | Self::Newer(_)
-            | Self::Damaged(_) => None,
+            | Self::Damaged(_)
+            | Self::TooLong(_) => None,
         }
     }
 }
@@ -483,6 +503,56 @@ mod tests {
         }
         let newer = written(r#"{"version":2,"anything":[]}"#);
         assert!(matches!(newer, Err(StateError::Newer(_))));
+    }
+
+    // Fails if one of the nested types lacks `deny_unknown_fields`.
+    #[test]
+    fn an_unknown_field_is_refused_at_every_depth() {
+        let text = include_str!("../../../../tests/data/cli/device-v1.json");
+        let path = Path::new("device.json");
+        for place in [
+            "",
+            "/protection/password",
+            "/connection",
+            "/connection/route/direct",
+            "/connection/memory",
+            "/connection/memory/seen",
+        ] {
+            let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert!(decode(value.to_string().as_bytes(), path).is_ok());
+            value.pointer_mut(place).unwrap()["other"] = 1.into();
+            let refused = decode(value.to_string().as_bytes(), path);
+            assert!(matches!(refused, Err(StateError::Damaged(_))), "{place}");
+        }
+    }
+
+    // Fails if `encode` has room for any length: K could not be read again.
+    #[test]
+    fn what_would_not_be_read_again_is_not_written() {
+        let (_folder, path, device) = stored();
+        let text = include_str!("../../../../tests/data/cli/device-v1.json");
+        let long = |len| {
+            let text = text.replace("/etc/photos/token", &"t".repeat(len));
+            let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            Device {
+                connection: serde_json::from_value(value["connection"].take()).unwrap(),
+                ..self::device()
+            }
+        };
+        let refused = StateFile::open(&path).unwrap().store(&long(MAX_LEN));
+        assert!(matches!(refused, Err(StateError::TooLong(_))));
+        assert!(load(&path).unwrap().unwrap().key.is_same(&device.key));
+        let new = path.with_file_name("folder").join("device.json");
+        let refused = StateFile::open(&new).unwrap().store(&long(MAX_LEN));
+        assert!(matches!(refused, Err(StateError::TooLong(_))));
+        assert!(!folder_of(&new).exists());
+        // Whatever is written is read.
+        let longest = (0..MAX_LEN)
+            .rev()
+            .find(|&len| StateFile::open(&path).unwrap().store(&long(len)).is_ok());
+        assert!(longest.is_some() && load(&path).unwrap().is_some());
+        let written = fs::metadata(&path).unwrap().len();
+        assert_eq!(written, u64::try_from(MAX_LEN).unwrap() - 1);
     }
 
     #[test]

@@ -160,7 +160,9 @@ impl Failure {
             Self::Vault(Error::AlreadyRegistered { .. } | Error::NotThisKey) => {
                 "With its password: vault-client restore. On a device that holds it: vault-client change-password."
             }
-            Self::Unknown(..) => "What the vault has now: vault-client status (costs nothing).",
+            Self::Unknown(..) | Self::Vault(Error::TicketExpired) => {
+                "What the vault has now: vault-client status (costs nothing)."
+            }
             Self::Digits(_) => "Compare the digits with the ones written down; nothing was tried.",
             _ => return Vec::new(),
         };
@@ -221,10 +223,9 @@ fn code_of(error: &Error) -> Code {
         | Error::NotUnderstood => Code::Incompatible,
         Error::DamagedRecord => Code::DamagedRecord,
         Error::Refused(_) => Code::Refused,
-        Error::TicketExpired | Error::Overloaded | Error::Unavailable | Error::Network(_) => {
-            Code::Network
-        }
-        Error::UnknownOutcome(_) => Code::UnknownOutcome,
+        Error::Overloaded | Error::Unavailable | Error::Network(_) => Code::Network,
+        // Whatever took so long may have been another device's change.
+        Error::TicketExpired | Error::UnknownOutcome(_) => Code::UnknownOutcome,
     }
 }
 

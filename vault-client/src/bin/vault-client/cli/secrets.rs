@@ -62,8 +62,8 @@ impl NewPassword {
         let mut tries = 0;
         loop {
             tries += 1;
-            let typed = prompt("New password: ", "--password-file")?;
-            let result = if *typed == *prompt("The same again: ", "--password-file")? {
+            let typed = prompt("New password: ", "--password-file", screen)?;
+            let result = if *typed == *prompt("The same again: ", "--password-file", screen)? {
                 self.check(&typed, about_user)
             } else {
                 Err(Failure::Usage(
@@ -105,7 +105,7 @@ impl GivenKey {
     pub fn read(&self, screen: Screen) -> Result<Option<BackupKey>, Failure> {
         let digits = match &self.key_file {
             Some(file) => read_file(file, "the 64 digits", screen)?,
-            None if self.by_key => prompt("The 64 digits: ", "--key-file")?,
+            None if self.by_key => prompt("The 64 digits: ", "--key-file", screen)?,
             None => return Ok(None),
         };
         Ok(Some(digits.parse::<BackupKey>()?))
@@ -116,17 +116,18 @@ impl GivenKey {
 pub fn password(file: Option<&Path>, screen: Screen) -> Result<Password, Failure> {
     let typed = match file {
         Some(file) => read_file(file, "the password", screen)?,
-        None => prompt("Password: ", "--password-file")?,
+        None => prompt("Password: ", "--password-file", screen)?,
     };
     Password::prepare(&typed).map_err(Failure::Password)
 }
 
-/// Asks before something that cannot be undone, unless `yes` was said already.
+/// Asks before something that cannot be undone, unless `yes` was said already. A program is not
+/// asked, it says so beforehand.
 pub async fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    if screen.is_json() || !io::stdin().is_terminal() {
         return Err(Failure::Usage(format!("{question} Say so with --yes.")));
     }
     screen.note(&format!("{question} Type yes to go on:"));
@@ -173,7 +174,12 @@ pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<St
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-fn prompt(text: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
+fn prompt(text: &str, instead: &str, screen: Screen) -> Result<Zeroizing<String>, Failure> {
+    if screen.is_json() {
+        return Err(Failure::Usage(format!(
+            "with --json nothing is asked: give {instead} FILE"
+        )));
+    }
     // With nobody listening, Ctrl-C would end the process inside the prompt, and the terminal would
     // stay without echo.
     let _listening = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;

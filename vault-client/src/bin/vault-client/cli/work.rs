@@ -94,24 +94,7 @@ pub async fn commit<T: Transport>(
     prepared: &PreparedRegistration,
     sent: Sent,
 ) -> Result<Registered, Failure> {
-    let mut unknown = None;
-    let mut pauses = PAUSES.into_iter();
-    loop {
-        let error = match client.commit(prepared).await {
-            Ok(registered) => return Ok(registered),
-            Err(error) => error,
-        };
-        let pause = pauses.next().filter(|_| passes(&error));
-        if is_unknown(&error) {
-            unknown = Some(error);
-        } else if is_outcome(&error) || (unknown.is_none() && pause.is_none()) {
-            return Err(Failure::Vault(error));
-        }
-        match pause {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(Failure::Unknown(sent, unknown)),
-        }
-    }
+    changing(sent, async || client.commit(prepared).await).await
 }
 
 /// Makes one guess. After a lost answer, or if the vault cannot answer now, the same attempt goes
@@ -140,16 +123,48 @@ pub async fn guess<T: Transport>(
     }
 }
 
-/// Deletes the record of `key`. `false`: there was none of it.
+/// Deletes the record of `key`, with the same repeats. `false`: there was none of the account.
 pub async fn delete<T: Transport>(
     client: &mut VaultClient<T>,
     key: &BackupKey,
 ) -> Result<bool, Failure> {
-    match client.disable(key).await {
+    deleted(changing(Sent::Deletion, async || client.disable(key).await).await)
+}
+
+/// Makes a change that may be made again, until the vault says what became of it.
+async fn changing<R>(
+    sent: Sent,
+    mut change: impl AsyncFnMut() -> Result<R, Error>,
+) -> Result<R, Failure> {
+    let mut unknown = None;
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match change().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let pause = pauses.next().filter(|_| passes(&error));
+        if is_unknown(&error) {
+            unknown = Some(error);
+        } else if is_outcome(&error) || (unknown.is_none() && pause.is_none()) {
+            return Err(Failure::Vault(error));
+        }
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(Failure::Unknown(sent, unknown)),
+        }
+    }
+}
+
+/// That there is a record of another key is no reason to go on as if there were none.
+fn deleted(result: Result<(), Failure>) -> Result<bool, Failure> {
+    match result {
         Ok(()) => Ok(true),
-        Err(Error::NotRegistered | Error::NotThisKey) => Ok(false),
-        Err(error) if is_unknown(&error) => Err(Failure::Unknown(Sent::Deletion, Some(error))),
-        Err(error) => Err(Failure::Vault(error)),
+        Err(Failure::Vault(Error::NotRegistered)) => Ok(false),
+        Err(Failure::Vault(Error::NotThisKey)) => Err(Failure::AnotherKey(
+            "the account's record belongs to another key than this device's: nothing was deleted, and this device keeps its key as it was".to_owned(),
+        )),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -257,6 +272,21 @@ mod tests {
         assert!(!passes(&refused) && is_unknown(&refused));
         let proof = Error::NotThisKey;
         assert!(!passes(&proof) && is_outcome(&proof));
+    }
+
+    // Fails if `deleted` takes `NotThisKey` for `NotRegistered`: K would be forgotten then.
+    #[test]
+    fn a_record_of_another_key_is_not_taken_for_none() {
+        let ended = |error| deleted(Err(Failure::Vault(error)));
+        assert!(matches!(
+            ended(Error::NotThisKey),
+            Err(Failure::AnotherKey(_))
+        ));
+        assert!(matches!(ended(Error::NotRegistered), Ok(false)));
+        assert!(matches!(
+            ended(Error::Overloaded),
+            Err(Failure::Vault(Error::Overloaded))
+        ));
     }
 
     #[test]

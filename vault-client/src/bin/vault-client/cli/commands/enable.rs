@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::super::Context;
 use super::super::arguments::Enable;
 use super::super::connection::Connection;
-use super::super::device::{Device, Protection, StateFile};
+use super::super::device::{Device, Protection, StateError, StateFile};
 use super::super::failure::{Failure, Sent};
 use super::super::output::{Outcome, Screen, show_digits, since};
 use super::super::{secrets, work};
@@ -192,11 +192,18 @@ impl Chosen {
     fn put_back(self, file: &mut StateFile, failure: Failure) -> Failure {
         let restored = match (self.is_new, self.former) {
             (false, _) => Ok(()),
-            (true, Some(former)) => file.store(&former),
+            (true, Some(former)) => restore(file, &former),
             (true, None) => file.forget_key(),
         };
         restored.map_or_else(Failure::State, |()| failure)
     }
+}
+
+/// `former` was read before the vault was asked: what was learnt of the vault since then stays.
+fn restore(file: &mut StateFile, former: &Device) -> Result<(), StateError> {
+    let newest = file.connection()?;
+    file.store(former)?;
+    newest.map_or(Ok(()), |connection| file.learn(&connection))
 }
 
 /// A K that was never protected makes room for a given one; no other does.
@@ -298,13 +305,7 @@ async fn allow_after_destroyed(
         since(destroyed_at),
         describe_reason(reason)
     );
-    // A program is not asked, it says so beforehand.
-    let confirmed = if screen.is_json() && !allowed {
-        Err(Failure::Declined)
-    } else {
-        secrets::confirm(&question, allowed, screen).await
-    };
-    match confirmed {
+    match secrets::confirm(&question, allowed, screen).await {
         Ok(()) => {}
         Err(Failure::Usage(_) | Failure::Declined) => {
             return Err(Failure::AfterDestroyed(Error::Destroyed {
@@ -394,6 +395,29 @@ mod tests {
         let stored = file.load().unwrap().unwrap();
         assert!(stored.key.is_same(&first));
         assert_eq!(stored.protection, Protection::Unfinished);
+    }
+
+    // Fails if `put_back` only stores the former device.
+    #[test]
+    fn what_was_learnt_of_the_vault_survives_a_failure() {
+        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.json");
+        let mut file = StateFile::open(&path).unwrap();
+        file.store(&key_only(key())).unwrap();
+        let written = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            file.load().unwrap().unwrap()
+        };
+        let former = unfinished(key(), written(text).connection);
+        let newer = text.replace("1795346668158", "1795346668159");
+        let connection = written(&newer).connection;
+        let mut chosen = the_key(Some(former), Some(key())).unwrap();
+        chosen.device.connection = connection.clone();
+        file.store(&chosen.device).unwrap();
+        let failure = chosen.put_back(&mut file, Failure::Interrupted);
+        assert!(matches!(failure, Failure::Interrupted));
+        assert_eq!(file.connection().unwrap(), connection);
     }
 
     fn status(reason: Option<DestructionReason>) -> Status {

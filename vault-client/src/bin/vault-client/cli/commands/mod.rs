@@ -80,7 +80,7 @@ async fn finish_registration<T: Transport>(
     work::sending(screen, "Registering the key …", sent, work).await
 }
 
-/// Deletes the record of `device`'s key. `false`: there was none of this key.
+/// Deletes the record of `device`'s key. `false`: there was none of the account.
 async fn delete_record(
     file: &mut StateFile,
     device: &mut Device,
