@@ -1,26 +1,26 @@
 //! A real vault inside the test's process: the whole server without its sockets, on a real SQLite
 //! folder, at a time that only the test moves.
 
+mod answer;
+
 use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use vault_ledger::{LeafKey, Ledger, Options};
 use vault_protocol::messages::Status;
 use vault_protocol::ohttp_keys::{REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE};
-use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, ProblemDetails};
-use vault_protocol::sealed::{PADDED_LEN, decode_response};
-use vault_protocol::{AccountId, AccountScope, Policy, Problem, TenantId, Timestamp, VaultId};
+use vault_protocol::sealed::PADDED_LEN;
+use vault_protocol::{AccountId, AccountScope, Policy, TenantId, Timestamp, VaultId};
 use vault_server::account_leaf;
 use vault_server::admin::{Answer, Request as AdminRequest};
 use vault_server::clock::Clock;
@@ -31,6 +31,8 @@ use vault_server::tenant::Scope;
 use vault_server::upkeep::{self, Schedule};
 use vault_server::vault::{self, Vault, VaultOptions};
 use zeroize::Zeroizing;
+
+pub use self::answer::{Answered, SealedAnswer};
 
 use crate::device::{self, InnerMessage};
 
@@ -101,26 +103,6 @@ pub struct Stored {
     pub generation: u64,
     /// Whether there is a record that is not destroyed.
     pub is_live: bool,
-}
-
-/// What came back, from outside or from inside the sealed channel.
-#[derive(Debug)]
-pub struct Answered {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-/// What came back for a sealed message.
-#[derive(Debug)]
-pub struct SealedAnswer {
-    /// What the relay sees.
-    pub outer: Answered,
-    /// What the device sees, unless the outer answer is a problem.
-    pub inner: Option<Answered>,
 }
 
 impl TestVault {
@@ -221,6 +203,11 @@ impl TestVault {
         if let Some(running) = self.running.take() {
             running.ledger.close().expect("no storage error");
         }
+    }
+
+    /// The ledger under the running service.
+    pub fn ledger(&self) -> &Ledger {
+        &self.running().ledger
     }
 
     /// Closes the ledger under the running service, as a storage error would.
@@ -419,72 +406,6 @@ impl Running {
             scopes: vec![scope],
         };
         token(self.vault.admin.answer(request).await)
-    }
-}
-
-impl SealedAnswer {
-    /// The inner answer.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub fn opened(self) -> Answered {
-        let outer = self.outer;
-        self.inner
-            .unwrap_or_else(|| panic!("an outer problem: {outer:?}"))
-    }
-}
-
-impl Answered {
-    /// The answer of this status.
-    ///
-    /// # Panics
-    /// If it has another one, or is not of this type.
-    pub fn read<T: DeserializeOwned>(&self, expected: StatusCode) -> T {
-        assert_eq!(self.status, expected, "{}", self.text());
-        assert_eq!(self.headers[CONTENT_TYPE], "application/json");
-        serde_json::from_slice(&self.body).expect("an answer of this type")
-    }
-
-    /// The problem, checked to be exactly what PROTOCOL.md section 8 lists: status, media type,
-    /// type, fixed title, extras and nothing more.
-    ///
-    /// # Panics
-    /// If it is none.
-    pub fn problem(&self) -> Problem {
-        let media_type = self.headers.get(CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok());
-        assert_eq!(media_type, Some(PROBLEM_MEDIA_TYPE), "{}", self.text());
-        let details: ProblemDetails = serde_json::from_slice(&self.body).expect("a problem");
-        let problem = Problem::from_details(&details).expect("a problem of the list");
-        let listed = serde_json::to_vec(&problem.details()).expect("problems are JSON");
-        assert_eq!(self.text(), String::from_utf8_lossy(&listed));
-        assert_eq!(self.status.as_u16(), problem.status());
-        problem
-    }
-
-    /// `Retry-After` in seconds.
-    pub fn retry_after(&self) -> Option<u64> {
-        let value = self.headers.get(RETRY_AFTER)?;
-        value.to_str().ok()?.parse().ok()
-    }
-
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    fn from_inner(opened: &[u8]) -> Self {
-        let inner = decode_response(opened).expect("binary HTTP padded with zeros");
-        let mut headers = HeaderMap::new();
-        for (name, value) in &inner.headers {
-            let name = HeaderName::from_bytes(name).expect("a header's name");
-            headers.append(name, HeaderValue::from_bytes(value).expect("its value"));
-        }
-        Self {
-            status: StatusCode::from_u16(inner.status).expect("a status"),
-            headers,
-            body: inner.content,
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use vault_tests::device::Guess;
 use vault_tests::in_process::TestVault;
 
 use crate::support::{
-    OPEN_SECONDS, RIGHT, WRONG, at, evaluated, register, remaining, start, without_waits,
+    OPEN_SECONDS, RIGHT, WRONG, at, evaluated, register, remaining, retrieve, start,
+    vault_of_alice, without_waits,
 };
 
 /// Sends 200 different guesses at once; returns how many were evaluated, and asserts that all
@@ -60,4 +61,40 @@ async fn the_same_guess_200_times_at_once_is_charged_once() {
     }
     assert_eq!(tasks.join_all().await, vec![9; 200]);
     assert_eq!(remaining(&vault, &alice).await, 9);
+}
+
+/// Fails when a full queue is taken for anything else than `overloaded`, or a start that was not
+/// taken into it is evaluated.
+#[tokio::test]
+async fn a_full_queue_is_overloaded_and_charges_nothing() {
+    let (mut vault, alice, device) = vault_of_alice().await;
+    vault.queue_capacity = 1;
+    vault.restart(vault.now()).await;
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (started, has_started) = std::sync::mpsc::channel();
+    let ledger = vault.ledger().clone();
+    let held = tokio::spawn(async move {
+        let hold = ledger.commit(move |_| {
+            started.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        });
+        hold.await.unwrap();
+    });
+    tokio::task::yield_now().await;
+    has_started.recv().unwrap();
+    let ledger = vault.ledger().clone();
+    let waits = tokio::spawn(async move { ledger.commit(|_| Ok(())).await.unwrap() });
+    tokio::task::yield_now().await;
+
+    let guess = Guess::new(&alice, RIGHT);
+    let refused = start(&vault, &guess).await;
+    assert_eq!(refused.problem(), Problem::Overloaded);
+    assert!(refused.retry_after().is_some());
+
+    release.send(()).unwrap();
+    held.await.unwrap();
+    waits.await.unwrap();
+    assert_eq!(remaining(&vault, &alice).await, 10);
+    retrieve(&vault, &device, RIGHT).await;
 }

@@ -126,3 +126,39 @@ async fn a_damaged_tenants_tokens_are_refused_and_the_other_tenants_work() {
     assert_eq!(remaining(&vault, &alice).await, 10);
     register(&vault, &vault.account("carol"), RIGHT).await;
 }
+
+/// Stops the vault, changes the due index, and starts again.
+async fn change_due_index(vault: &mut TestVault, sql: &str, leaf: LeafKey) {
+    let now = vault.now();
+    vault.stop();
+    let database = Connection::open(vault.data_folder().join("ledger.db")).unwrap();
+    assert_eq!(database.execute(sql, params![leaf.0]).unwrap(), 1);
+    database.close().unwrap();
+    vault.restart(now).await;
+}
+
+/// Fails when a sweep does anything to an account but `Sweep`, because the index named it.
+#[tokio::test]
+async fn a_planted_due_row_takes_nothing_from_its_account() {
+    let (mut vault, alice, device) = vault_of_alice().await;
+    let leaf = leaf_of(&vault, &alice);
+    let plant = "INSERT INTO due (leaf_key, due_ms) VALUES (?1, 0)";
+    change_due_index(&mut vault, plant, leaf).await;
+    vault.sweep().await;
+    assert_eq!(remaining(&vault, &alice).await, 10);
+    retrieve(&vault, &device, RIGHT).await;
+}
+
+/// Fails when a command leaves what is due to the sweep.
+#[tokio::test]
+async fn a_removed_due_row_gives_nothing_back_to_its_account() {
+    let mut vault = TestVault::start(policy(1, 1)).await;
+    let alice = vault.account("alice");
+    register(&vault, &alice, RIGHT).await;
+    charge(&vault, &alice).await;
+    let leaf = leaf_of(&vault, &alice);
+    change_due_index(&mut vault, "DELETE FROM due WHERE leaf_key = ?1", leaf).await;
+    vault.advance_seconds(OPEN_SECONDS);
+    let refused = start(&vault, &Guess::new(&alice, RIGHT)).await;
+    assert!(matches!(refused.problem(), Problem::Destroyed { .. }));
+}
