@@ -233,6 +233,11 @@ impl TestVault {
         data_folder(self.folder.path())
     }
 
+    /// The file with the database's key.
+    pub fn anchor(&self) -> std::path::PathBuf {
+        anchor(self.folder.path())
+    }
+
     /// The vault itself.
     pub fn vault(&self) -> &Vault {
         &self.running().vault
@@ -446,6 +451,10 @@ fn data_folder(folder: &Path) -> std::path::PathBuf {
     folder.join("data")
 }
 
+fn anchor(folder: &Path) -> std::path::PathBuf {
+    folder.join("anchor/anchor")
+}
+
 fn ledger_options(folder: &Path) -> Options {
-    Options::new(data_folder(folder))
+    Options::new(data_folder(folder), anchor(folder))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
@@ -113,7 +113,7 @@ impl VaultFolder {
     }
 
     /// The path of a file of the folder: `vault.toml`, `ca.pem`, `certificate.pem`,
-    /// `certificate-key.pem`, `keyring`, `unlock`, `data/…`, or any other.
+    /// `certificate-key.pem`, `keyring`, `unlock`, `data/…`, `anchor/anchor`, or any other.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -125,15 +125,32 @@ impl VaultFolder {
 
     /// Writes the configuration: where to listen, and more sections.
     pub fn configure(&self, listen: &str, more: &str) -> anyhow::Result<()> {
+        self.write_configuration(listen, "data", &["anchor/anchor"], more)
+    }
+
+    /// The same with another data folder and other anchors, the first of them `anchor.path`.
+    pub fn configure_places(&self, data: &str, anchors: &[&str]) -> anyhow::Result<()> {
+        self.write_configuration("127.0.0.1:0", data, anchors, "")
+    }
+
+    fn write_configuration(
+        &self,
+        listen: &str,
+        data: &str,
+        anchors: &[&str],
+        more: &str,
+    ) -> anyhow::Result<()> {
         let file = |name: &str| self.file(name).display().to_string();
         let [data, certificate, key, keyring, unlock] = [
-            "data",
+            data,
             "certificate.pem",
             "certificate-key.pem",
             "keyring",
             "unlock",
         ]
         .map(file);
+        let anchors: Vec<String> = anchors.iter().map(|name| file(name)).collect();
+        let (anchor, mirrors) = anchors.split_first().context("a vault has an anchor")?;
         let ServerOptions {
             log_filter,
             settings,
@@ -143,6 +160,7 @@ impl VaultFolder {
         let text = format!(
             "listen = '{listen}'\n\
              data_folder = '{data}'\n\
+             [anchor]\npath = '{anchor}'\nmirrors = {mirrors:?}\n\
              [tls]\ncertificate_file = '{certificate}'\nkey_file = '{key}'\n\
              [keyring]\nfile = '{keyring}'\n{unlock_key} = '{unlock}'\n\
              [log]\nformat = 'json'\nfilter = '{log_filter}'\n{settings}\n{more}\n"
@@ -206,7 +224,14 @@ impl VaultFolder {
 
     /// Starts `vault-server serve` and waits until it serves. Fails with its log if it ends first.
     pub fn serve(&self) -> anyhow::Result<(Running, SocketAddr)> {
-        let running = self.start()?;
+        self.serve_below(|_| {})
+    }
+
+    fn serve_below(
+        &self,
+        prepare: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<(Running, SocketAddr)> {
+        let running = self.start(prepare)?;
         let line = running.line_after(0, |line| has_message(line, SERVING));
         let line = line.context("the vault does not start")?;
         let address = field(&line, "address").context("no address in the log")?;
@@ -216,7 +241,7 @@ impl VaultFolder {
     /// Starts `vault-server serve`, which has to end with exit code 1 before it serves; returns
     /// what it printed as its error.
     pub fn refuses_to_serve(&self) -> anyhow::Result<String> {
-        let mut running = self.start()?;
+        let mut running = self.start(|_| {})?;
         if running
             .line_after(0, |line| has_message(line, SERVING))
             .is_ok()
@@ -236,13 +261,14 @@ impl VaultFolder {
             .with_context(|| format!("no error was printed:\n{text}"))
     }
 
-    fn start(&self) -> anyhow::Result<Running> {
+    fn start(&self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<Running> {
         let (programs, launcher) = (&self.programs, self.options.launcher);
         let mut command = programs.command_through(launcher, Program::VaultServer);
         command
             .arg("--config")
             .arg(self.file("vault.toml"))
             .arg("serve");
+        prepare(&mut command);
         Running::start(command)
     }
 }
@@ -344,8 +370,14 @@ impl ServerProcess {
     /// Starts it again on the same folder, after it has ended. The address stays: clients and
     /// relays were told it.
     pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.restart_below(|_| {})
+    }
+
+    /// The same with something done to its command, which may end it before it serves; that is an
+    /// error.
+    pub fn restart_below(&mut self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<()> {
         self.vault.configure(&self.address.to_string(), "")?;
-        (self.running, self.address) = self.vault.serve()?;
+        (self.running, self.address) = self.vault.serve_below(prepare)?;
         Ok(())
     }
 }

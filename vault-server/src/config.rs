@@ -2,12 +2,14 @@
 //!
 //! - The file: the one named on the command line, else [`DEFAULT_FILE`] if there is one, else none.
 //! - The environment: `VAULT_SERVER_` and the key in capitals, `__` between section and key, as in
-//!   `VAULT_SERVER_LIMITS__MAX_CONNECTIONS=512`. It wins over the file.
+//!   `VAULT_SERVER_LIMITS__MAX_CONNECTIONS=512`. It wins over the file. A list of paths is written
+//!   as in `PATH`, with `:` between them.
 //!
 //! Unknown keys and variables are refused, so that a misspelt one cannot silently leave a default
 //! in force. Nothing in here is a secret: secrets are in files that this names, never in the
 //! environment, which child processes and crash reports inherit. `deploy/vault.toml` has every key.
 
+mod anchor;
 mod sources;
 mod written;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::anchor::AnchorConfig;
 use self::sources::Sources;
 use self::written::Written;
 use crate::telemetry::{self, TelemetryError};
@@ -34,6 +37,8 @@ pub const DEFAULT_DATA_FOLDER: &str = "/var/lib/backup-key-vault";
 pub struct Config {
     /// The folder of the database.
     pub data_folder: PathBuf,
+    /// The anchors of the database.
+    pub anchor: AnchorConfig,
     /// Address and port of the HTTPS service.
     pub listen: SocketAddr,
     /// The Unix socket by which a running server is administered.
@@ -237,6 +242,7 @@ impl Config {
                 return Err(sources.invalid(key, reason));
             }
         }
+        self.anchor.check(&self.data_folder, sources)?;
         self.check_together(sources)
     }
 
@@ -297,6 +303,7 @@ impl Config {
             ("tls.key_file", &self.tls.key_file),
             ("keyring.file", &self.keyring.file),
         ];
+        paths.extend(self.anchor.named());
         match &self.keyring.unlock {
             UnlockSource::PassphraseFile(path) => paths.push(("keyring.passphrase_file", path)),
             UnlockSource::KeyFile(path) => paths.push(("keyring.key_file", path)),

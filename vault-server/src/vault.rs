@@ -1,6 +1,7 @@
 //! An open vault: ledger, keys, tenants and what is published, put together in the one right
 //! order. Nothing listens before everything that is due has been carried out.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,16 @@ pub fn open_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenErr
 /// Makes the ledger of the configured data folder.
 pub fn create_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
     Ledger::create(ledger_options(config), identity(keyring))
+}
+
+/// Makes a further anchor, and takes it into the vault, which nobody has open.
+pub fn add_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Result<(), OpenError> {
+    Ledger::add_anchor(&options_without(config, path), &identity(keyring), path)
+}
+
+/// Takes an anchor, there or lost, out of the vault, which nobody has open.
+pub fn remove_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Result<(), OpenError> {
+    Ledger::remove_anchor(&options_without(config, path), &identity(keyring), path)
 }
 
 /// Who may open the ledger that belongs to this keyring.
@@ -120,8 +131,16 @@ impl Vault {
 }
 
 fn ledger_options(config: &Config) -> Options {
-    let mut options = Options::new(&config.data_folder);
+    let mut options = Options::new(&config.data_folder, &config.anchor.path);
+    options.anchors.extend_from_slice(&config.anchor.mirrors);
     options.queue_capacity = config.limits.queue_capacity as usize;
     options.batch_limit = config.limits.batch_limit as usize;
+    options
+}
+
+/// With the other anchors: this one may be in the configuration already, or still.
+fn options_without(config: &Config, anchor: &Path) -> Options {
+    let mut options = ledger_options(config);
+    options.anchors.retain(|path| path != anchor);
     options
 }

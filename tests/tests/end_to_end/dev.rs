@@ -75,12 +75,13 @@ fn the_commands_that_dev_prints_work_as_printed() -> anyhow::Result<()> {
         "{script}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    let state = export.split_once('=').context("an assignment")?.1;
+    let thrown_away = Path::new(state.trim_matches('\'')).parent();
+    let thrown_away = thrown_away.context("a file in a folder")?;
+    for name in ["data/ledger.db", "anchor/anchor"] {
+        ensure!(thrown_away.join(name).is_file(), "{name} is elsewhere");
+    }
     ensure!(dev.terminate()?.success(), "dev did not end in order");
-    let removed = export.split_once('=').context("an assignment")?.1;
-    let removed = removed.trim_matches('\'');
-    assert!(
-        !Path::new(removed).exists(),
-        "what was thrown away is still there"
-    );
+    assert!(!thrown_away.exists(), "what was thrown away is still there");
     Ok(())
 }

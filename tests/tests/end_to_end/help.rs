@@ -4,7 +4,7 @@ use vault_tests::process_server::{ServerOptions, VaultFolder};
 
 use crate::support::programs;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["init"],
     &["serve"],
@@ -17,6 +17,9 @@ const COMMANDS: [&[&str]; 14] = [
     &["account"],
     &["account", "show"],
     &["account", "reset"],
+    &["anchor"],
+    &["anchor", "add"],
+    &["anchor", "remove"],
     &["check"],
     &["fingerprint"],
 ];
@@ -28,6 +31,7 @@ fn wrong_usage_exits_with_2_and_changes_nothing() -> anyhow::Result<()> {
         &["no-such-command"][..],
         &["init"],
         &["tenant", "add"],
+        &["anchor", "add"],
         &["init", "--vault-id", "UPPER"],
     ] {
         assert_eq!(vault.run(wrong)?.status.code(), Some(2), "{wrong:?}");

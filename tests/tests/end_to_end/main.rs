@@ -1,12 +1,14 @@
 //! The whole product as its users have it: real processes, TLS, a real folder, the real client.
 
 mod admin;
+mod anchor;
 mod command_line;
 mod demo;
 mod dev;
 mod durable;
 mod help;
 mod keys;
+mod kill_sweep;
 mod limits;
 mod lives;
 mod logs;

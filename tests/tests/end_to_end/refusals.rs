@@ -18,38 +18,62 @@ fn a_vault_is_not_made_twice() -> anyhow::Result<()> {
     let (keyring, data) = (vault.file("keyring"), vault.file("data"));
     let before = fs::read(&keyring)?;
     let expected = format!(
-        "there is a keyring at {} already, and it is never overwritten: to make another vault, \
-         configure other paths; if a former `init` was interrupted before it made a database in {}, \
-         remove the keyring first",
-        keyring.display(),
-        data.display()
+        "there is the keyring of the vault vault-under-test at {} already, and it is never overwritten: \
+         to make another vault, configure other paths",
+        keyring.display()
     );
     assert_eq!(vault.refused(["init", "--vault-id", "another"])?, expected);
-
-    fs::rename(&keyring, vault.file("kept"))?;
     let expected = format!(
         "there is a vault in {:?} already, it is never overwritten; choose another folder",
         data
     );
+    assert_eq!(
+        vault.refused(["init", "--vault-id", "vault-under-test"])?,
+        expected
+    );
+    assert_eq!(fs::read(&keyring)?, before);
+
+    fs::rename(&keyring, vault.file("kept"))?;
     assert_eq!(vault.refused(["init", "--vault-id", "another"])?, expected);
     assert!(!keyring.exists(), "a keyring without its database was left");
     assert_eq!(fs::read(vault.file("kept"))?, before);
     Ok(())
 }
 
-/// Fails when `init` leaves the keyring behind after the database could not be made.
+/// The mirror's folder cannot be made: keyring and anchor are there then, and no database. Fails
+/// when `init` draws another keyring: the anchor would be one of another vault.
 #[test]
 fn a_vault_that_could_not_be_made_can_be_made_again() -> anyhow::Result<()> {
     let vault = VaultFolder::new(&programs(), ServerOptions::default())?;
-    let data = vault.file("data");
-    fs::create_dir(&data)?;
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?;
+    vault.configure_places("data", &["anchor/anchor", "mirror/anchor"])?;
+    fs::write(vault.file("mirror"), "in the way")?;
     let refused = vault.run(["init", "--vault-id", "one"])?;
     assert_eq!(refused.status.code(), Some(1));
-    assert!(!vault.file("keyring").exists());
+    assert!(vault.file("anchor/anchor").exists());
+    let keyring = fs::read(vault.file("keyring"))?;
+    assert!(!vault.file("data/ledger.db").exists());
+    vault.refuses_to_serve()?;
 
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
+    fs::remove_file(vault.file("mirror"))?;
     vault.done(["init", "--vault-id", "one"])?;
+    assert_eq!(fs::read(vault.file("keyring"))?, keyring);
+    vault.serve()?;
+    Ok(())
+}
+
+/// Fails when the ledger makes a new anchor in the place of one that a vault lives on.
+#[test]
+fn with_its_database_gone_a_vault_is_not_made_anew_on_its_anchor() -> anyhow::Result<()> {
+    let vault = vault()?;
+    let anchor = vault.file("anchor/anchor");
+    let before = fs::read(&anchor)?;
+    fs::rename(vault.file("data"), vault.file("not-mounted"))?;
+    let refusal = vault.refused(["init", "--vault-id", "vault-under-test"])?;
+    let expected = format!(
+        "there is a file at {anchor:?} already, it may be the anchor of a vault and is never overwritten; "
+    );
+    assert!(refusal.starts_with(&expected), "{refusal}");
+    assert_eq!(fs::read(&anchor)?, before);
     Ok(())
 }
 
@@ -125,7 +149,11 @@ fn files_that_others_can_read_are_refused() -> anyhow::Result<()> {
         assert_eq!(vault.refuses_to_serve()?, expected);
         fs::set_permissions(vault.file(name), fs::Permissions::from_mode(0o600))?;
     }
-    for (name, mode, wanted) in [("data", 0o750, "0700"), ("data/ledger.db", 0o640, "0600")] {
+    for (name, mode, wanted) in [
+        ("data", 0o750, "0700"),
+        ("data/ledger.db", 0o640, "0600"),
+        ("anchor/anchor", 0o640, "0600"),
+    ] {
         let path = vault.file(name);
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         let expected =

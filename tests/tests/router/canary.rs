@@ -1,5 +1,5 @@
 //! No name and no secret gets out: not into the logs at the lowest level, not into an error's
-//! body, not into the data folder.
+//! body, not into the data folder, not into the anchor.
 //!
 //! Fails, for example, when a span has the request's path, `Debug` of a message is derived over
 //! plain bytes, a problem echoes what was sent, or the ledger stores a leaf without sealing it.
@@ -143,6 +143,7 @@ async fn no_name_and_no_secret_gets_out() {
     canaries.assert_hidden("an error's body", &canaries.error_bodies);
     canaries.assert_hidden("the data folder of the running vault", &while_running);
     canaries.assert_hidden("the data folder", &files(&vault.data_folder()));
+    canaries.assert_hidden("the anchor", &fs::read(vault.anchor()).unwrap());
 }
 
 fn hide_what_is_always_there(vault: &TestVault, canaries: &mut Canaries) {

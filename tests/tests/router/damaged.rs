@@ -1,35 +1,104 @@
-//! Somebody, or a disk, changed a row of the database. Whoever it belongs to is told that the
-//! vault cannot answer, and never that there is nothing: a lost record would be a fresh budget.
-//! Nobody else notices.
+//! Somebody, or a disk, changed a row of the database. Whoever is below it in the key tree is told
+//! that the vault cannot answer, and never that there is nothing: a lost record would be a fresh
+//! budget. Nobody else notices.
 
 use http::StatusCode;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use vault_ledger::LeafKey;
-use vault_protocol::{AccountScope, Problem};
+use vault_protocol::{AccountScope, Policy, Problem};
 use vault_server::places;
 use vault_tests::device::{Device, Guess};
-use vault_tests::in_process::{Answered, Stored, TestVault};
+use vault_tests::in_process::{Answered, Stored, TestTenant, TestVault};
 
 use crate::support::{
     OPEN_SECONDS, RIGHT, charge, policy, register, remaining, retrieve, start, vault_of_alice,
     without_waits,
 };
 
-/// Stops the vault, changes a byte in the middle of a sealed leaf, and starts again.
-async fn damage(vault: &mut TestVault, leaf: LeafKey) {
+/// So many accounts more are enough to divide the tree's root into buckets.
+const FILLERS: usize = 8;
+
+/// A key's bits for one step down the tree, and the number of the root's row.
+const STEP_BITS: u32 = 6;
+const ROOT: i64 = 1;
+
+/// Accounts that share no bucket with each other or with what the vault keeps for itself, none of
+/// them registered yet, and another tenant.
+async fn vault_of<const N: usize>(policy: Policy) -> (TestVault, TestTenant, [AccountScope; N]) {
+    let vault = TestVault::start(policy).await;
+    let other = vault.add_tenant("other", without_waits()).await;
+    let mut taken: Vec<i64> = [
+        places::tenants(),
+        places::ticket_keys(),
+        places::ohttp_keys(),
+        places::statement_serial(),
+        places::tenant(&vault.app.name),
+        places::tenant(&other.name),
+    ]
+    .map(|place| rows_on_the_way(&place)[1])
+    .to_vec();
+    let mut accounts = (0..).filter_map(|number| {
+        let account = vault.account(&format!("user-{number}"));
+        let row = rows_on_the_way(&leaf_of(&vault, &account))[1];
+        let is_apart = !taken.contains(&row);
+        taken.push(row);
+        is_apart.then_some(account)
+    });
+    let chosen = std::array::from_fn(|_| accounts.next().unwrap());
+    for filler in accounts.take(FILLERS).collect::<Vec<_>>() {
+        register(&vault, &filler, RIGHT).await;
+    }
+    (vault, other, chosen)
+}
+
+/// The rows that a key's bits lead to, the root's first: the number of a row is a 1, and behind it
+/// the bits of every step.
+fn rows_on_the_way(key: &LeafKey) -> [i64; 4] {
+    let bits = u64::from_be_bytes(key.0[..8].try_into().unwrap());
+    [0, 1, 2, 3].map(|steps| match steps * STEP_BITS {
+        0 => ROOT,
+        used => ROOT << used | i64::try_from(bits >> (u64::BITS - used)).unwrap(),
+    })
+}
+
+/// Stops the vault, changes the row of the bucket in which a leaf lies, or removes it, and starts
+/// again.
+async fn change_bucket(
+    vault: &mut TestVault,
+    leaf: &LeafKey,
+    change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>,
+) {
     let now = vault.now();
     vault.stop();
     let database = Connection::open(vault.data_folder().join("ledger.db")).unwrap();
-    let read = "SELECT sealed FROM leaf WHERE leaf_key = ?1";
-    let mut sealed: Vec<u8> = database
-        .query_row(read, params![leaf.0], |row| row.get(0))
-        .unwrap();
-    let middle = sealed.len() / 2;
-    sealed[middle] ^= 1;
-    let write = "UPDATE leaf SET sealed = ?2 WHERE leaf_key = ?1";
-    assert_eq!(database.execute(write, params![leaf.0, sealed]).unwrap(), 1);
+    let read = |row: &i64| -> Option<Vec<u8>> {
+        let sql = "SELECT sealed FROM node WHERE id = ?1";
+        let found = database.query_row(sql, params![row], |row| row.get(0));
+        found.optional().unwrap()
+    };
+    let rows = rows_on_the_way(leaf);
+    let mut stored = rows.iter().filter_map(|row| Some((*row, read(row)?)));
+    let (row, sealed) = stored.next_back().unwrap();
+    assert_ne!(row, ROOT, "one bucket holds everything: use more accounts");
+    let changed = match change(sealed) {
+        Some(sealed) => {
+            let sql = "UPDATE node SET sealed = ?2 WHERE id = ?1";
+            database.execute(sql, params![row, sealed])
+        }
+        None => database.execute("DELETE FROM node WHERE id = ?1", params![row]),
+    };
+    assert_eq!(changed.unwrap(), 1);
     database.close().unwrap();
     vault.restart(now).await;
+}
+
+async fn damage(vault: &mut TestVault, leaf: LeafKey) {
+    let flip = |mut sealed: Vec<u8>| {
+        let middle = sealed.len() / 2;
+        sealed[middle] ^= 1;
+        Some(sealed)
+    };
+    change_bucket(vault, &leaf, flip).await;
 }
 
 fn leaf_of(vault: &TestVault, scope: &AccountScope) -> LeafKey {
@@ -51,7 +120,8 @@ async fn status_of(vault: &TestVault, scope: &AccountScope) -> Answered {
 /// `batch.read(key).unwrap_or(None)`.
 #[tokio::test]
 async fn a_damaged_account_is_unavailable_and_gets_no_fresh_budget() {
-    let (mut vault, alice, _) = vault_of_alice().await;
+    let (mut vault, _, [alice]) = vault_of(without_waits()).await;
+    register(&vault, &alice, RIGHT).await;
     charge(&vault, &alice).await;
     let leaf = leaf_of(&vault, &alice);
     damage(&mut vault, leaf).await;
@@ -66,17 +136,47 @@ async fn a_damaged_account_is_unavailable_and_gets_no_fresh_budget() {
     }
 }
 
+/// Fails when the ledger takes a node that is not there for an empty one.
+#[tokio::test]
+async fn a_removed_account_is_unavailable_and_not_absent() {
+    let (mut vault, _, [alice]) = vault_of(without_waits()).await;
+    register(&vault, &alice, RIGHT).await;
+    let leaf = leaf_of(&vault, &alice);
+    change_bucket(&mut vault, &leaf, |_| None).await;
+    assert_unavailable(&status_of(&vault, &alice).await);
+    let again = Device::new(&alice).register(RIGHT).message;
+    assert_unavailable(&vault.post(&alice, "registration/start", &again).await);
+}
+
+/// Fails when the ledger does not draw a new key for a bucket that it changes.
+#[tokio::test]
+async fn an_older_row_that_is_put_back_gives_no_attempt_back() {
+    let (mut vault, _, [alice]) = vault_of(without_waits()).await;
+    register(&vault, &alice, RIGHT).await;
+    let leaf = leaf_of(&vault, &alice);
+    let mut older = Vec::new();
+    let save = |sealed: Vec<u8>| {
+        older.clone_from(&sealed);
+        Some(sealed)
+    };
+    change_bucket(&mut vault, &leaf, save).await;
+    charge(&vault, &alice).await;
+    change_bucket(&mut vault, &leaf, |_| Some(older)).await;
+    assert_unavailable(&status_of(&vault, &alice).await);
+    assert_unavailable(&start(&vault, &Guess::new(&alice, RIGHT)).await);
+}
+
 #[tokio::test]
 async fn a_damaged_account_does_not_disturb_the_others() {
-    let (mut vault, alice, _) = vault_of_alice().await;
-    let bob = vault.account("bob");
+    let (mut vault, _, [alice, bob, carol]) = vault_of(without_waits()).await;
+    register(&vault, &alice, RIGHT).await;
     let device = register(&vault, &bob, RIGHT).await;
     charge(&vault, &bob).await;
     let leaf = leaf_of(&vault, &alice);
     damage(&mut vault, leaf).await;
     assert_eq!(remaining(&vault, &bob).await, 9);
     retrieve(&vault, &device, RIGHT).await;
-    register(&vault, &vault.account("carol"), RIGHT).await;
+    register(&vault, &carol, RIGHT).await;
     assert_unavailable(&status_of(&vault, &alice).await);
 }
 
@@ -84,14 +184,11 @@ async fn a_damaged_account_does_not_disturb_the_others() {
 /// (`CommitError::Unavailable` in `upkeep::sweep_account`).
 #[tokio::test]
 async fn the_sweep_goes_on_behind_a_damaged_account() {
-    let mut vault = TestVault::start(policy(1, 1)).await;
-    let mut accounts = Vec::new();
-    for name in ["alice", "bob", "carol", "dave"] {
-        let account = vault.account(name);
-        register(&vault, &account, RIGHT).await;
-        charge(&vault, &account).await;
+    let (mut vault, _, accounts) = vault_of::<4>(policy(1, 1)).await;
+    for account in &accounts {
+        register(&vault, account, RIGHT).await;
+        charge(&vault, account).await;
         vault.advance_seconds(1);
-        accounts.push(account);
     }
     let leaf = leaf_of(&vault, &accounts[0]);
     damage(&mut vault, leaf).await;
@@ -110,9 +207,8 @@ async fn the_sweep_goes_on_behind_a_damaged_account() {
 /// Fails when `tenants::read_all` gives up at a tenant that cannot be read: nothing would start.
 #[tokio::test]
 async fn a_damaged_tenants_tokens_are_refused_and_the_other_tenants_work() {
-    let mut vault = TestVault::start(without_waits()).await;
-    let other = vault.add_tenant("other", without_waits()).await;
-    let (alice, bob) = (vault.account("alice"), vault.account_of(&other, "bob"));
+    let (mut vault, other, [alice, carol]) = vault_of(without_waits()).await;
+    let bob = vault.account_of(&other, "bob");
     register(&vault, &alice, RIGHT).await;
     let leaf = places::tenant(&other.name);
     damage(&mut vault, leaf).await;
@@ -124,7 +220,7 @@ async fn a_damaged_tenants_tokens_are_refused_and_the_other_tenants_work() {
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
 
     assert_eq!(remaining(&vault, &alice).await, 10);
-    register(&vault, &vault.account("carol"), RIGHT).await;
+    register(&vault, &carol, RIGHT).await;
 }
 
 /// Stops the vault, changes the due index, and starts again.

@@ -8,6 +8,7 @@ use crate::draft::{Draft, Plaintext};
 use crate::error::LeafUnavailable;
 use crate::key::LeafKey;
 use crate::leaves::Leaves;
+use crate::verify::Verification;
 
 /// The state of the vault as a change sees it: what is stored, with the changes before it in the same
 /// batch, and its own so far.
@@ -66,13 +67,19 @@ impl<'a> Batch<'a> {
         self.schedule(key, None);
     }
 
-    /// Adds an event to a leaf's, stored by the same commit. The last 1000 are kept.
+    /// Adds an event to a leaf's, stored by the same commit. At least the last 1000 are kept.
+    ///
+    /// The end of its chain is in the leaf: with one that cannot be opened it is as with
+    /// [`put`](Batch::put).
     pub fn append_event(&mut self, key: &LeafKey, plaintext: &[u8]) {
+        if self.leaves.leaf(key).is_err() {
+            self.refused = true;
+        }
         let event = Zeroizing::new(plaintext.to_vec());
         self.own.events.entry(*key).or_default().push(event);
     }
 
-    /// The last `last` events of a leaf, oldest first.
+    /// The last `last` events of a leaf, at most 1000 stored ones, oldest first.
     ///
     /// # Errors
     ///
@@ -97,7 +104,8 @@ impl<'a> Batch<'a> {
     }
 
     /// At most `limit` keys of leaves that were stored before this batch, behind `after`, in order:
-    /// for whoever looks through the whole vault, page by page.
+    /// for whoever looks through the whole vault, page by page. What is below a node that cannot be
+    /// opened is not among them; [`verify`](Batch::verify) counts such nodes.
     pub fn keys_after(&mut self, after: Option<&LeafKey>, limit: usize) -> Vec<LeafKey> {
         self.leaves.keys_after(after, limit)
     }
@@ -127,6 +135,16 @@ impl<'a> Batch<'a> {
         due.sort_unstable();
         due.truncate(limit);
         due.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// Walks through everything that was stored before this batch, and opens it. Takes as long as that
+    /// takes, seconds for a million leaves; everyone waits.
+    ///
+    /// # Errors
+    ///
+    /// [`LeafUnavailable`] if storage fails. What cannot be opened is counted, not an error.
+    pub fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
+        self.leaves.verify()
     }
 
     /// The change's own draft, if nothing in it was refused.

@@ -79,6 +79,99 @@ pub enum OpenError {
     /// The database was made with another keyring.
     #[error("the database was made with another keyring; configure the keyring that belongs to it")]
     OtherKeyring,
+    /// The database was made before there was a key tree.
+    #[error(
+        "the database was made by an early version, whose copies stay readable for ever; make a new vault with `vault-server init`, and let the devices register again"
+    )]
+    BeforeTheTree,
+    /// No key that an anchor holds opens the root.
+    #[error(
+        "the database is not the latest one: {}; an older copy of it was put back, it was altered, or the anchor is not its own; only the newest database of this vault opens: put that back",
+        describe_batches(*database, *anchors)
+    )]
+    NotTheLatest {
+        /// The number of the batch that the database's root claims, if there is a root.
+        database: Option<u64>,
+        /// The number of the newest batch that an anchor holds a key of, if any does.
+        anchors: Option<u64>,
+    },
+    /// An anchor is not there.
+    #[error(
+        "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove`; if all are lost, every key in this vault is lost: make a new vault, devices that hold their key register again"
+    )]
+    AnchorMissing {
+        /// The anchor's file.
+        path: PathBuf,
+    },
+    /// Something is where an anchor was to be made. It is never overwritten.
+    #[error(
+        "there is a file at {path:?} already, it may be the anchor of a vault and is never overwritten; choose another path for the new anchor, or move the file away if an interrupted `vault-server anchor add` left it"
+    )]
+    AnchorExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is no anchor of this vault and keyring, or it is damaged.
+    #[error(
+        "{path:?} is the anchor of another vault or keyring, or it is damaged; correct the paths of the anchors, the vault id, or the keyring in the configuration. If it is damaged and a mirror is left, run `vault-server anchor remove`"
+    )]
+    AnchorForeign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process, or another part of this one, has the anchor open.
+    #[error(
+        "another process has the anchor {path:?} open; stop it first. Two servers on copies of one data folder cannot share an anchor"
+    )]
+    AnchorLocked {
+        /// The anchor's file.
+        path: PathBuf,
+    },
+    /// Two of the anchors are the same file, or one is a copy of the other.
+    #[error(
+        "the anchors {first:?} and {second:?} are the same, or one is a copy of the other; take one of them out of the configuration, and make a mirror with `vault-server anchor add`"
+    )]
+    AnchorTwice {
+        /// The one that comes first in the configuration.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+    /// An anchor is inside the data folder.
+    #[error(
+        "the anchor {path:?} is inside the data folder, whoever copies the folder would copy it too; put it on a volume of its own"
+    )]
+    AnchorInFolder {
+        /// The anchor's file.
+        path: PathBuf,
+    },
+    /// No anchor is configured.
+    #[error(
+        "no anchor is configured, and a vault needs at least one; set anchor.path to a file on a volume of its own"
+    )]
+    NoAnchor,
+    /// There are more anchors than a vault can have.
+    #[error("a vault has at most {limit} anchors; take some out of the configuration")]
+    TooManyAnchors {
+        /// The highest number.
+        limit: usize,
+    },
+    /// The vault has an anchor that the configuration does not name.
+    #[error(
+        "the vault's anchor {path:?} is not configured; name it in anchor.path or anchor.mirrors, or, if it is lost or shall go, run `vault-server anchor remove`"
+    )]
+    AnchorNotConfigured {
+        /// Where it was at the last start.
+        path: PathBuf,
+    },
+    /// The configuration names an anchor that the vault does not have.
+    #[error(
+        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration, or move the file away and run `vault-server anchor add`"
+    )]
+    AnchorUnknown {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite did not take over a setting that durability or secrecy needs.
     #[error(
         "SQLite refused the setting {name}: wanted {wanted}, got {got}; the vault does not run without it"
@@ -102,6 +195,17 @@ pub enum OpenError {
     /// The disk or SQLite failed.
     #[error("the vault's storage failed")]
     Storage(#[from] StorageError),
+}
+
+fn describe_batches(database: Option<u64>, anchors: Option<u64>) -> String {
+    let database = match database {
+        Some(number) => format!("its root is of batch {number}"),
+        None => "it has no root".to_owned(),
+    };
+    match anchors {
+        Some(number) => format!("{database}, and the anchor's newest key is of batch {number}"),
+        None => format!("{database}, and no anchor holds a key"),
+    }
 }
 
 /// Why a change was not committed.

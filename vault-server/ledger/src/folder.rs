@@ -111,7 +111,7 @@ impl Folder {
     }
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
@@ -125,7 +125,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// A new file of the owner's, whatever the umask. Refuses an existing one.
-fn make_file(path: &Path) -> io::Result<File> {
+pub(crate) fn make_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -145,22 +145,22 @@ fn open_lock(path: &Path) -> Result<File, OpenError> {
     Ok(opened.during("opening the lock file")?)
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn exists(path: &Path) -> Result<bool, StorageError> {
+pub(crate) fn exists(path: &Path) -> Result<bool, StorageError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(false)
         }
-        Err(error) => Err(error).during("looking into the data folder"),
+        Err(error) => Err(error).during("looking for a file"),
     }
 }
 
 /// Absent is fine; a link or a device is not, and nor is a file that others can read.
-fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
     if !exists(path)? {
         return Ok(());
     }

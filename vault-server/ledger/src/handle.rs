@@ -1,7 +1,7 @@
 //! The handle that the rest of a program holds.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -14,8 +14,7 @@ use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError
 use crate::folder::Folder;
 use crate::key::Identity;
 use crate::leaves::Leaves;
-use crate::seal::Sealer;
-use crate::store::{Meta, Store};
+use crate::start;
 use crate::writer::{Committed, Pending, Request, Shared, Status, Writer};
 
 /// Where a ledger is, and how much may wait.
@@ -23,6 +22,10 @@ use crate::writer::{Committed, Pending, Request, Shared, Status, Writer};
 pub struct Options {
     /// The data folder: mode 0700, files 0600.
     pub folder: PathBuf,
+    /// The anchors' files, 1 to 8, none in the data folder. Without one of them of the same moment
+    /// nobody can read the database; every one is written and synced twice a batch. They belong on
+    /// volumes that are never copied together with the data folder.
+    pub anchors: Vec<PathBuf>,
     /// How many changes may wait; one more is [`CommitError::Overloaded`]. 0 counts as 1.
     pub queue_capacity: usize,
     /// How many changes are committed together at most. 0 counts as 1.
@@ -35,11 +38,12 @@ impl Options {
     /// The limit of a batch of [`Options::new`].
     pub const BATCH_LIMIT: usize = 64;
 
-    /// This folder, with the defaults.
+    /// This folder and this one anchor, with the defaults.
     #[must_use]
-    pub fn new(folder: impl Into<PathBuf>) -> Options {
+    pub fn new(folder: impl Into<PathBuf>, anchor: impl Into<PathBuf>) -> Options {
         Options {
             folder: folder.into(),
+            anchors: vec![anchor.into()],
             queue_capacity: Options::QUEUE_CAPACITY,
             batch_limit: Options::BATCH_LIMIT,
         }
@@ -67,32 +71,62 @@ impl fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Makes a new, empty vault and opens it. The folder is made if there is none.
+    /// Makes a new, empty vault and opens it. Folders that are not there are made.
     ///
     /// # Errors
     ///
-    /// [`OpenError::AlreadyExists`] if there is one in the folder, whatever its state; others as with
+    /// [`OpenError::AlreadyExists`] if there is one in the folder, whatever its state;
+    /// [`OpenError::AnchorExists`] if something is at an anchor's path; others as with
     /// [`Ledger::open`]. A creation that was interrupted leaves nothing that has to be cleaned up.
     pub fn create(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
         let folder = Folder::create(&options.folder)?;
-        let meta = Meta {
-            vault_id: identity.vault_id.clone(),
-            keyring_fingerprint: identity.keyring_fingerprint,
-        };
-        Store::create(&folder, &meta)?;
-        let parts = Parts::open(folder, identity)?;
-        Ok(Ledger::start(parts, &options)?)
+        start::create(&folder, &options, &identity)?;
+        Ledger::open_locked(folder, &options, &identity)
     }
 
     /// Opens the folder's vault.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], and nothing was changed: another process has it open, there is none, it belongs
-    /// to another vault or keyring, is of a newer version, was tampered with, or the disk failed.
+    /// [`OpenError`]: another process has it open, there is none, it belongs to another vault or
+    /// keyring, is of another version, is not the latest one, its anchors are not those that are
+    /// configured, it was tampered with, or the disk failed. Nothing that decides was changed.
     pub fn open(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
-        let parts = Parts::open(Folder::open(&options.folder)?, identity)?;
-        Ok(Ledger::start(parts, &options)?)
+        let folder = Folder::open(&options.folder)?;
+        Ledger::open_locked(folder, &options, &identity)
+    }
+
+    /// Gives the vault one more anchor, at a path where there is none. `options` name the others.
+    /// Nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`] and [`Ledger::create`]. Interrupted, it was added or it was not; then
+    /// [`Ledger::open`] says which.
+    pub fn add_anchor(
+        options: &Options,
+        identity: &Identity,
+        path: &Path,
+    ) -> Result<(), OpenError> {
+        let folder = Folder::open(&options.folder)?;
+        let vault = start::open_adding(&folder, options, identity, path)?;
+        Ok(vault.store.close()?)
+    }
+
+    /// Makes the vault go on without the anchor at this path, there or lost, and erases it if it is
+    /// there. `options` name those that stay, at least one. Nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`]; [`OpenError::AnchorUnknown`] if it is none of the vault's.
+    pub fn remove_anchor(
+        options: &Options,
+        identity: &Identity,
+        path: &Path,
+    ) -> Result<(), OpenError> {
+        let folder = Folder::open(&options.folder)?;
+        let vault = start::open_removing(&folder, options, identity, path)?;
+        Ok(vault.store.close()?)
     }
 
     /// Runs `change` on the writer's thread, in its turn, and answers when it is on the disk.
@@ -187,6 +221,15 @@ impl Ledger {
         })
     }
 
+    fn open_locked(
+        folder: Folder,
+        options: &Options,
+        identity: &Identity,
+    ) -> Result<Ledger, OpenError> {
+        let parts = Parts::open(folder, options, identity)?;
+        Ok(Ledger::start(parts, options)?)
+    }
+
     pub(crate) fn start(parts: Parts, options: &Options) -> Result<Ledger, StorageError> {
         let Parts {
             leaves,
@@ -252,30 +295,19 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn open(folder: Folder, identity: Identity) -> Result<Parts, OpenError> {
-        let store = Store::open(&folder)?;
-        refuse_other(&store.meta()?, &identity)?;
+    pub(crate) fn open(
+        folder: Folder,
+        options: &Options,
+        identity: &Identity,
+    ) -> Result<Parts, OpenError> {
+        let vault = start::open(&folder, options, identity)?;
         let unavailable = Arc::new(AtomicU64::new(0));
-        let sealer = Sealer::new(identity.vault_id, identity.master_key);
         Ok(Parts {
-            leaves: Leaves::new(store, sealer, Arc::clone(&unavailable)),
+            leaves: Leaves::new(vault, Arc::clone(&unavailable)),
             folder,
             unavailable,
         })
     }
-}
-
-fn refuse_other(found: &Meta, identity: &Identity) -> Result<(), OpenError> {
-    if found.vault_id != identity.vault_id {
-        return Err(OpenError::OtherVault {
-            found: found.vault_id.clone(),
-            expected: identity.vault_id.clone(),
-        });
-    }
-    if found.keyring_fingerprint != identity.keyring_fingerprint {
-        return Err(OpenError::OtherKeyring);
-    }
-    Ok(())
 }
 
 /// What these locks protect is replaced as a whole, so a panic leaves nothing half done.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-/// The keyring's 32-byte master key, from which the keys that seal leaves are derived.
+/// The keyring's 32-byte master key, from which the keys that seal anchors are derived.
 ///
 /// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
 pub struct MasterKey(Box<[u8; 32]>);
@@ -18,7 +18,7 @@ impl MasterKey {
         key
     }
 
-    /// The key itself. For sealing only.
+    /// The key itself. For sealing anchors only.
     pub(crate) fn expose_secret(&self) -> &[u8; 32] {
         &self.0
     }
@@ -56,6 +56,6 @@ pub struct Identity {
     pub vault_id: String,
     /// The fingerprint of the keyring that the database was made with. Not a secret.
     pub keyring_fingerprint: [u8; 32],
-    /// The key that everything is sealed under.
+    /// The key that the anchors are sealed under.
     pub master_key: MasterKey,
 }

@@ -1,25 +1,23 @@
-//! Leaves and events as plaintext, stored as sealed rows: how state is sealed is decided here.
+//! Leaves, events, and due times as plaintext, over the key tree and the tables beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::commit::{Durable, Vault};
 use crate::draft::{Draft, Plaintext};
 use crate::error::{LeafUnavailable, StorageError};
+use crate::events::{EventError, Events};
 use crate::key::LeafKey;
-use crate::seal::{Place, Sealer};
-use crate::store::{Durable, Store};
-
-/// How many events of a leaf are kept; the oldest gives way. Without a bound, one user who goes on
-/// registering could fill the disk of all.
-pub(crate) const KEPT_EVENTS: u64 = 1000;
+use crate::record::Record;
+use crate::tree::{Change, NodeError};
+use crate::verify::{self, Verification};
 
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
-    store: Store,
-    sealer: Sealer,
+    vault: Vault,
     /// What this batch has read: a leaf is opened once a batch.
-    opened: BTreeMap<LeafKey, Result<Option<Plaintext>, LeafUnavailable>>,
+    opened: BTreeMap<LeafKey, Result<Record, LeafUnavailable>>,
     /// A change cannot be told of a storage error, so that it cannot pass it over: the first one
     /// waits here for the writer.
     failure: Option<StorageError>,
@@ -28,10 +26,9 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     /// `unavailable` counts what did not open.
-    pub(crate) fn new(store: Store, sealer: Sealer, unavailable: Arc<AtomicU64>) -> Leaves {
+    pub(crate) fn new(vault: Vault, unavailable: Arc<AtomicU64>) -> Leaves {
         Leaves {
-            store,
-            sealer,
+            vault,
             opened: BTreeMap::new(),
             failure: None,
             unavailable,
@@ -41,19 +38,12 @@ impl Leaves {
     /// Begins a batch.
     pub(crate) fn begin(&mut self) -> Result<(), StorageError> {
         self.opened.clear();
-        self.store.begin()
+        self.vault.store.begin()
     }
 
     /// The stored state of a leaf, `None` if there is none.
     pub(crate) fn leaf(&mut self, key: &LeafKey) -> Result<Option<&Plaintext>, LeafUnavailable> {
-        if !self.opened.contains_key(key) {
-            let loaded = self.load(key);
-            self.opened.insert(*key, loaded);
-        }
-        match &self.opened[key] {
-            Ok(state) => Ok(state.as_ref()),
-            Err(LeafUnavailable) => Err(LeafUnavailable),
-        }
+        Ok(self.record(key)?.state.as_ref())
     }
 
     /// The last stored events of a leaf, oldest first.
@@ -62,35 +52,59 @@ impl Leaves {
         key: &LeafKey,
         last: usize,
     ) -> Result<Vec<Plaintext>, LeafUnavailable> {
-        let read = self.store.last_events(key, last);
-        let rows = self.noted(read)?;
-        let newest = rows.first().map_or(0, |(sequence, _)| *sequence);
-        let mut events = Vec::with_capacity(rows.len());
-        for (back, (sequence, sealed)) in (0_u64..).zip(&rows) {
-            // A gap is a removed row.
-            if sequence + back != newest {
-                return Err(self.count_unavailable());
+        self.record(key)?;
+        let Some(Ok(Record {
+            last_event: Some(end),
+            ..
+        })) = self.opened.get(key)
+        else {
+            return Ok(Vec::new());
+        };
+        match events_of(&self.vault, key).last(end, last) {
+            Ok(events) => Ok(events),
+            Err(EventError::Unreadable) => Err(self.count_unavailable()),
+            Err(EventError::Storage(error)) => Err(self.note(error)),
+        }
+    }
+
+    /// The keys of stored leaves with a state behind this one, in order.
+    pub(crate) fn keys_after(&mut self, after: Option<&LeafKey>, at_most: usize) -> Vec<LeafKey> {
+        let found = verify::keys_after(&self.vault, after, at_most);
+        found.unwrap_or_else(|error| {
+            self.note(error);
+            Vec::new()
+        })
+    }
+
+    /// The leaves that are due, earliest first. The index is a hint that anybody can write who can
+    /// write the file: what the leaf does not confirm is taken out.
+    pub(crate) fn due_until(&mut self, until_ms: u64, at_most: usize) -> Vec<(u64, LeafKey)> {
+        loop {
+            let due = match self.vault.store.due_until(until_ms, at_most) {
+                Ok(due) => due,
+                Err(error) => {
+                    self.note(error);
+                    return Vec::new();
+                }
+            };
+            let wrong: Vec<_> = due
+                .iter()
+                .filter(|(due_ms, key)| !self.is_due_at(key, *due_ms))
+                .collect();
+            if wrong.is_empty() || self.failure.is_some() {
+                return due;
             }
-            let place = Place::Event(*key, *sequence);
-            match self.sealer.open(place, sealed) {
-                Ok(event) => events.push(event),
-                Err(LeafUnavailable) => return Err(self.count_unavailable()),
+            for (due_ms, key) in wrong {
+                if let Err(error) = self.vault.store.remove_due(key, *due_ms) {
+                    self.note(error);
+                }
             }
         }
-        events.reverse();
-        Ok(events)
     }
 
-    /// The keys of stored leaves behind this one, in order.
-    pub(crate) fn keys_after(&mut self, after: Option<&LeafKey>, at_most: usize) -> Vec<LeafKey> {
-        let read = self.store.keys_after(after, at_most);
-        self.noted(read).unwrap_or_default()
-    }
-
-    /// The leaves that the stored index names, earliest first.
-    pub(crate) fn due_until(&mut self, until_ms: u64, at_most: usize) -> Vec<(u64, LeafKey)> {
-        let read = self.store.due_until(until_ms, at_most);
-        self.noted(read).unwrap_or_default()
+    /// Walks through everything that is stored.
+    pub(crate) fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
+        verify::verify(&self.vault).map_err(|error| self.note(error))
     }
 
     /// Whether storage has failed since the batch began.
@@ -98,89 +112,131 @@ impl Leaves {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Seals and writes a batch. Returns when it is on the disk.
-    pub(crate) fn commit(&mut self, draft: &Draft) -> Result<Durable, StorageError> {
-        for (key, state) in &draft.leaves {
-            self.write_leaf(key, state.as_ref())?;
-        }
-        for (key, events) in &draft.events {
-            self.write_events(key, events)?;
-        }
-        for (key, due_ms) in &draft.due {
-            self.write_due(key, *due_ms)?;
-        }
-        let durable = self.store.commit()?;
+    /// Seals and writes a batch. Returns when it is on the disk, and its predecessor gone.
+    pub(crate) fn commit(&mut self, draft: Draft) -> Result<Durable, StorageError> {
+        let changes = self.changes(draft)?;
+        let durable = self.vault.commit(changes)?;
         self.opened.clear();
         Ok(durable)
     }
 
     /// What storage does between batches.
     pub(crate) fn maintain(&self) -> Result<(), StorageError> {
-        self.store.keep_log_short()
+        self.vault.store.keep_log_short()
     }
 
     /// An orderly end.
     pub(crate) fn close(self) -> Result<(), StorageError> {
-        self.store.close()
+        self.vault.store.close()
     }
 
-    fn load(&mut self, key: &LeafKey) -> Result<Option<Plaintext>, LeafUnavailable> {
-        let read = self.store.leaf(key);
-        match self.noted(read)? {
-            None => Ok(None),
-            Some(sealed) => match self.sealer.open(Place::Leaf(*key), &sealed) {
-                Ok(state) => Ok(Some(state)),
-                Err(LeafUnavailable) => Err(self.count_unavailable()),
-            },
+    /// A leaf's record; an empty one if there is none.
+    fn record(&mut self, key: &LeafKey) -> Result<&Record, LeafUnavailable> {
+        if !self.opened.contains_key(key) {
+            let loaded = self.load(key);
+            self.opened.insert(*key, loaded);
         }
+        self.opened[key]
+            .as_ref()
+            .map_err(|unavailable| *unavailable)
     }
 
-    fn write_leaf(&mut self, key: &LeafKey, state: Option<&Plaintext>) -> Result<(), StorageError> {
-        let stored = self
-            .leaf(key)
-            .map(|state| state.is_some())
-            .map_err(|unavailable| StorageError::new("writing a leaf", unavailable))?;
-        match (stored, state) {
-            (false, None) => Ok(()),
-            (true, None) => self.store.delete_leaf(key),
-            (stored, Some(state)) => {
-                let sealed = self.sealer.seal(Place::Leaf(*key), state)?;
-                if stored {
-                    self.store.update_leaf(key, &sealed)
-                } else {
-                    self.store.insert_leaf(key, &sealed)
-                }
-            }
-        }
-    }
-
-    fn write_events(&self, key: &LeafKey, events: &[Plaintext]) -> Result<(), StorageError> {
-        let last = self.store.last_sequence(key)?;
-        for (sequence, event) in (last + 1..).zip(events) {
-            let sealed = self.sealer.seal(Place::Event(*key, sequence), event)?;
-            self.store.insert_event(key, sequence, &sealed)?;
-            if let Some(old @ 1..) = sequence.checked_sub(KEPT_EVENTS) {
-                self.store.delete_event(key, old)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_due(&self, key: &LeafKey, due_ms: Option<u64>) -> Result<(), StorageError> {
-        match (self.store.due_of(key)?, due_ms) {
-            (None, None) => Ok(()),
-            (Some(stored), Some(wanted)) if stored == wanted => Ok(()),
-            (None, Some(wanted)) => self.store.insert_due(key, wanted),
-            (Some(_), Some(wanted)) => self.store.update_due(key, wanted),
-            (Some(_), None) => self.store.delete_due(key),
-        }
-    }
-
-    fn noted<T>(&mut self, read: Result<T, StorageError>) -> Result<T, LeafUnavailable> {
-        read.map_err(|error| {
-            self.failure.get_or_insert(error);
-            LeafUnavailable
+    fn load(&mut self, key: &LeafKey) -> Result<Record, LeafUnavailable> {
+        let found = match self.vault.tree.get(&self.vault.store, &key.0) {
+            Ok(None) => return Ok(Record::default()),
+            Ok(Some(value)) => Record::decode(value).map_err(|_| NodeError::Unreadable),
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| match error {
+            NodeError::Storage(error) => self.note(error),
+            NodeError::Missing | NodeError::Unreadable => self.count_unavailable(),
         })
+    }
+
+    fn is_due_at(&mut self, key: &LeafKey, due_ms: u64) -> bool {
+        self.record(key)
+            .is_ok_and(|record| record.due_ms == Some(due_ms))
+    }
+
+    /// The draft as changes of the tree, in the order of keys. Events and due times are written.
+    fn changes(&mut self, mut draft: Draft) -> Result<Vec<Change>, StorageError> {
+        let keys: BTreeSet<LeafKey> = draft
+            .leaves
+            .keys()
+            .chain(draft.events.keys())
+            .chain(draft.due.keys())
+            .copied()
+            .collect();
+        let mut changes = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(record) = self.changed(&key, &mut draft)? {
+                changes.push(Change {
+                    key: key.0,
+                    value: record.encode(),
+                });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// A leaf's new record, or `None` if nothing in it changes.
+    fn changed(
+        &mut self,
+        key: &LeafKey,
+        draft: &mut Draft,
+    ) -> Result<Option<Record>, StorageError> {
+        let (state, events) = (draft.leaves.remove(key), draft.events.remove(key));
+        let mut is_changed = state.is_some() || events.is_some();
+        let opened = self.record(key).map(|_| ());
+        let mut record = match (opened, self.opened.remove(key)) {
+            (Ok(()), Some(Ok(record))) => record,
+            // Its due time is all that a draft may hold of it, and that decides nothing.
+            _ if !is_changed => return Ok(None),
+            _ => return Err(StorageError::new("writing a leaf", LeafUnavailable)),
+        };
+        if let Some(state) = state {
+            record.state = state;
+        }
+        for event in events.unwrap_or_default() {
+            let last = record.last_event.take();
+            let events = Events {
+                store: &self.vault.store,
+                vault_id: &self.vault.vault_id,
+                key,
+            };
+            record.last_event = Some(events.append(&mut self.vault.keys, last, &event)?);
+        }
+        if let Some(due_ms) = draft.due.remove(key) {
+            is_changed |= self.reschedule(key, &mut record, due_ms)?;
+        }
+        Ok(is_changed.then_some(record))
+    }
+
+    /// Whether that made a difference.
+    fn reschedule(
+        &self,
+        key: &LeafKey,
+        record: &mut Record,
+        due_ms: Option<u64>,
+    ) -> Result<bool, StorageError> {
+        // SQLite's integers are signed; a time beyond them is as good as never.
+        let due_ms = due_ms.map(|due_ms| due_ms.min(i64::MAX.unsigned_abs()));
+        if record.due_ms == due_ms {
+            return Ok(false);
+        }
+        if let Some(former) = record.due_ms {
+            self.vault.store.remove_due(key, former)?;
+        }
+        if let Some(due_ms) = due_ms {
+            self.vault.store.put_due(key, due_ms)?;
+        }
+        record.due_ms = due_ms;
+        Ok(true)
+    }
+
+    fn note(&mut self, error: StorageError) -> LeafUnavailable {
+        self.failure.get_or_insert(error);
+        LeafUnavailable
     }
 
     /// Logged once, without the key; the number is there for whoever watches.
@@ -195,19 +251,28 @@ impl Leaves {
     }
 }
 
+fn events_of<'a>(vault: &'a Vault, key: &'a LeafKey) -> Events<'a> {
+    Events {
+        store: &vault.store,
+        vault_id: &vault.vault_id,
+        key,
+    }
+}
+
 #[cfg(test)]
 impl Leaves {
     pub(crate) fn refuse_growth(&self) {
-        self.store.refuse_growth();
+        self.vault.store.refuse_growth();
     }
 
     pub(crate) fn lose_events(&self) {
-        self.store.spoil("DROP TABLE event");
+        self.vault.store.spoil("DROP TABLE event");
     }
 
     pub(crate) fn ignore_updates(&self) {
-        self.store.allow_triggers();
-        self.store
-            .spoil("CREATE TRIGGER ignore BEFORE UPDATE ON leaf BEGIN SELECT RAISE(IGNORE); END");
+        self.vault.store.allow_triggers();
+        self.vault
+            .store
+            .spoil("CREATE TRIGGER ignore BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END");
     }
 }

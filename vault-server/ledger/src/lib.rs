@@ -6,7 +6,8 @@
 //! 1. One thread, the writer, owns the database. Changes wait for it in a bounded queue; a full queue
 //!    is an answer at once ([`CommitError::Overloaded`]).
 //! 2. The writer takes what waits, runs each change in its turn against what the former ones left,
-//!    commits all of them in one transaction with `synchronous=FULL`, and then answers them in order.
+//!    commits all of them in one transaction with `synchronous=FULL`, makes the state before it
+//!    unreadable (`commit.rs`), and then answers them in order.
 //! 3. [`Committed`] is that answer. It can be made in one place only, from the proof that a commit
 //!    returned, so code that takes a `Committed<T>` cannot run before `T` is durable.
 //! 4. Any storage error, and any panic in a change, stops the ledger for good (fail-stop). Nothing of
@@ -14,18 +15,35 @@
 //!    have marked the pages clean, so a second one that succeeds proves nothing. The process exits and
 //!    the next start decides from what is on the disk.
 //!
-//! No plaintext of a leaf or an event reaches SQLite: both are sealed with AES-256-GCM, each under a
-//! key of its own, derived from the keyring's master key, bound to the vault and to their place.
+//! # How it forgets
+//!
+//! Deleting is not destroying: rows stay in free pages, in logs, in snapshots, in backups. So no key
+//! and no plaintext reaches SQLite. Every leaf is sealed under a random key, which is in a node of a
+//! tree, which is sealed under a random key of its own, and so on; the root's key is in the anchor
+//! alone, a file of 8 KiB on a volume of the operator's choice. Every batch draws new keys for what
+//! it changes up to the root, and overwrites the former root key before anything is answered. From
+//! then on no copy of the database that was made before can be read with what the anchor holds.
+//!
+//! ```text
+//!   anchor.rs   the root key, in two slots, on one or more volumes   knows nothing of the tree
+//!   tree.rs     nodes and leaves, sealed level by level              knows nothing of where rows are
+//!   store.rs    SQLite: rows of bytes, one transaction at a time     knows nothing of either
+//!   commit.rs   the order in which the three are changed
+//!   start.rs    how one state is found again after whatever happened
+//! ```
+//!
 //! A leaf that does not open is [`LeafUnavailable`]. It is never taken for absent and never
 //! overwritten.
 //!
 //! # What this does not protect
 //!
-//! - Leaf keys (pseudonyms), the sizes of leaves, the number of events, and due times are in the clear.
-//! - Who can write the files can remove rows, or put back older ones: every version of a row stays
-//!   valid under the same key.
-//! - With the master key, everything that is still in the database's files, its log, free pages,
-//!   snapshots, and backups can be opened. `secure_delete=ON` makes that less, not nothing.
+//! - Leaf keys (pseudonyms) of leaves with due times, these times, the sizes of nodes, and the number
+//!   of events are in the clear.
+//! - A copy of the anchor of some moment, together with the master key, opens the database of that
+//!   moment, from any copy. A file anchor is overwritten in place; a file system that copies on
+//!   write, flash memory, or a snapshot of the volume may keep what was overwritten.
+//! - Who can write all anchors at once, and has the master key, can roll everything back.
+//! - Losing every anchor is losing every leaf.
 //!
 //! # Example
 //!
@@ -35,13 +53,13 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let temporary = tempfile::tempdir()?;
-//! # let folder = temporary.path().join("vault");
+//! # let (folder, anchor) = (temporary.path().join("vault"), temporary.path().join("anchor"));
 //! let identity = Identity {
 //!     vault_id: "vault-1".to_owned(),
 //!     keyring_fingerprint: [1; 32],
 //!     master_key: MasterKey::new([2; 32]),
 //! };
-//! let ledger = Ledger::create(Options::new(folder), identity)?;
+//! let ledger = Ledger::create(Options::new(folder, anchor), identity)?;
 //! let length = ledger.commit_blocking(|batch| {
 //!     batch.put(&LeafKey([3; 32]), Zeroizing::new(b"state".to_vec()));
 //!     Ok(batch.read(&LeafKey([3; 32]))?.map_or(0, |state| state.len()))
@@ -52,16 +70,24 @@
 //! # }
 //! ```
 
+mod anchor;
 mod batch;
+mod commit;
 mod draft;
 mod error;
+mod events;
 mod folder;
 mod handle;
 mod key;
 mod leaves;
+mod members;
+mod record;
 mod schema;
 mod seal;
+mod start;
 mod store;
+mod tree;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -71,4 +97,5 @@ pub use batch::Batch;
 pub use error::{CommitError, LeafUnavailable, LedgerFailed, OpenError, StorageError};
 pub use handle::{Ledger, Options};
 pub use key::{Identity, LeafKey, MasterKey};
+pub use verify::Verification;
 pub use writer::Committed;

@@ -10,6 +10,10 @@ use crate::error::{During, OpenError, StorageError};
 
 static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../migrations");
 
+/// The first version with the key tree. An older database is not converted: its copies stay readable
+/// with the keyring for ever, and a vault must not say that it can destroy what they hold.
+const OLDEST_VERSION: i64 = 2;
+
 /// Name, value to set, value that reading it back must give.
 ///
 /// `locking_mode` comes before anything that touches the log: then its index is in this process's
@@ -97,6 +101,9 @@ pub(crate) fn check_and_migrate(connection: &mut Connection) -> Result<(), OpenE
             found,
             known: known_version(),
         });
+    }
+    if (1..OLDEST_VERSION).contains(&found) {
+        return Err(OpenError::BeforeTheTree);
     }
     // Before migrating as well: SQL is not run over tables that someone else made.
     refuse_difference(connection, found)?;
@@ -218,6 +225,6 @@ mod tests {
     #[test]
     fn the_embedded_migrations_are_valid() {
         migrations().validate().unwrap();
-        assert_eq!(known_version(), 1);
+        assert_eq!(known_version(), 2);
     }
 }

@@ -11,9 +11,10 @@ use crate::error::{During, OpenError, StorageError};
 use crate::folder::Folder;
 use crate::key::LeafKey;
 use crate::schema;
+use crate::tree::{Place, Rows};
 
 /// The format of the rows: which tables there are and what their bytes begin with.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// The log is written back into the database when it is longer than this, 1,000 pages.
 const LOG_LIMIT: u64 = 4 * 1024 * 1024;
@@ -24,9 +25,6 @@ pub(crate) struct Meta {
     pub(crate) keyring_fingerprint: [u8; 32],
 }
 
-/// Proof that a transaction was committed: [`Store::commit`] alone makes one.
-pub(crate) struct Durable(());
-
 /// The open database.
 pub(crate) struct Store {
     connection: Connection,
@@ -34,18 +32,32 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Makes a complete database in the folder, or none.
-    pub(crate) fn create(folder: &Folder, meta: &Meta) -> Result<(), OpenError> {
+    /// Makes a complete database in the folder, or none. `fill` writes its first rows; when it is
+    /// done, they are made durable, and then the database gets its name.
+    pub(crate) fn create(
+        folder: &Folder,
+        meta: &Meta,
+        fill: impl FnOnce(&Store) -> Result<(), StorageError>,
+    ) -> Result<(), OpenError> {
         let unfinished = folder.unfinished()?;
         let mut connection = connect(&unfinished).during("opening the new database")?;
         schema::create(&mut connection)?;
-        connection
+        let store = Store {
+            connection,
+            log: folder.log(),
+        };
+        store.begin()?;
+        store
+            .connection
             .execute(
                 "INSERT INTO meta (id, format, vault_id, keyring_fingerprint) VALUES (1, ?, ?, ?)",
                 (FORMAT, &meta.vault_id, meta.keyring_fingerprint),
             )
             .during("naming the new database's vault")?;
-        connection
+        fill(&store)?;
+        store.commit()?;
+        store
+            .connection
             .close()
             .map_err(|(_, error)| error)
             .during("closing the new database")?;
@@ -103,11 +115,10 @@ impl Store {
     }
 
     /// Returns when the batch is on the disk. After an error nothing is known about it.
-    pub(crate) fn commit(&self) -> Result<Durable, StorageError> {
+    pub(crate) fn commit(&self) -> Result<(), StorageError> {
         self.connection
             .execute_batch("COMMIT")
-            .during("committing a batch")?;
-        Ok(Durable(()))
+            .during("committing a batch")
     }
 
     /// Writes the log back into the database when it has become long.
@@ -171,115 +182,80 @@ impl Store {
     }
 }
 
-/// The rows of leaves.
-impl Store {
-    pub(crate) fn leaf(&self, key: &LeafKey) -> Result<Option<Vec<u8>>, StorageError> {
-        self.statement("SELECT sealed FROM leaf WHERE leaf_key = ?")?
-            .query_row([key.0], |row| row.get(0))
+/// The rows of nodes.
+impl Rows for Store {
+    fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
+        self.statement("SELECT sealed FROM node WHERE id = ?")?
+            .query_row([place.row()], |row| row.get(0))
             .optional()
-            .during("reading a leaf")
+            .during("reading a node")
     }
 
-    pub(crate) fn insert_leaf(&self, key: &LeafKey, sealed: &[u8]) -> Result<(), StorageError> {
+    fn put_row(&self, place: Place, sealed: &[u8]) -> Result<(), StorageError> {
+        #[cfg(test)]
+        crate::tests::history::note_node(place, sealed);
         self.change_one(
-            "INSERT INTO leaf (leaf_key, sealed) VALUES (?, ?)",
-            (key.0, sealed),
+            "INSERT INTO node (id, sealed) VALUES (?, ?)
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
+            (place.row(), sealed),
         )
     }
 
-    pub(crate) fn update_leaf(&self, key: &LeafKey, sealed: &[u8]) -> Result<(), StorageError> {
-        self.change_one(
-            "UPDATE leaf SET sealed = ?2 WHERE leaf_key = ?1",
-            (key.0, sealed),
-        )
+    fn remove_row(&self, place: Place) -> Result<(), StorageError> {
+        self.change_one("DELETE FROM node WHERE id = ?", [place.row()])
     }
+}
 
-    /// At most so many keys of leaves behind this one, in order; `None` begins at the first.
-    pub(crate) fn keys_after(
-        &self,
-        after: Option<&LeafKey>,
-        at_most: usize,
-    ) -> Result<Vec<LeafKey>, StorageError> {
-        let after = after.map_or(&[][..], |key| &key.0);
-        self.statement("SELECT leaf_key FROM leaf WHERE leaf_key > ? ORDER BY leaf_key LIMIT ?")?
-            .query_map((after, limit(at_most)), |row| Ok(LeafKey(row.get(0)?)))
-            .and_then(Iterator::collect)
-            .during("reading the keys of leaves")
-    }
-
-    pub(crate) fn delete_leaf(&self, key: &LeafKey) -> Result<(), StorageError> {
-        self.change_one("DELETE FROM leaf WHERE leaf_key = ?", [key.0])
+impl Store {
+    /// How many rows of nodes there are, whatever is in them.
+    pub(crate) fn count_rows(&self) -> Result<u64, StorageError> {
+        self.statement("SELECT count(*) FROM node")?
+            .query_row([], |row| row.get(0))
+            .during("counting the nodes")
     }
 }
 
 /// The rows of events.
 impl Store {
-    /// The sequence number of a leaf's last event, 0 without any.
-    pub(crate) fn last_sequence(&self, key: &LeafKey) -> Result<u64, StorageError> {
-        self.statement("SELECT coalesce(max(sequence), 0) FROM event WHERE leaf_key = ?")?
-            .query_row([key.0], |row| row.get(0))
-            .during("reading an event's number")
+    /// Behind all others; returns its number.
+    pub(crate) fn append_event(&self, sealed: &[u8]) -> Result<i64, StorageError> {
+        self.change_one("INSERT INTO event (sealed) VALUES (?)", [sealed])?;
+        let row = self.connection.last_insert_rowid();
+        #[cfg(test)]
+        crate::tests::history::note_event(row, sealed);
+        Ok(row)
     }
 
-    pub(crate) fn insert_event(
-        &self,
-        key: &LeafKey,
-        sequence: u64,
-        sealed: &[u8],
-    ) -> Result<(), StorageError> {
-        self.change_one(
-            "INSERT INTO event (leaf_key, sequence, sealed) VALUES (?, ?, ?)",
-            (key.0, sequence, sealed),
-        )
+    /// Somebody may have removed it already; it is behind everything that counts.
+    pub(crate) fn forget_event(&self, row: i64) -> Result<(), StorageError> {
+        self.statement("DELETE FROM event WHERE id = ?")?
+            .execute([row])
+            .map(drop)
+            .during("removing an old event")
     }
 
-    pub(crate) fn delete_event(&self, key: &LeafKey, sequence: u64) -> Result<(), StorageError> {
-        self.change_one(
-            "DELETE FROM event WHERE leaf_key = ? AND sequence = ?",
-            (key.0, sequence),
-        )
-    }
-
-    /// The last events of a leaf with their sequence numbers, newest first.
-    pub(crate) fn last_events(
-        &self,
-        key: &LeafKey,
-        last: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StorageError> {
-        self.statement(
-            "SELECT sequence, sealed FROM event WHERE leaf_key = ? ORDER BY sequence DESC LIMIT ?",
-        )?
-        .query_map((key.0, limit(last)), |row| Ok((row.get(0)?, row.get(1)?)))
-        .and_then(Iterator::collect)
-        .during("reading events")
+    pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
+        self.statement("SELECT sealed FROM event WHERE id = ?")?
+            .query_row([row], |row| row.get(0))
+            .optional()
+            .during("reading an event")
     }
 }
 
-/// The due index.
+/// The due index. It is a hint: what is not there, or is there already, is no error.
 impl Store {
-    pub(crate) fn due_of(&self, key: &LeafKey) -> Result<Option<u64>, StorageError> {
-        self.statement("SELECT due_ms FROM due WHERE leaf_key = ?")?
-            .query_row([key.0], |row| row.get(0))
-            .optional()
-            .during("reading a due time")
+    pub(crate) fn put_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
+        self.statement("INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)")?
+            .execute((time(due_ms), key.0))
+            .map(drop)
+            .during("writing a due time")
     }
 
-    pub(crate) fn insert_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.change_one(
-            "INSERT INTO due (leaf_key, due_ms) VALUES (?, ?)",
-            (key.0, time(due_ms)),
-        )
-    }
-
-    pub(crate) fn update_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.change_one(
-            "UPDATE due SET due_ms = ?2 WHERE leaf_key = ?1",
-            (key.0, time(due_ms)),
-        )
-    }
-
-    pub(crate) fn delete_due(&self, key: &LeafKey) -> Result<(), StorageError> {
-        self.change_one("DELETE FROM due WHERE leaf_key = ?", [key.0])
+    pub(crate) fn remove_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
+        self.statement("DELETE FROM due WHERE due_ms = ? AND leaf_key = ?")?
+            .execute((time(due_ms), key.0))
+            .map(drop)
+            .during("removing a due time")
     }
 
     /// The leaves due until then with their times, earliest first.
@@ -388,7 +364,7 @@ mod tests {
             vault_id: "vault".to_owned(),
             keyring_fingerprint: [1; 32],
         };
-        Store::create(&folder, &meta).unwrap();
+        Store::create(&folder, &meta, |_| Ok(())).unwrap();
         let store = Store::open(&folder).unwrap();
         (temporary, store)
     }
@@ -424,22 +400,22 @@ mod tests {
     #[test]
     fn triggers_and_views_do_nothing_even_when_planted() {
         let (_temporary, store) = store();
-        store.spoil("CREATE TRIGGER t BEFORE INSERT ON leaf BEGIN SELECT RAISE(IGNORE); END");
+        store.spoil("CREATE TRIGGER t BEFORE INSERT ON node BEGIN SELECT RAISE(IGNORE); END");
         store.spoil("CREATE VIEW v AS SELECT 1");
-        store.insert_leaf(&LeafKey([1; 32]), b"sealed").unwrap();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
         let view = store.connection.prepare("SELECT * FROM v").map(drop);
         assert!(view.is_err());
     }
 
     // Fails when `change_one` does not look at the count.
     #[test]
-    fn changing_or_removing_a_row_that_is_not_there_is_a_storage_error() {
+    fn removing_a_row_that_is_not_there_or_changing_none_is_a_storage_error() {
         let (_temporary, store) = store();
-        let key = LeafKey([1; 32]);
-        store.update_leaf(&key, b"sealed").unwrap_err();
-        store.delete_leaf(&key).unwrap_err();
-        store.update_due(&key, 1).unwrap_err();
-        store.delete_due(&key).unwrap_err();
+        store.remove_row(Place::ROOT).unwrap_err();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
+        store.allow_triggers();
+        store.spoil("CREATE TRIGGER t BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END");
+        store.put_row(Place::ROOT, b"newer").unwrap_err();
     }
 
     #[test]
@@ -457,7 +433,7 @@ mod tests {
     fn a_closed_database_has_an_empty_log() {
         let (temporary, store) = store();
         store.begin().unwrap();
-        store.insert_leaf(&LeafKey([1; 32]), b"sealed").unwrap();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
         store.commit().unwrap();
         let log = temporary.path().join("vault/ledger.db-wal");
         assert_ne!(log.metadata().unwrap().len(), 0);

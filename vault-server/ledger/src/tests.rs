@@ -1,5 +1,12 @@
 //! Fail-stop: what happens when the disk is full, SQLite errs, or a change panics.
 
+mod adversary;
+mod churn;
+mod closure;
+pub(crate) mod history;
+mod residue;
+mod traffic;
+
 use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::task::{Context, Waker};
@@ -29,11 +36,13 @@ fn identity() -> Identity {
 /// A vault with one leaf, open for `prepare` to spoil before its writer starts.
 fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
     let temporary = tempfile::tempdir().unwrap();
-    let options = Options::new(temporary.path().join("vault"));
+    let paths = ["vault", "anchor"].map(|name| temporary.path().join(name));
+    let options = Options::new(&paths[0], &paths[1]);
     let ledger = Ledger::create(options.clone(), identity()).unwrap();
     ledger.commit_blocking(put(ONE, 1)).unwrap();
     ledger.close().unwrap();
-    let parts = Parts::open(Folder::open(&options.folder).unwrap(), identity()).unwrap();
+    let folder = Folder::open(&options.folder).unwrap();
+    let parts = Parts::open(folder, &options, &identity()).unwrap();
     prepare(&parts);
     let ledger = Ledger::start(parts, &options).unwrap();
     (temporary, options, ledger)
@@ -94,7 +103,7 @@ where
     assert_eq!(after.unwrap_err(), CommitError::Stopped);
 }
 
-// Fails when `Leaves::commit` passes over an error of `write_leaf`.
+// Fails when `Tree::seal` passes over an error of `put_row`.
 #[tokio::test]
 async fn a_full_disk_stops_the_ledger_and_nothing_of_the_batch_is_answered_or_kept() {
     let (_temporary, options, ledger) = spoiled(|parts| parts.leaves.refuse_growth());

@@ -10,11 +10,11 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Batch;
+use crate::commit::Durable;
 use crate::draft::Draft;
 use crate::error::{CommitError, LeafUnavailable, StorageError};
 use crate::folder::Folder;
 use crate::leaves::Leaves;
-use crate::store::Durable;
 
 /// The result of a change that is on the disk.
 ///
@@ -182,7 +182,7 @@ impl Writer {
             }
             self.leaves.check()?;
         }
-        let proof = self.leaves.commit(&batch)?;
+        let proof = self.leaves.commit(batch)?;
         for request in requests.drain(..) {
             request.answer(&proof);
         }

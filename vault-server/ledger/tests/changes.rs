@@ -331,14 +331,15 @@ fn all_keys_are_found_page_by_page() {
     assert!(page(Some(THREE), 2).is_empty());
 }
 
-/// Fails when `write_events` deletes nothing: one leaf could then fill the disk.
+/// Fails when `Events::append` removes nothing: one leaf could then fill the disk.
 #[test]
 fn the_oldest_events_of_a_leaf_give_way() {
     let home = Home::new();
     let ledger = home.create().unwrap();
-    for hundred in 0..11_u64 {
+    for hundred in 0..41_u64 {
         let append = move |batch: &mut vault_ledger::Batch<'_>| {
             (0..100).for_each(|n| batch.append_event(&ONE, &(100 * hundred + n).to_be_bytes()));
+            batch.append_event(&TWO, b"another one's");
             Ok(())
         };
         ledger.commit_blocking(append).unwrap();
@@ -347,6 +348,12 @@ fn the_oldest_events_of_a_leaf_give_way() {
         .commit_blocking(|batch| batch.events(&ONE, 5000))
         .unwrap();
     assert_eq!(kept.len(), 1000);
-    assert_eq!(kept[0].as_slice(), 100_u64.to_be_bytes());
-    assert_eq!(kept[999].as_slice(), 1099_u64.to_be_bytes());
+    assert_eq!(kept[0].as_slice(), 3100_u64.to_be_bytes());
+    assert_eq!(kept[999].as_slice(), 4099_u64.to_be_bytes());
+    assert_eq!(events(&ledger, TWO, 99).unwrap().len(), 41);
+    ledger.close().unwrap();
+    let database = rusqlite::Connection::open(home.database()).unwrap();
+    let rows = database.query_row("SELECT count(*) FROM event", [], |row| row.get(0));
+    // Those that can be read, and those since the last time that old ones were removed.
+    assert_eq!(rows, Ok(1100 + 41_u64));
 }

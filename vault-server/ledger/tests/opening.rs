@@ -46,7 +46,7 @@ fn an_open_database_is_locked_for_other_programs_too() {
     let ledger = home.create().unwrap();
     let other = Connection::open(home.database()).unwrap();
     other.busy_timeout(std::time::Duration::ZERO).unwrap();
-    let count = other.query_row("SELECT count(*) FROM leaf", [], |row| row.get::<_, i64>(0));
+    let count = other.query_row("SELECT count(*) FROM node", [], |row| row.get::<_, i64>(0));
     assert!(count.is_err());
     drop(ledger);
 }
@@ -56,7 +56,7 @@ fn a_database_that_another_program_reads_is_refused() {
     let home = Home::with_vault();
     let other = Connection::open(home.database()).unwrap();
     other
-        .execute_batch("BEGIN; SELECT count(*) FROM leaf")
+        .execute_batch("BEGIN; SELECT count(*) FROM node")
         .unwrap();
     assert!(matches!(refused(&home), OpenError::Locked { .. }));
     drop(other);
@@ -131,18 +131,18 @@ fn a_newer_database_is_refused_with_both_versions() {
     home.tamper("PRAGMA user_version = 7");
     assert_eq!(
         refused(&home).to_string(),
-        "the database has version 7, this program knows versions up to 1; use the newer vault-server"
+        "the database has version 7, this program knows versions up to 2; use the newer vault-server"
     );
 }
 
 #[test]
 fn another_format_of_rows_is_refused() {
     let home = Home::with_vault();
-    home.tamper("UPDATE meta SET format = 2");
+    home.tamper("UPDATE meta SET format = 3");
     let error = refused(&home);
     assert!(matches!(
         error,
-        OpenError::OtherFormat { found: 2, known: 1 }
+        OpenError::OtherFormat { found: 3, known: 2 }
     ));
 }
 
@@ -151,20 +151,20 @@ fn another_format_of_rows_is_refused() {
 fn planted_triggers_views_tables_columns_and_indexes_are_refused_by_name() {
     let plants = [
         (
-            "CREATE TRIGGER keep BEFORE UPDATE ON leaf BEGIN SELECT RAISE(IGNORE); END",
+            "CREATE TRIGGER keep BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END",
             "keep",
         ),
-        ("CREATE VIEW shadow AS SELECT * FROM leaf", "shadow"),
+        ("CREATE VIEW shadow AS SELECT * FROM node", "shadow"),
         ("CREATE TABLE extra (x)", "extra"),
-        ("ALTER TABLE leaf ADD COLUMN extra TEXT", "leaf"),
-        ("CREATE INDEX more ON leaf (sealed)", "more"),
-        ("DROP INDEX due_in_order", "due_in_order"),
+        ("ALTER TABLE node ADD COLUMN extra TEXT", "node"),
+        ("CREATE INDEX more ON node (sealed)", "more"),
+        ("DROP TABLE due", "due"),
         ("DROP TABLE event", "event"),
         ("ANALYZE", "sqlite_stat1"),
     ];
     for (plant, name) in plants {
         let home = Home::with_vault();
-        home.tamper("INSERT INTO leaf VALUES (zeroblob(32), x'00')");
+        home.tamper("INSERT INTO node VALUES (9, x'00')");
         home.tamper(plant);
         match refused(&home) {
             OpenError::SchemaDiffers { object } => assert_eq!(object, name, "{plant}"),
@@ -181,7 +181,7 @@ fn a_database_set_back_to_no_version_is_refused() {
     home.open().unwrap_err();
     home.tamper("PRAGMA user_version = -1");
     home.open().unwrap_err();
-    home.tamper("PRAGMA user_version = 1");
+    home.tamper("PRAGMA user_version = 2");
     home.open().unwrap();
 }
 
@@ -201,7 +201,7 @@ fn files_are_the_owner_s_alone_whatever_the_umask() {
     put(&ledger, ONE, "state");
     assert_eq!(mode(&home.folder()), 0o700);
     let names: Vec<_> = home.files().into_iter().map(|(path, _)| path).collect();
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), 4, "{names:?}");
     for name in names {
         assert_eq!(mode(&name), 0o600, "{name:?}");
     }
@@ -259,5 +259,5 @@ fn a_link_to_the_folder_is_the_operator_s_business() {
     let home = Home::with_vault();
     let link = home.folder().with_file_name("link");
     symlink(home.folder(), &link).unwrap();
-    Ledger::open(vault_ledger::Options::new(link), identity()).unwrap();
+    Ledger::open(vault_ledger::Options::new(link, home.anchor()), identity()).unwrap();
 }

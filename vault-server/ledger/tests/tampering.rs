@@ -3,15 +3,26 @@
 
 mod common;
 
-use common::{Home, ONE, THREE, TWO, bytes, contains, events, identity, put, read};
-use vault_ledger::{CommitError, Ledger};
+use common::{Home, ONE, Saved, THREE, TWO, bytes, contains, events, identity, put, read};
+use rusqlite::Connection;
+use vault_ledger::{CommitError, Ledger, OpenError, Verification};
+
+/// Rows of the nodes: the root, the one below it, and a bucket for each of the two leaves.
+const BRANCH: i64 = 1 << 6;
+const BUCKET_OF_ONE: i64 = BRANCH << 6 | 0b01_0000;
+const BUCKET_OF_TWO: i64 = BRANCH << 6 | 0b10_0000;
+
+/// Too large for two of them in one bucket.
+fn large(name: &str) -> String {
+    format!("{name:.<2000}")
+}
 
 /// A closed vault with two leaves and three events of the first.
 fn vault() -> Home {
     let home = Home::new();
     let ledger = home.create().unwrap();
-    put(&ledger, ONE, "state of one");
-    put(&ledger, TWO, "state of two");
+    put(&ledger, ONE, &large("state of one"));
+    put(&ledger, TWO, &large("state of two"));
     let appended = ledger.commit_blocking(|batch| {
         for event in ["first", "second", "third"] {
             batch.append_event(&ONE, event.as_bytes());
@@ -19,18 +30,32 @@ fn vault() -> Home {
         Ok(())
     });
     appended.unwrap();
+    ledger.close().unwrap();
+    assert_eq!(rows(&home), [1, BRANCH, BUCKET_OF_ONE, BUCKET_OF_TWO]);
     home
 }
 
-// Fails when `Sealer` leaves the place out of both its key and its associated data.
+fn rows(home: &Home) -> Vec<i64> {
+    let database = Connection::open(home.database()).unwrap();
+    let mut rows = database.prepare("SELECT id FROM node ORDER BY id").unwrap();
+    let rows = rows.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn verification(ledger: &Ledger) -> Verification {
+    let found = ledger.commit_blocking(|batch| batch.verify());
+    found.unwrap().into_inner()
+}
+
+// Fails when `Tree::load` leaves the place out of the associated data and both nodes have one key.
 #[test]
-fn two_exchanged_leaves_are_unavailable() {
+fn two_exchanged_nodes_make_their_leaves_unavailable() {
     let home = vault();
-    home.tamper(
-        "CREATE TEMP TABLE kept AS SELECT leaf_key, sealed FROM leaf;
-         UPDATE leaf SET sealed =
-             (SELECT sealed FROM kept WHERE kept.leaf_key <> leaf.leaf_key)",
-    );
+    home.tamper(&format!(
+        "CREATE TEMP TABLE kept AS SELECT id, sealed FROM node WHERE id > {BRANCH};
+         UPDATE node SET sealed = (SELECT sealed FROM kept WHERE kept.id <> node.id)
+         WHERE id > {BRANCH}"
+    ));
     let ledger = home.open().unwrap();
     for key in [ONE, TWO] {
         assert_eq!(read(&ledger, key), Err(CommitError::Unavailable));
@@ -39,23 +64,85 @@ fn two_exchanged_leaves_are_unavailable() {
     assert!(ledger.is_healthy());
 }
 
+// Fails when `Tree::get` takes a missing row for an empty bucket.
 #[test]
-fn an_edited_leaf_is_unavailable_and_the_others_are_not() {
+fn an_edited_or_missing_bucket_is_unavailable_and_the_others_are_not() {
     let edits = [
-        "substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15)",
-        "x'02' || substr(sealed, 2)",
-        "substr(sealed, 1, length(sealed) - 1)",
-        "substr(sealed, 1, 5)",
-        "x''",
+        "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
+        "UPDATE node SET sealed = CAST(x'01' || substr(sealed, 2) AS BLOB)",
+        "UPDATE node SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) AS BLOB)",
+        "UPDATE node SET sealed = CAST(substr(sealed, 1, 5) AS BLOB)",
+        "UPDATE node SET sealed = x''",
+        "DELETE FROM node",
     ];
     for edit in edits {
         let home = vault();
-        let edit = format!("UPDATE leaf SET sealed = CAST({edit} AS BLOB)");
-        home.tamper(&format!("{edit} WHERE hex(leaf_key) LIKE '01%'"));
+        home.tamper(&format!("{edit} WHERE id = {BUCKET_OF_ONE}"));
         let ledger = home.open().unwrap();
         let state = read(&ledger, ONE);
         assert_eq!(state, Err(CommitError::Unavailable), "{edit}");
-        assert_eq!(read(&ledger, TWO).unwrap().as_deref(), Some("state of two"));
+        assert_eq!(read(&ledger, TWO).unwrap(), Some(large("state of two")));
+        let found = verification(&ledger);
+        assert_eq!((found.leaves, found.nodes), (1, 3), "{edit}");
+        assert_eq!(found.missing + found.unreadable, 1, "{edit}");
+        assert!(!found.is_clean());
+    }
+}
+
+#[test]
+fn a_missing_branch_makes_everything_below_it_unavailable() {
+    let home = vault();
+    home.tamper(&format!("DELETE FROM node WHERE id = {BRANCH}"));
+    let ledger = home.open().unwrap();
+    for key in [ONE, TWO, THREE] {
+        assert_eq!(read(&ledger, key), Err(CommitError::Unavailable));
+    }
+    let found = verification(&ledger);
+    assert_eq!((found.nodes, found.missing, found.stray), (1, 1, 2));
+    // Another branch is not concerned.
+    assert_eq!(read(&ledger, vault_ledger::LeafKey([0xff; 32])), Ok(None));
+}
+
+// Fails when `Tree::rewrite_child` seals a node again under its former key.
+#[test]
+fn an_older_bucket_or_branch_put_back_is_unavailable() {
+    for (row, other_is_readable) in [(BUCKET_OF_ONE, true), (BRANCH, false)] {
+        let home = vault();
+        home.tamper(&format!(
+            "CREATE TABLE kept AS SELECT id, sealed FROM node WHERE id = {row}"
+        ));
+        // The ledger wants its own tables only: what was saved waits in another file.
+        let saved = home.anchor().with_file_name("saved");
+        home.tamper(&format!(
+            "ATTACH {saved:?} AS saved; CREATE TABLE saved.kept AS SELECT * FROM main.kept;
+             DROP TABLE main.kept"
+        ));
+        let ledger = home.open().unwrap();
+        put(&ledger, ONE, &large("newer state of one"));
+        ledger.close().unwrap();
+        home.tamper(&format!(
+            "ATTACH {saved:?} AS saved;
+             UPDATE node SET sealed = (SELECT sealed FROM saved.kept) WHERE id = {row}"
+        ));
+        let ledger = home.open().unwrap();
+        assert_eq!(read(&ledger, ONE), Err(CommitError::Unavailable));
+        assert_eq!(read(&ledger, TWO).is_ok(), other_is_readable);
+    }
+}
+
+// Fails when `start::latest_tree` starts with an empty tree where none opens.
+#[test]
+fn an_edited_missing_or_older_root_refuses_the_start() {
+    let edits = [
+        "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
+        "UPDATE node SET sealed = x'00'",
+        "DELETE FROM node",
+    ];
+    for edit in edits {
+        let home = vault();
+        home.tamper(&format!("{edit} WHERE id = 1"));
+        let error = home.open().unwrap_err();
+        assert!(matches!(error, OpenError::NotTheLatest { .. }), "{error}");
     }
 }
 
@@ -63,7 +150,7 @@ fn an_edited_leaf_is_unavailable_and_the_others_are_not() {
 #[test]
 fn a_leaf_that_cannot_be_opened_is_never_overwritten_or_removed() {
     let home = vault();
-    home.tamper("UPDATE leaf SET sealed = x'01' WHERE hex(leaf_key) LIKE '01%'");
+    home.tamper(&format!("DELETE FROM node WHERE id = {BUCKET_OF_ONE}"));
     let ledger = home.open().unwrap();
     let written = ledger.commit_blocking(|batch| {
         batch.put(&TWO, bytes("must not stay"));
@@ -76,17 +163,25 @@ fn a_leaf_that_cannot_be_opened_is_never_overwritten_or_removed() {
         Ok(())
     });
     assert_eq!(removed.unwrap_err(), CommitError::Unavailable);
-    assert_eq!(read(&ledger, TWO).unwrap().as_deref(), Some("state of two"));
+    let appended = ledger.commit_blocking(|batch| {
+        batch.append_event(&ONE, b"the first, it seemed");
+        Ok(())
+    });
+    assert_eq!(appended.unwrap_err(), CommitError::Unavailable);
+    assert_eq!(read(&ledger, TWO).unwrap(), Some(large("state of two")));
     assert_eq!(read(&ledger, ONE), Err(CommitError::Unavailable));
 }
 
 #[test]
 fn a_change_may_pass_over_an_unavailable_leaf_and_do_something_else() {
     let home = vault();
-    home.tamper("UPDATE leaf SET sealed = x'01' WHERE hex(leaf_key) LIKE '01%'");
+    home.tamper(&format!(
+        "UPDATE node SET sealed = x'01' WHERE id = {BUCKET_OF_ONE}"
+    ));
     let ledger = home.open().unwrap();
     let swept = ledger.commit_blocking(|batch| {
         let passed_over = batch.read(&ONE).is_err();
+        batch.schedule(&ONE, None);
         batch.put(&THREE, bytes("swept"));
         Ok(passed_over)
     });
@@ -97,12 +192,13 @@ fn a_change_may_pass_over_an_unavailable_leaf_and_do_something_else() {
 #[test]
 fn removed_exchanged_and_edited_events_are_unavailable() {
     let edits = [
-        "DELETE FROM event WHERE sequence = 2",
-        "UPDATE event SET sequence = 9 WHERE sequence = 2",
-        "UPDATE event SET sealed = x'01' WHERE sequence = 2",
-        "UPDATE event SET sealed = (SELECT sealed FROM event WHERE sequence = 3)
-         WHERE sequence = 2",
-        "UPDATE event SET sealed = (SELECT sealed FROM leaf LIMIT 1) WHERE sequence = 2",
+        "DELETE FROM event WHERE id = 2",
+        "DELETE FROM event WHERE id = 3",
+        "UPDATE event SET id = 9 WHERE id = 2",
+        "UPDATE event SET sealed = x'01' WHERE id = 2",
+        "UPDATE event SET sealed = (SELECT sealed FROM event WHERE id = 3)
+         WHERE id = 2",
+        "UPDATE event SET sealed = (SELECT sealed FROM node LIMIT 1) WHERE id = 2",
     ];
     for edit in edits {
         let home = vault();
@@ -110,20 +206,80 @@ fn removed_exchanged_and_edited_events_are_unavailable() {
         let ledger = home.open().unwrap();
         let found = events(&ledger, ONE, 3);
         assert_eq!(found, Err(CommitError::Unavailable), "{edit}");
+        assert_eq!(verification(&ledger).broken_events, 1, "{edit}");
     }
 }
 
+// Fails when `Leaves::due_until` does not ask the leaf, or `Store::put_row` only inserts.
 #[test]
-fn a_leaf_does_not_open_with_another_master_key_of_the_same_name() {
+fn planted_rows_are_read_by_nobody_and_give_way() {
+    let home = vault();
+    home.tamper(&format!(
+        "INSERT INTO node VALUES ({}, x'00');
+         INSERT INTO event SELECT 4, sealed FROM event WHERE id = 3;
+         INSERT INTO due VALUES (5, zeroblob(32)), (5, CAST(randomblob(32) AS BLOB))",
+        BUCKET_OF_ONE + 1
+    ));
+    let ledger = home.open().unwrap();
+    assert_eq!(verification(&ledger).stray, 1);
+    assert_eq!(
+        events(&ledger, ONE, 9).unwrap(),
+        ["first", "second", "third"]
+    );
+    assert!(common::due(&ledger, u64::MAX, 9).is_empty());
+    let key = {
+        let mut key = [0x01; 32];
+        key[1] = 0x10;
+        vault_ledger::LeafKey(key)
+    };
+    put(&ledger, key, "in the planted row's place");
+    let appended = ledger.commit_blocking(|batch| {
+        batch.append_event(&ONE, b"fourth");
+        Ok(())
+    });
+    appended.unwrap();
+    assert!(verification(&ledger).is_clean());
+    assert_eq!(events(&ledger, ONE, 2).unwrap(), ["third", "fourth"]);
+}
+
+#[test]
+fn an_anchor_does_not_open_with_another_master_key_of_the_same_name() {
     let home = vault();
     let mut other = identity();
     other.master_key = vault_ledger::MasterKey::new([0x56; 32]);
-    let ledger = Ledger::open(home.options(), other).unwrap();
-    assert_eq!(read(&ledger, ONE), Err(CommitError::Unavailable));
-    assert_eq!(read(&ledger, THREE), Ok(None));
+    let error = Ledger::open(home.options(), other).unwrap_err();
+    assert!(matches!(error, OpenError::AnchorForeign { .. }), "{error}");
 }
 
-// Fails when `Leaves::write_leaf` or `write_events` stores its plaintext.
+#[test]
+fn a_folder_put_back_without_its_anchor_is_refused_and_opens_with_it() {
+    let home = vault();
+    let saved = Saved::of(&home);
+    let ledger = home.open().unwrap();
+    put(&ledger, ONE, "counted");
+    ledger.close().unwrap();
+    let latest = Saved::of(&home);
+    saved.restore_folder(&home);
+    let error = home.open().unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "the database is not the latest one: its root is of batch 5, \
+             and the anchor's newest key is of batch 7; "
+        ),
+        "{error}"
+    );
+    // This is what an anchor that was copied together with the data gives away.
+    saved.restore_anchor(&home);
+    home.open().unwrap().close().unwrap();
+    latest.restore_folder(&home);
+    latest.restore_anchor(&home);
+    assert_eq!(
+        read(&home.open().unwrap(), ONE).unwrap().as_deref(),
+        Some("counted")
+    );
+}
+
+// Fails when `FreshKey::seal` gives back its plaintext.
 #[test]
 fn no_plaintext_of_a_leaf_or_an_event_is_in_any_file() {
     let home = Home::new();
@@ -137,6 +293,7 @@ fn no_plaintext_of_a_leaf_or_an_event_is_in_any_file() {
             let key = vault_ledger::LeafKey([number % 50; 32]);
             batch.put(&key, bytes(&canary));
             batch.append_event(&key, canary.as_bytes());
+            batch.schedule(&key, Some(1));
             Ok(())
         };
         ledger.commit_blocking(change).unwrap();
@@ -156,7 +313,7 @@ fn no_plaintext_of_a_leaf_or_an_event_is_in_any_file() {
     look("while open");
     ledger.close().unwrap();
     look("when closed");
-    // The search can find something: leaf keys are in the clear.
+    // The search can find something: leaf keys in the due index are in the clear.
     assert!(
         home.files()
             .iter()

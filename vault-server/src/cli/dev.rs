@@ -71,6 +71,8 @@ fn configure(folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
     let mut settings = toml::Table::new();
     settings.insert("listen".to_owned(), listen.to_string().into());
     settings.insert("data_folder".to_owned(), path("data").into());
+    let anchor = [("path".to_owned(), path("anchor/anchor").into())];
+    settings.insert("anchor".to_owned(), toml::Table::from_iter(anchor).into());
     let tls = tls
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.into()));

@@ -5,8 +5,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use rand::rngs::OsRng;
+use vault_ledger::OpenError;
 use vault_protocol::VaultId;
 
 use super::unlock;
@@ -17,38 +18,58 @@ use crate::vault;
 
 pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
-    if file.exists() {
-        bail!(
-            "there is a keyring at {} already, and it is never overwritten: to make another vault, configure other paths; if a former `init` was interrupted before it made a database in {}, remove the keyring first",
-            file.display(),
-            config.data_folder.display()
-        );
-    }
-    let unlock = unlock::for_new_keyring(config)?;
-    let keyring = Keyring::generate(vault_id, &mut OsRng);
-    create_private_folder(&config.data_folder)?;
-    // The keyring first: a database without it would be of no use and in the way of the next try.
-    secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
-    if let Err(error) = create_database(config, &keyring) {
-        // Made a moment ago, and nothing was ever sealed with it.
+    // The keyring first: anchors and database are sealed with it, and a former `init` that ended
+    // between the two is gone on with.
+    let (keyring, is_new) = if file.exists() {
+        (left_by_former_init(config, &vault_id)?, false)
+    } else {
+        let unlock = unlock::for_new_keyring(config)?;
+        create_private_folder(&config.data_folder)?;
+        let keyring = Keyring::generate(vault_id, &mut OsRng);
+        secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
+        (keyring, true)
+    };
+    let created = vault::create_ledger(config, &keyring);
+    if is_new && matches!(created, Err(OpenError::AlreadyExists { .. })) {
+        // Made a moment ago, nothing was ever sealed with it, and it would hide that the right one
+        // is missing.
         let _ = std::fs::remove_file(file);
-        return Err(error);
     }
+    created?.close()?;
+    print(config, &keyring);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The keyring that is there already. Whether there is a database or an anchor that lives on it is
+/// for the ledger to say, which overwrites neither.
+fn left_by_former_init(config: &Config, vault_id: &VaultId) -> anyhow::Result<Keyring> {
+    let keyring = unlock::keyring(config)?;
+    ensure!(
+        keyring.vault_id() == vault_id,
+        "there is the keyring of the vault {} at {} already, and it is never overwritten: to make another vault, configure other paths",
+        keyring.vault_id(),
+        config.keyring.file.display()
+    );
+    Ok(keyring)
+}
+
+fn print(config: &Config, keyring: &Keyring) {
     let fingerprint = keyring.identity().identity_key().fingerprint();
     println!("Made the vault {}.", keyring.vault_id());
-    println!("  keyring   {}", file.display());
+    println!("  keyring   {}", config.keyring.file.display());
     println!("  database  {}", config.data_folder.display());
+    for anchor in config.anchor.all() {
+        println!("  anchor    {}", anchor.display());
+    }
     println!("Its fingerprint, which devices pin:");
     println!("  {fingerprint}");
     println!(
         "Keep the keyring and what unseals it in two places: without either, no key comes back."
     );
+    println!(
+        "An anchor holds the key that opens the database as it is now: never copy it, never back it up together with the data folder; mirrors on other disks protect from losing it, and with it every key."
+    );
     println!("Next: `vault-server tenant add APP`, then `vault-server serve`.");
-    Ok(ExitCode::SUCCESS)
-}
-
-fn create_database(config: &Config, keyring: &Keyring) -> anyhow::Result<()> {
-    Ok(vault::create_ledger(config, keyring)?.close()?)
 }
 
 /// The keyring's default place is in the data folder, which the ledger would make later.

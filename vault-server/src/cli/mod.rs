@@ -6,6 +6,7 @@
     reason = "a command line prints"
 )]
 
+mod anchor;
 mod ask;
 mod check;
 mod dev;
@@ -52,10 +53,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a new vault: its keyring and its database. Never overwrites anything.
+    /// Make a new vault: its keyring, its database and its anchors. Never overwrites anything.
     ///
     /// Asks for the passphrase that seals the keyring, unless the configuration names a
-    /// passphrase file or a key file; a key file that does not exist yet is made.
+    /// passphrase file or a key file; a key file that does not exist yet is made. If it could not
+    /// finish, run it again: it goes on with the keyring that it made.
     Init {
         /// The vault's name, for ever: 1 to 64 characters of a-z 0-9 . -
         #[arg(long, value_name = "NAME")]
@@ -82,7 +84,13 @@ enum Command {
     /// Look at one account, or reset it.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Check configuration, keyring and database, and say what is wrong.
+    /// Add or remove an anchor: the file with the key that opens the database as it is now.
+    #[command(subcommand)]
+    Anchor(AnchorCommand),
+    /// Check configuration, keyring, anchors and database, and say what is wrong.
+    ///
+    /// Reads the whole database. Stop the server first: while one runs, only configuration and
+    /// certificate are checked. Exits with 1 if anything is wrong.
     Check,
     /// Print the vault's fingerprint: 60 digits that devices pin.
     Fingerprint,
@@ -171,6 +179,32 @@ enum AccountCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum AnchorCommand {
+    /// Make a further anchor, a mirror of the others. Stop the server first.
+    ///
+    /// The file must not be there yet; its folder is made if it is missing. From then on the vault
+    /// opens only with all its anchors, so write the path into `anchor.mirrors` of the configuration
+    /// afterwards. A mirror belongs on another disk, outside of every backup and snapshot.
+    ///
+    /// To move an anchor: add the new one, write it into the configuration in the place of the old
+    /// one, and remove the old one.
+    Add {
+        /// The new anchor's absolute path
+        path: PathBuf,
+    },
+    /// Take an anchor out of the vault, also one that is lost. Stop the server first.
+    ///
+    /// What it holds is erased, and the others get a new key. Take it out of the configuration
+    /// afterwards. If the file is lost, this is how to go on without it: nothing can be erased then,
+    /// but should it turn up again, it is refused. The last anchor cannot be removed: nothing else
+    /// opens the database.
+    Remove {
+        /// The anchor's absolute path, as it was added
+        path: PathBuf,
+    },
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum ScopeArg {
     Use,
@@ -208,6 +242,7 @@ fn dispatch(cli: Cli, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
         Command::Dev { listen } => dev::run(listen),
         Command::Tenant(command) => ask::tenant(&load()?, command),
         Command::Account(command) => ask::account(&load()?, command),
+        Command::Anchor(command) => anchor::run(&load()?, command),
         Command::Check => check::run(&load()?),
         Command::Fingerprint => ask::fingerprint(&load()?),
     }

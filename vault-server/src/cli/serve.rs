@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vault_ledger::Ledger;
 
-use super::unlock;
+use super::{anchor, unlock};
 use crate::admin_socket::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,6 +32,10 @@ pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     }
     let keyring = unlock::keyring(config)?;
     let ledger = vault::open_ledger(config, &keyring)?;
+    for path in anchor::on_the_data_volume(config) {
+        let path = path.display();
+        tracing::warn!(%path, "the anchor {}", anchor::ON_THE_DATA_VOLUME);
+    }
     let on_hangup = OnHangup::Reload;
     let served = serve_until_stopped(config, keyring, ledger.clone(), on_hangup, async |_, _| {
         Ok(())

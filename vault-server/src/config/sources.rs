@@ -10,7 +10,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::ConfigError;
+use super::{ConfigError, anchor};
 
 const PREFIX: &str = "VAULT_SERVER_";
 const VARIABLE: &str = "environment variable ";
@@ -112,7 +112,10 @@ impl Variable {
         let value = value
             .into_string()
             .map_err(|_| ConfigError::Malformed(format!("{VARIABLE}{name}: not UTF-8 text")))?;
-        let value = number_or_text(value);
+        let value = match key.as_str() {
+            anchor::MIRRORS => list(&value),
+            _ => number_or_text(value),
+        };
         Ok(Some(Self { name, key, value }))
     }
 }
@@ -136,6 +139,12 @@ fn number_or_text(text: String) -> Value {
     }
 }
 
+/// As in `PATH`; nothing is the empty list.
+fn list(text: &str) -> Value {
+    let parts = text.split(':').filter(|_| !text.is_empty());
+    Value::from(parts.collect::<Vec<_>>())
+}
+
 /// Names the key and what to write, never what was written: somebody may have put a secret there.
 fn in_words(error: &Error) -> String {
     let place = place(error.metadata.as_ref());
@@ -156,10 +165,10 @@ fn in_words(error: &Error) -> String {
             format!("{place}{key}: write an address and a port, e.g. \"127.0.0.1:8443\"")
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            let expected = if expected == "u32" {
-                "a whole number"
-            } else {
-                expected
+            let expected = match expected.as_str() {
+                "u32" => "a whole number",
+                "a sequence" => "a list of texts in brackets, e.g. [\"/a\", \"/b\"]",
+                expected => expected,
             };
             format!("{place}{key}: write {expected}")
         }

@@ -23,6 +23,7 @@ fn refusal(result: Result<Config, ConfigError>) -> String {
 fn unknown_keys_are_refused_in_every_section() {
     for (section, key) in [
         ("", "nonsense"),
+        ("anchor", "mirror"),
         ("tls", "certifcate_file"),
         ("keyring", "passphrase"),
         ("log", "level"),
@@ -112,6 +113,18 @@ fn values_of_another_type_are_refused_by_what_to_write() {
         ),
         ("limits = 5", "limits: write a section"),
         (
+            "anchor.mirrors = \"/m\"",
+            "anchor.mirrors: write a list of texts in brackets, e.g. [\"/a\", \"/b\"]",
+        ),
+        (
+            "anchor.path = \"a\"",
+            "anchor.path: a is not an absolute path",
+        ),
+        (
+            "anchor.mirrors = [\"/m\", \"m\"]",
+            "anchor.mirrors: m is not an absolute path",
+        ),
+        (
             "log.format = \"xml\"",
             "log.format: write one of text, json",
         ),
@@ -149,6 +162,65 @@ fn a_passphrase_file_and_a_key_file_exclude_each_other() {
     assert_eq!(
         refusal(of_file(text)),
         "/etc/v.toml: keyring.passphrase_file: set either this or keyring.key_file, not both"
+    );
+}
+
+/// Fails when `AnchorConfig::refusal` does not resolve `..`, or looks at the path alone.
+#[test]
+fn an_anchor_inside_the_data_folder_is_refused_with_the_reason() {
+    for (key, anchor) in [
+        ("path", "\"/srv/vault/anchor\""),
+        ("path", "\"/srv/vault\""),
+        ("path", "\"/srv/vault/a/b/anchor\""),
+        ("path", "\"/srv/other/../vault/anchor\""),
+        ("mirrors", "[\"/m/anchor\", \"/srv//vault/./anchor\"]"),
+    ] {
+        let text = format!("data_folder = \"/srv/vault\"\nanchor.{key} = {anchor}");
+        let error = refusal(of_file(&text));
+        assert!(
+            error.starts_with(&format!("/etc/v.toml: anchor.{key}: /srv/"))
+                && error.contains(" is inside the data folder: whoever copies that folder would "),
+            "{error}"
+        );
+    }
+    let beside = "data_folder = \"/srv/vault\"\nanchor.path = \"/srv/vault-2/anchor\"";
+    assert!(of_file(beside).is_ok());
+    let root = refusal(of_file("data_folder = \"/\""));
+    assert!(root.contains("anchor.path: /anchor is inside"), "{root}");
+}
+
+#[test]
+fn an_anchor_that_is_named_twice_is_refused() {
+    for (path, mirrors) in [
+        ("/a/anchor", "[\"/a/anchor\"]"),
+        ("/a/anchor", "[\"/b/../a//anchor\"]"),
+        ("/b/anchor", "[\"/a/anchor\", \"/a/anchor\"]"),
+    ] {
+        let text = format!("anchor.path = \"{path}\"\nanchor.mirrors = {mirrors}");
+        let error = refusal(of_file(&text));
+        assert!(
+            error.starts_with("/etc/v.toml: anchor.mirrors: /"),
+            "{error}"
+        );
+        assert!(
+            error.ends_with(" is named twice: a mirror is another file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn more_than_seven_mirrors_are_refused() {
+    let mirrors = |count: usize| {
+        let mirrors: Vec<String> = (0..count)
+            .map(|n| format!("\"/mirror-{n}/anchor\""))
+            .collect();
+        of_file(&format!("anchor.mirrors = [{}]", mirrors.join(", ")))
+    };
+    assert_eq!(mirrors(7).unwrap().anchor.mirrors.len(), 7);
+    assert_eq!(
+        refusal(mirrors(8)),
+        "/etc/v.toml: anchor.mirrors: 8 are too many; at most 7"
     );
 }
 
@@ -211,6 +283,25 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
+fn a_list_of_paths_in_the_environment_is_written_as_in_path() {
+    let mirrors = |text: &str| of_environment("VAULT_SERVER_ANCHOR__MIRRORS", text);
+    let two = mirrors("/m/anchor:/n/anchor").unwrap().anchor.mirrors;
+    assert_eq!(two, [Path::new("/m/anchor"), Path::new("/n/anchor")]);
+    assert_eq!(mirrors("/m").unwrap().anchor.mirrors, [Path::new("/m")]);
+    assert_eq!(
+        refusal(mirrors("/m:")),
+        "environment variable VAULT_SERVER_ANCHOR__MIRRORS: anchor.mirrors:  is not an absolute path"
+    );
+    // It replaces the file's list, also by none.
+    let file = Some((Path::new("/v"), "anchor.mirrors = [\"/f\", \"/g\", \"/h\"]"));
+    for (text, count) in [("/m:/n", 2), ("", 0)] {
+        let environment = [("VAULT_SERVER_ANCHOR__MIRRORS", text)];
+        let config = Config::from_sources(file, environment).unwrap();
+        assert_eq!(config.anchor.mirrors.len(), count);
+    }
+}
+
+#[test]
 fn a_refused_variable_is_named_with_its_key() {
     let error = refusal(of_environment("VAULT_SERVER_LIMITS__BATCH_LIMIT", "0"));
     assert_eq!(
@@ -222,7 +313,8 @@ fn a_refused_variable_is_named_with_its_key() {
 
 #[test]
 fn paths_follow_the_data_folder_unless_they_are_set() {
-    let config = of_file("data_folder = \"/srv/vault\"\ntls.key_file = \"/etc/k.pem\"").unwrap();
+    let config = of_file("data_folder = \"/srv/vault/\"\ntls.key_file = \"/etc/k.pem\"").unwrap();
+    assert_eq!(config.anchor.path, Path::new("/srv/vault-anchor/anchor"));
     assert_eq!(config.admin_socket, Path::new("/srv/vault/admin.sock"));
     assert_eq!(config.keyring.file, Path::new("/srv/vault/keyring"));
     let certificate = Path::new("/srv/vault/certificate.pem");
@@ -265,7 +357,9 @@ fn the_samples_optional_keys_are_keys() {
 #[test]
 fn every_key_is_in_the_sample() {
     let error = |text: &str| refusal(of_file(text));
-    for section in ["", "tls", "keyring", "log", "limits", "rotation", "sweep"] {
+    for section in [
+        "", "anchor", "tls", "keyring", "log", "limits", "rotation", "sweep",
+    ] {
         let head = if section.is_empty() {
             String::new()
         } else {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::sources::Sources;
 use super::{
-    Config, ConfigError, DEFAULT_DATA_FOLDER, KeyringConfig, LimitsConfig, LogConfig,
+    AnchorConfig, Config, ConfigError, DEFAULT_DATA_FOLDER, KeyringConfig, LimitsConfig, LogConfig,
     RotationConfig, SweepConfig, TlsConfig, UnlockSource,
 };
 
@@ -16,6 +16,7 @@ use super::{
 #[serde(deny_unknown_fields, default, expecting = "a section")]
 pub(super) struct Written {
     data_folder: PathBuf,
+    anchor: WrittenAnchor,
     listen: SocketAddr,
     admin_socket: Option<PathBuf>,
     tls: WrittenTls,
@@ -24,6 +25,13 @@ pub(super) struct Written {
     limits: LimitsConfig,
     rotation: RotationConfig,
     sweep: SweepConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section")]
+struct WrittenAnchor {
+    path: Option<PathBuf>,
+    mirrors: Vec<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,6 +53,7 @@ impl Default for Written {
     fn default() -> Self {
         Self {
             data_folder: DEFAULT_DATA_FOLDER.into(),
+            anchor: WrittenAnchor::default(),
             listen: (Ipv4Addr::LOCALHOST, 8443).into(),
             admin_socket: None,
             tls: WrittenTls::default(),
@@ -72,6 +81,7 @@ impl Written {
             (None, None) => UnlockSource::CredentialOrPrompt,
         };
         Ok(Config {
+            anchor: AnchorConfig::of(self.anchor.path, &self.anchor.mirrors, &folder),
             listen: self.listen,
             admin_socket: or_in_folder(self.admin_socket, "admin.sock"),
             tls: TlsConfig {

@@ -56,8 +56,13 @@ impl Home {
         self.folder().join("ledger.db")
     }
 
+    /// The anchor's file, in a folder of its own.
+    pub fn anchor(&self) -> PathBuf {
+        self.temporary.path().join("volume").join("anchor")
+    }
+
     pub fn options(&self) -> Options {
-        Options::new(self.folder())
+        Options::new(self.folder(), self.anchor())
     }
 
     pub fn create(&self) -> Result<Ledger, OpenError> {
@@ -76,11 +81,13 @@ impl Home {
             .unwrap();
     }
 
-    /// Every file of the vault's folder.
+    /// Every file of the vault's folder, and the anchor.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let anchor = self.anchor();
         fs::read_dir(self.folder())
             .unwrap()
             .map(|entry| entry.unwrap().path())
+            .chain(anchor.exists().then_some(anchor))
             .map(|path| (path.clone(), fs::read(&path).unwrap()))
             .collect()
     }
@@ -192,6 +199,28 @@ pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack
         .windows(needle.len())
         .any(|window| window == needle)
+}
+
+/// A copy of the vault's folder and anchor, each file as it is now.
+pub struct Saved(Vec<(PathBuf, Vec<u8>)>);
+
+impl Saved {
+    pub fn of(home: &Home) -> Saved {
+        Saved(home.files())
+    }
+
+    /// Puts the data folder back; the anchor stays as it is.
+    pub fn restore_folder(&self, home: &Home) {
+        for (path, content) in self.0.iter().filter(|(path, _)| *path != home.anchor()) {
+            fs::write(path, content).unwrap();
+        }
+    }
+
+    pub fn restore_anchor(&self, home: &Home) {
+        for (path, content) in self.0.iter().filter(|(path, _)| *path == home.anchor()) {
+            fs::write(path, content).unwrap();
+        }
+    }
 }
 
 pub fn copy_private(from: &Path, to: &Path) {

@@ -1,0 +1,252 @@
+//! How fast account changes become durable: `cargo bench -p vault-ledger`.
+//!
+//! A change is what a retrieval does twice: it reads an account's leaf (400 bytes), writes it, appends an
+//! event, and sets a due time (the charge) or takes it back (the finish). "64 waiting" is a closed loop: 64 requests, each of which asks again
+//! as soon as it is answered; "alone" is one request at a time, so every change is a batch of its own,
+//! with its two writes to the anchor and its commit. Accounts are chosen at random over the whole vault.
+//! Besides criterion's numbers, a line for each size says how long requests waited (the longest wait
+//! contains the checkpoints) and how much processor time a change took, in user and kernel mode.
+//!
+//! Files are made in the folder for temporary files: `TMPDIR=/mnt/disk cargo bench -p vault-ledger` to
+//! measure another disk; a folder in memory measures no disk at all. `VAULT_BENCH_ACCOUNTS=10000000`
+//! measures that one size instead (10^7 takes about 10 GB).
+#![allow(missing_docs, reason = "criterion makes public functions")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock"
+)]
+#![allow(clippy::print_stderr, reason = "a benchmark prints")]
+
+use std::cell::RefCell;
+use std::env;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore, SeedableRng};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use vault_ledger::{Batch, Identity, LeafKey, LeafUnavailable, Ledger, MasterKey, Options};
+use zeroize::Zeroizing;
+
+const SIZES: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
+const WAITING: u64 = 64;
+/// An account with a record, as the server encodes it.
+const LEAF_SIZE: usize = 400;
+const EVENT: &[u8] = b"an event, 20 bytes..";
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10))
+        .configure_from_args();
+    eprintln!("one synced write of 4 KiB takes {:?} here", sync_time());
+    let sizes = match env::var("VAULT_BENCH_ACCOUNTS") {
+        Ok(accounts) => vec![accounts.parse().unwrap()],
+        Err(_) => SIZES.to_vec(),
+    };
+    for accounts in sizes {
+        measure(&mut criterion, accounts);
+    }
+    criterion.final_summary();
+}
+
+fn measure(criterion: &mut Criterion, accounts: u32) {
+    let home = Home::with_accounts(accounts);
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let ledger = home.open();
+    for (name, waiting) in [("64 waiting", WAITING), ("alone", 1)] {
+        let waits = RefCell::new(Waits::default());
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::from_parameter(accounts), |bencher| {
+            bencher.iter_custom(|changes| {
+                run(
+                    &runtime,
+                    &ledger,
+                    accounts,
+                    waiting,
+                    changes,
+                    &mut waits.borrow_mut(),
+                )
+            });
+        });
+        group.finish();
+        waits.borrow_mut().report(name, accounts);
+    }
+    ledger.close().unwrap();
+    let mut group = criterion.benchmark_group("start");
+    group.bench_function(BenchmarkId::from_parameter(accounts), |bencher| {
+        bencher.iter_custom(|starts| {
+            let mut taken = Duration::ZERO;
+            for _ in 0..starts {
+                let begin = Instant::now();
+                let ledger = home.open();
+                taken += begin.elapsed();
+                ledger.close().unwrap();
+            }
+            taken
+        });
+    });
+    group.finish();
+}
+
+/// Makes at least so many changes and returns the time that they took.
+fn run(
+    runtime: &Runtime,
+    ledger: &Ledger,
+    accounts: u32,
+    waiting: u64,
+    changes: u64,
+    waits: &mut Waits,
+) -> Duration {
+    let each = changes.div_ceil(waiting);
+    let (begin, processor) = (Instant::now(), processor_time());
+    let tasks: Vec<_> = (0..waiting)
+        .map(|_| runtime.spawn(ask_again_and_again(ledger.clone(), accounts, each)))
+        .collect();
+    for task in tasks {
+        waits.times.extend(runtime.block_on(task).unwrap());
+    }
+    let taken = begin.elapsed();
+    waits.processor += processor_time() - processor;
+    taken.mul_f64(changes as f64 / (each * waiting) as f64)
+}
+
+async fn ask_again_and_again(ledger: Ledger, accounts: u32, times: u64) -> Vec<Duration> {
+    let mut random = StdRng::from_entropy();
+    let mut waits = Vec::new();
+    let mut key = account(0);
+    for number in 0..times {
+        let is_charge = number % 2 == 0;
+        if is_charge {
+            key = account(random.gen_range(0..accounts));
+        }
+        let due_ms = is_charge.then_some(number);
+        let begin = Instant::now();
+        let change = move |batch: &mut Batch<'_>| change(batch, &key, due_ms);
+        ledger.commit(change).await.unwrap();
+        waits.push(begin.elapsed());
+    }
+    waits
+}
+
+fn change(
+    batch: &mut Batch<'_>,
+    key: &LeafKey,
+    due_ms: Option<u64>,
+) -> Result<(), LeafUnavailable> {
+    let mut state = batch.read(key)?.expect("the account was made");
+    state[0] = state[0].wrapping_add(1);
+    batch.put(key, state);
+    batch.append_event(key, EVENT);
+    batch.schedule(key, due_ms);
+    Ok(())
+}
+
+/// What changes waited for, and what they cost.
+#[derive(Default)]
+struct Waits {
+    times: Vec<Duration>,
+    processor: Duration,
+}
+
+impl Waits {
+    fn report(&mut self, name: &str, accounts: u32) {
+        if self.times.is_empty() {
+            return;
+        }
+        self.times.sort_unstable();
+        let at = |part: f64| self.times[((self.times.len() - 1) as f64 * part) as usize];
+        let per_change = self.processor / u32::try_from(self.times.len()).unwrap();
+        eprintln!(
+            "{name}, {accounts} accounts: waits of {:?} (median), {:?} (p99), {:?} (longest); \
+             {per_change:?} of processor time a change",
+            at(0.5),
+            at(0.99),
+            at(1.0),
+        );
+    }
+}
+
+struct Home(TempDir);
+
+impl Home {
+    /// A vault with so many accounts, closed again.
+    fn with_accounts(accounts: u32) -> Home {
+        let home = Home(tempfile::tempdir().unwrap());
+        let mut options = home.options();
+        options.batch_limit = 1;
+        let ledger = Ledger::create(options, identity()).unwrap();
+        for first in (0..accounts).step_by(4096) {
+            let change = move |batch: &mut Batch<'_>| {
+                for number in first..accounts.min(first + 4096) {
+                    let state = Zeroizing::new(vec![7; LEAF_SIZE]);
+                    batch.put(&account(number), state);
+                    batch.append_event(&account(number), EVENT);
+                }
+                Ok(())
+            };
+            ledger.commit_blocking(change).unwrap();
+        }
+        ledger.close().unwrap();
+        home
+    }
+
+    fn options(&self) -> Options {
+        Options::new(self.0.path().join("vault"), self.0.path().join("anchor"))
+    }
+
+    fn open(&self) -> Ledger {
+        Ledger::open(self.options(), identity()).unwrap()
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        vault_id: "bench".to_owned(),
+        keyring_fingerprint: [1; 32],
+        master_key: MasterKey::new([2; 32]),
+    }
+}
+
+/// Spread over all keys, as the server's, which are hashes.
+fn account(number: u32) -> LeafKey {
+    let mut key = [0; 32];
+    StdRng::seed_from_u64(u64::from(number)).fill_bytes(&mut key);
+    LeafKey(key)
+}
+
+/// The median of 100.
+fn sync_time() -> Duration {
+    let temporary = tempfile::tempdir().unwrap();
+    let path: &Path = &temporary.path().join("probe");
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .unwrap();
+    let mut times: Vec<_> = (0..100)
+        .map(|_| {
+            let begin = Instant::now();
+            file.write_all_at(&[7; 4096], 0).unwrap();
+            file.sync_data().unwrap();
+            begin.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[50]
+}
+
+/// Of the whole process, with what the kernel did for it.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap(),
+    )
+}

@@ -1,0 +1,194 @@
+//! The anchor: the one small thing outside the database that makes the database readable.
+//!
+//! It holds a sequence number and a 32-byte root key, and forgets the former ones. A database opens
+//! with the root key of its own moment only, so forgetting a key destroys what it opened, in every
+//! copy of the database at once, and an older database put back is refused.
+//!
+//! An anchor has two slots. At rest one is *live* and the other one holds an *empty marker*. One
+//! batch, from sequence n to n + 1:
+//!
+//! ```text
+//!                              slot 0       slot 1
+//! at rest                      live n       empty
+//! prepare(n, n + 1)            live n       live n + 1      then the database commits
+//! erase(n + 1)                 empty        live n + 1      then, and only then, the batch is answered
+//! ```
+//!
+//! A stop between the two leaves both keys, and the database says at the next start which one is the
+//! current one. The live slot of the batch before is never the one that is written to, so a torn write
+//! costs at most the key that no committed database needs.
+//!
+//! The anchor knows nothing of what its key opens. [`Anchors`] is a set of them: mirrors that all have
+//! to accept every write.
+//!
+//! # What an anchor in a file does not protect
+//!
+//! A copy of it, with the master key, opens the database of the moment of the copy, wherever that
+//! comes from. File systems that copy on write, flash memory, and snapshots of its volume keep slots
+//! that were overwritten.
+
+mod file;
+mod mirrors;
+mod slot;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+
+use rand::RngCore;
+use rand::rngs::OsRng;
+use zeroize::Zeroize;
+
+pub(crate) use file::{FileAnchor, refuse_in_folder};
+pub(crate) use mirrors::Anchors;
+
+use crate::error::{During, StorageError};
+
+/// A place that remembers the current root key and forgets the former ones.
+///
+/// Today a file. A PKCS#11 token or a quorum of witnesses can be one too.
+///
+/// The three writing methods are idempotent: repeating a call that succeeded does nothing more. They
+/// return when the write is durable. An error means *unknown*: the write may have happened, now or
+/// later. The caller stops then, and the next start decides from what it reads.
+pub(crate) trait Anchor: Send {
+    /// Tells this anchor from others and from none of its copies.
+    fn id(&self) -> AnchorId;
+
+    /// Where it is, for messages and for the configuration.
+    fn path(&self) -> &Path;
+
+    /// What it holds: what reading it gave, and what the writes since then left.
+    fn slots(&self) -> &[Slot; 2];
+
+    /// Makes `next` live beside `expected`, which stays live if it is here.
+    ///
+    /// Refuses a sequence that is not above `expected` and above every one that this anchor has ever
+    /// shown: a number that is used twice names two states of the database.
+    fn prepare(&mut self, expected: u64, next: &Live) -> Result<(), StorageError>;
+
+    /// Forgets every root key but that of sequence `kept`. Refuses if that one is not here: it never
+    /// forgets the last one.
+    fn erase(&mut self, kept: u64) -> Result<(), StorageError>;
+
+    /// Forgets every root key, the last one too. For an anchor that no longer belongs to the set.
+    fn retire(&mut self) -> Result<(), StorageError>;
+}
+
+/// The key of the tree's root. Whoever has it and the database of its moment reads everything.
+///
+/// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
+pub(crate) struct RootKey(Box<[u8; 32]>);
+
+impl RootKey {
+    /// Takes the key over. The caller zeroizes its own copy.
+    pub(crate) fn new(mut bytes: [u8; 32]) -> RootKey {
+        let key = RootKey(Box::new(bytes));
+        bytes.zeroize();
+        key
+    }
+
+    /// The key itself. For opening and sealing the root only.
+    pub(crate) fn expose_secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A second one. Not `Clone`, so that each copy of the key is one that somebody wrote down.
+    pub(crate) fn copy(&self) -> RootKey {
+        RootKey(self.0.clone())
+    }
+
+    /// Both sides come out of anchors that opened, none from an attacker: the time this takes tells
+    /// nobody anything.
+    fn is(&self, other: &RootKey) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Drop for RootKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey(..)")
+    }
+}
+
+/// Which anchor it is: random since its creation, the same in a copy of it. Not a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AnchorId(pub(crate) [u8; 16]);
+
+impl AnchorId {
+    fn draw() -> Result<AnchorId, StorageError> {
+        let mut id = [0; 16];
+        OsRng.try_fill_bytes(&mut id).during("drawing an id")?;
+        Ok(AnchorId(id))
+    }
+}
+
+/// The root key of one batch.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// The batch's sequence number. Never used twice in a vault.
+    pub(crate) sequence: u64,
+    pub(crate) key: RootKey,
+}
+
+impl Live {
+    /// A second one, see [`RootKey::copy`].
+    pub(crate) fn copy(&self) -> Live {
+        Live {
+            sequence: self.sequence,
+            key: self.key.copy(),
+        }
+    }
+
+    fn is(&self, other: &Live) -> bool {
+        self.sequence == other.sequence && self.key.is(&other.key)
+    }
+}
+
+/// What one slot of an anchor holds.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    Live(Live),
+    /// A root key was here and is erased, or there never was one.
+    Empty {
+        /// The highest sequence that the anchor had shown when this was written, 0 at creation.
+        sequence: u64,
+    },
+    /// Torn by a power loss, damaged, or of another vault. Which sequence it had is not known.
+    Unreadable,
+}
+
+impl Slot {
+    fn live(&self) -> Option<&Live> {
+        match self {
+            Slot::Live(live) => Some(live),
+            Slot::Empty { .. } | Slot::Unreadable => None,
+        }
+    }
+
+    fn live_sequence(&self) -> Option<u64> {
+        self.live().map(|live| live.sequence)
+    }
+
+    /// The highest sequence that this slot shows to have been used.
+    fn shown_sequence(&self) -> Option<u64> {
+        match self {
+            Slot::Live(live) => Some(live.sequence),
+            Slot::Empty { sequence } => Some(*sequence),
+            Slot::Unreadable => None,
+        }
+    }
+}
+
+fn highest_sequence(slots: &[Slot; 2]) -> u64 {
+    let shown = slots.iter().filter_map(Slot::shown_sequence);
+    shown.max().unwrap_or(0)
+}

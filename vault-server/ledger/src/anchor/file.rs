@@ -1,0 +1,397 @@
+//! An anchor in a file: two slots of one page each, written in place and synced one by one.
+
+use std::cmp::Reverse;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::slot::{SLOT_SIZE, SlotSealer};
+use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
+use crate::error::{During, OpenError, StorageError};
+use crate::folder::{exists, make_file, make_folder, refuse_exposed_file, sync_folder};
+use crate::key::MasterKey;
+
+const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
+
+/// An anchor's file that this process alone has open, for as long as this value lives.
+pub(crate) struct FileAnchor {
+    path: PathBuf,
+    /// Locked. The lock ends when the file is closed, also by a kill.
+    file: File,
+    id: AnchorId,
+    sealer: SlotSealer,
+    slots: [Slot; 2],
+    /// Which slots this process has written. What a killed one wrote may be in the page cache and
+    /// not on the disk, however often it is read back.
+    written: [bool; 2],
+    /// A write or sync failed. What the disk holds is unknown from then on, and a later sync that
+    /// succeeds would prove nothing.
+    failed: bool,
+}
+
+impl FileAnchor {
+    /// Makes an anchor that has shown no sequence yet, and its folder if there is none.
+    ///
+    /// A file that is there already is refused, except an anchor of this vault and keyring that has
+    /// shown no sequence above 1. Creating a vault uses sequence 1, and opening it for the first time
+    /// uses a higher one, before anything is served. So that one is what an interrupted creation
+    /// left, and it is made anew. Above 1 a vault lives on it, and this would destroy that vault.
+    pub(crate) fn create(
+        path: &Path,
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<FileAnchor, OpenError> {
+        let folder = parent(path);
+        if !exists(folder)? {
+            make_folder(folder).during("making the anchor's folder")?;
+        }
+        // Stays locked until the new file has its name.
+        let _replaced = unused(path, vault_id, master_key)?;
+        let unfinished = unfinished_name(path)?;
+        remove_unfinished(&unfinished, vault_id, master_key)?;
+
+        let id = AnchorId::draw()?;
+        let sealer = SlotSealer::new(vault_id, master_key);
+        let file = make_file(&unfinished).during("making the anchor's file")?;
+        // Before it has its name, so that nobody else can ever have it open.
+        lock(&file, path)?;
+        let pages = [sealer.seal_empty(id, 0)?, sealer.seal_empty(id, 0)?].concat();
+        file.write_all_at(&pages, 0).during("filling the anchor")?;
+        file.sync_all().during("syncing the anchor")?;
+        fs::rename(&unfinished, path).during("naming the anchor")?;
+        sync_folder(folder).during("syncing the anchor's folder")?;
+        Ok(FileAnchor {
+            path: path.to_owned(),
+            file,
+            id,
+            sealer,
+            slots: [Slot::Empty { sequence: 0 }, Slot::Empty { sequence: 0 }],
+            written: [true; 2],
+            failed: false,
+        })
+    }
+
+    /// Opens and locks the anchor of this vault and keyring.
+    pub(crate) fn open(
+        path: &Path,
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<FileAnchor, OpenError> {
+        let file = open_locked(path)?;
+        let foreign = || OpenError::AnchorForeign {
+            path: path.to_owned(),
+        };
+        let metadata = file.metadata().during("reading the anchor's size")?;
+        if metadata.len() != FILE_SIZE {
+            return Err(foreign());
+        }
+        let sealer = SlotSealer::new(vault_id, master_key);
+        let first = sealer.open(&read_slot(&file, 0)?);
+        let second = sealer.open(&read_slot(&file, 1)?);
+        let id = common_id(first.as_ref(), second.as_ref()).ok_or_else(foreign)?;
+        Ok(FileAnchor {
+            path: path.to_owned(),
+            file,
+            id,
+            sealer,
+            slots: [first, second].map(|opened| opened.map_or(Slot::Unreadable, |(_, slot)| slot)),
+            written: [false; 2],
+            failed: false,
+        })
+    }
+
+    /// The slot to write to while `expected` may be the sequence of the database.
+    fn free_slot(&self, expected: u64) -> usize {
+        match self.slots.each_ref().map(Slot::live_sequence) {
+            [Some(sequence), _] if sequence == expected => 1,
+            [_, Some(sequence)] if sequence == expected => 0,
+            // One that cannot be read, or else the one with the higher number: the lower one says what
+            // is confirmed, and must not give way to what is only prepared (`Anchors::candidates`).
+            _ => {
+                let [first, second] = self.slots.each_ref();
+                let keep_worth =
+                    |slot: &Slot| (slot.shown_sequence().map(Reverse), slot.live().is_some());
+                usize::from(keep_worth(second) < keep_worth(first))
+            }
+        }
+    }
+
+    /// Whether this process has written exactly this already.
+    fn has_prepared(&self, next: &Live) -> bool {
+        let mut slots = self.slots.iter().zip(self.written);
+        slots.any(|(slot, written)| written && slot.live().is_some_and(|live| live.is(next)))
+    }
+
+    fn erase_slot(&mut self, index: usize) -> Result<(), StorageError> {
+        let sequence = highest_sequence(&self.slots);
+        let marked =
+            matches!(self.slots[index], Slot::Empty { sequence: shown } if shown == sequence);
+        // A marker that a former process left is written again: see `written`.
+        if marked && self.written[index] {
+            return Ok(());
+        }
+        let page = self.sealer.seal_empty(self.id, sequence)?;
+        self.write(index, &page, Slot::Empty { sequence })
+    }
+
+    fn write(&mut self, index: usize, page: &[u8], slot: Slot) -> Result<(), StorageError> {
+        let offset = if index == 0 { 0 } else { SLOT_SIZE as u64 };
+        self.failed = true;
+        self.file
+            .write_all_at(page, offset)
+            .during("writing an anchor")?;
+        self.file.sync_data().during("syncing an anchor")?;
+        self.failed = false;
+        self.slots[index] = slot;
+        self.written[index] = true;
+        Ok(())
+    }
+
+    fn refuse_after_failure(&self) -> Result<(), StorageError> {
+        if self.failed {
+            return Err(refusal("an earlier write to it failed"));
+        }
+        Ok(())
+    }
+}
+
+impl Anchor for FileAnchor {
+    fn id(&self) -> AnchorId {
+        self.id
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn slots(&self) -> &[Slot; 2] {
+        &self.slots
+    }
+
+    fn prepare(&mut self, expected: u64, next: &Live) -> Result<(), StorageError> {
+        self.refuse_after_failure()?;
+        if self.has_prepared(next) {
+            return Ok(());
+        }
+        if next.sequence <= highest_sequence(&self.slots).max(expected) {
+            return Err(refusal("the sequence is not above all former ones"));
+        }
+        let page = self.sealer.seal_live(self.id, next)?;
+        self.write(self.free_slot(expected), &page, Slot::Live(next.copy()))
+    }
+
+    fn erase(&mut self, kept: u64) -> Result<(), StorageError> {
+        self.refuse_after_failure()?;
+        let keeps = self
+            .slots
+            .each_ref()
+            .map(|slot| slot.live_sequence() == Some(kept));
+        if !keeps.contains(&true) {
+            return Err(refusal("the key to be kept is not on it"));
+        }
+        for (index, keep) in keeps.into_iter().enumerate() {
+            if !keep {
+                self.erase_slot(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self) -> Result<(), StorageError> {
+        self.refuse_after_failure()?;
+        self.erase_slot(0)?;
+        self.erase_slot(1)
+    }
+}
+
+/// Refuses an anchor inside the data folder: whoever copies the folder would copy it too.
+///
+/// Nothing of it has to exist yet.
+pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[PathBuf]) -> Result<(), OpenError> {
+    let folder = resolve(folder)?;
+    for path in anchors {
+        if resolve(path)?.starts_with(&folder) {
+            return Err(OpenError::AnchorInFolder {
+                path: path.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Device and inode of the file with this name. None if there is no such file.
+pub(super) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let metadata = fs::symlink_metadata(path).during("identifying an anchor")?;
+    Ok(Some((metadata.dev(), metadata.ino())))
+}
+
+fn open_locked(path: &Path) -> Result<File, OpenError> {
+    if !exists(path)? {
+        return Err(OpenError::AnchorMissing {
+            path: path.to_owned(),
+        });
+    }
+    refuse_exposed_file(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .during("opening the anchor")?;
+    lock(&file, path)?;
+    // Another file may have got the name since it was looked at, for example by a creation. Keys
+    // written to a file without a name would be lost.
+    let metadata = file.metadata().during("identifying the anchor")?;
+    if identity(path)? != Some((metadata.dev(), metadata.ino())) {
+        return Err(OpenError::AnchorLocked {
+            path: path.to_owned(),
+        });
+    }
+    Ok(file)
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(OpenError::AnchorLocked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => {
+            Err(StorageError::new("locking the anchor", error).into())
+        }
+    }
+}
+
+fn read_slot(file: &File, index: u64) -> Result<[u8; SLOT_SIZE], StorageError> {
+    let mut page = [0; SLOT_SIZE];
+    file.read_exact_at(&mut page, index * SLOT_SIZE as u64)
+        .during("reading the anchor")?;
+    Ok(page)
+}
+
+/// The id that the readable slots name. None if there is no such slot, or if a slot of another anchor
+/// of this vault was copied into the file.
+fn common_id(
+    first: Option<&(AnchorId, Slot)>,
+    second: Option<&(AnchorId, Slot)>,
+) -> Option<AnchorId> {
+    match (first, second) {
+        (Some((first, _)), Some((second, _))) if first != second => None,
+        (first, second) => first.or(second).map(|(id, _)| *id),
+    }
+}
+
+/// What [`FileAnchor::create`] may replace: nothing, or an anchor on which no vault lives.
+fn unused(
+    path: &Path,
+    vault_id: &str,
+    master_key: &MasterKey,
+) -> Result<Option<FileAnchor>, OpenError> {
+    if !exists(path)? {
+        return Ok(None);
+    }
+    match FileAnchor::open(path, vault_id, master_key) {
+        Ok(anchor) if highest_sequence(&anchor.slots) <= 1 => Ok(Some(anchor)),
+        Ok(_) | Err(OpenError::AnchorForeign { .. }) => Err(OpenError::AnchorExists {
+            path: path.to_owned(),
+        }),
+        Err(other) => Err(other),
+    }
+}
+
+/// Removes what an interrupted creation left. Somebody may have given an anchor in use such a name,
+/// so a file of an anchor's size is looked into first.
+fn remove_unfinished(path: &Path, vault_id: &str, master_key: &MasterKey) -> Result<(), OpenError> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).during("looking for an unfinished anchor")?,
+    };
+    if metadata.len() >= FILE_SIZE {
+        unused(path, vault_id, master_key)?;
+    }
+    fs::remove_file(path).during("removing an unfinished anchor")?;
+    Ok(())
+}
+
+fn unfinished_name(path: &Path) -> Result<PathBuf, OpenError> {
+    let Some(name) = path.file_name() else {
+        return Err(OpenError::WrongKind {
+            path: path.to_owned(),
+        });
+    };
+    let mut unfinished = OsString::from(name);
+    unfinished.push(".new");
+    Ok(path.with_file_name(unfinished))
+}
+
+/// The folder of a file, also of one that is named without any.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// The absolute path without links, also of what does not exist yet.
+fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
+    let absolute = std::path::absolute(path).during("resolving a path")?;
+    let mut resolved = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            // What is already resolved has no links, so its parent is the one before.
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => {
+                resolved.push(component);
+                if exists(&resolved)? {
+                    resolved = resolved.canonicalize().during("resolving a path")?;
+                }
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+fn refusal(reason: &'static str) -> StorageError {
+    StorageError::new("writing an anchor", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RootKey;
+    use super::*;
+
+    fn live(sequence: u64) -> Live {
+        Live {
+            sequence,
+            key: RootKey::new([9; 32]),
+        }
+    }
+
+    // Fails when `write` does not set `failed`, or when a method does not ask for it.
+    #[test]
+    fn after_a_failed_write_every_later_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchor");
+        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new([1; 32])).unwrap();
+        anchor.prepare(0, &live(1)).unwrap();
+        anchor.erase(1).unwrap();
+        let before = fs::read(&path).unwrap();
+
+        let writable = std::mem::replace(&mut anchor.file, File::open(&path).unwrap());
+        anchor.prepare(1, &live(2)).unwrap_err();
+        // The disk has recovered. What the failed write left on it is still unknown.
+        anchor.file = writable;
+        anchor.prepare(1, &live(3)).unwrap_err();
+        anchor.erase(1).unwrap_err();
+        anchor.retire().unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}

@@ -1,0 +1,192 @@
+//! Mirrors: the anchors of one vault, which all have to accept every write.
+//!
+//! They are not a quorum. A mirror that missed an erasing would keep a key that was said to be
+//! forgotten, so one that cannot be written to stops the vault.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+
+use super::file::identity;
+use super::{Anchor, AnchorId, FileAnchor, Live, Slot, highest_sequence};
+use crate::error::{OpenError, StorageError};
+use crate::key::MasterKey;
+
+/// Each one costs two syncs a batch, one after the other.
+const LIMIT: usize = 8;
+
+/// The anchors of one vault: at least one, at most eight, no two the same.
+pub(crate) struct Anchors(Vec<Box<dyn Anchor>>);
+
+impl Anchors {
+    /// Makes an anchor at each path, see [`FileAnchor::create`].
+    pub(crate) fn create(
+        paths: &[PathBuf],
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<Anchors, OpenError> {
+        refuse_count(paths.len())?;
+        let mut anchors = Anchors(Vec::new());
+        for path in paths {
+            anchors.add(path, vault_id, master_key)?;
+        }
+        Ok(anchors)
+    }
+
+    /// Opens and locks the anchor at each path.
+    pub(crate) fn open(
+        paths: &[PathBuf],
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<Anchors, OpenError> {
+        refuse_count(paths.len())?;
+        let mut anchors = Anchors(Vec::new());
+        for path in paths {
+            // Before it is opened: the same file a second time would only be found to be locked.
+            anchors.refuse_same_file(path)?;
+            anchors.push(Box::new(FileAnchor::open(path, vault_id, master_key)?))?;
+        }
+        Ok(anchors)
+    }
+
+    /// Makes one more anchor. It holds no key until the next [`prepare`](Anchors::prepare).
+    pub(crate) fn add(
+        &mut self,
+        path: &Path,
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<(), OpenError> {
+        refuse_count(self.0.len() + 1)?;
+        self.refuse_same_file(path)?;
+        let anchor = FileAnchor::create(path, vault_id, master_key)?;
+        self.push(Box::new(anchor))
+    }
+
+    /// Takes one more anchor in, unless it or a copy of it is here.
+    pub(crate) fn push(&mut self, anchor: Box<dyn Anchor>) -> Result<(), OpenError> {
+        refuse_count(self.0.len() + 1)?;
+        // A copy of an anchor's file has its id. Who can say which of the two was meant to be erased?
+        match self.0.iter().find(|other| other.id() == anchor.id()) {
+            Some(same) => Err(twice(same.path(), anchor.path())),
+            None => {
+                self.0.push(anchor);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the anchor at this path out of the set, without a write to it. None if it is not in the
+    /// set, or if it is the last one, which stays.
+    pub(crate) fn take(&mut self, path: &Path) -> Option<Box<dyn Anchor>> {
+        let index = self.0.iter().position(|anchor| anchor.path() == path)?;
+        (self.0.len() > 1).then(|| self.0.remove(index))
+    }
+
+    /// Who belongs to the set, in the order of the configuration.
+    pub(crate) fn members(&self) -> Vec<(AnchorId, PathBuf)> {
+        let members = self.0.iter();
+        members
+            .map(|anchor| (anchor.id(), anchor.path().to_owned()))
+            .collect()
+    }
+
+    /// The root keys that may be those of the latest database, newest first.
+    ///
+    /// A batch is answered when every mirror has erased the keys before its own; each then shows its
+    /// number twice, in the live slot and in the empty marker. So the lower number on a mirror is one
+    /// that was committed. The highest of these, over all mirrors, is *confirmed*: it may have been
+    /// answered, and no key below it is tried. Without this rule, who saves one mirror and the database
+    /// could put both back and be answered from the past.
+    ///
+    /// The marker counts, so that a mirror that has lost its key, or never had one, does not confirm
+    /// what was only prepared on it.
+    pub(crate) fn candidates(&self) -> Vec<&Live> {
+        let confirmed = self
+            .0
+            .iter()
+            .filter_map(|anchor| lowest_shown(anchor.slots()))
+            .max();
+        let mut candidates: Vec<&Live> = Vec::new();
+        for live in self.slots().filter_map(Slot::live) {
+            let known = candidates.iter().any(|other| other.is(live));
+            if Some(live.sequence) >= confirmed && !known {
+                candidates.push(live);
+            }
+        }
+        candidates.sort_by_key(|live| Reverse(live.sequence));
+        candidates
+    }
+
+    /// The highest sequence that any anchor shows to have been used.
+    ///
+    /// An unreadable slot may have had a higher one: see [`has_unreadable`](Anchors::has_unreadable).
+    pub(crate) fn highest_sequence(&self) -> u64 {
+        let anchors = self.0.iter();
+        anchors
+            .map(|anchor| highest_sequence(anchor.slots()))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether any slot is torn or damaged, so that a sequence may have been used that none shows.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.slots().any(|slot| matches!(slot, Slot::Unreadable))
+    }
+
+    /// [`Anchor::prepare`] on every anchor, in order. After an error the rest is not written to.
+    pub(crate) fn prepare(&mut self, expected: u64, next: &Live) -> Result<(), StorageError> {
+        let mut anchors = self.0.iter_mut();
+        anchors.try_for_each(|anchor| anchor.prepare(expected, next))
+    }
+
+    /// [`Anchor::erase`] on every anchor, in order. After an error the rest is not written to.
+    pub(crate) fn erase(&mut self, kept: u64) -> Result<(), StorageError> {
+        let mut anchors = self.0.iter_mut();
+        anchors.try_for_each(|anchor| anchor.erase(kept))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter().flat_map(|anchor| anchor.slots())
+    }
+
+    fn refuse_same_file(&self, path: &Path) -> Result<(), OpenError> {
+        let Some(file) = identity(path)? else {
+            return Ok(());
+        };
+        for anchor in &self.0 {
+            if identity(anchor.path())? == Some(file) {
+                return Err(twice(anchor.path(), path));
+            }
+        }
+        Ok(())
+    }
+
+    /// A set of any anchors, not only files.
+    #[cfg(test)]
+    pub(crate) fn of(members: Vec<Box<dyn Anchor>>) -> Anchors {
+        let mut anchors = Anchors(Vec::new());
+        for anchor in members {
+            anchors.push(anchor).expect("the test's anchors differ");
+        }
+        anchors
+    }
+}
+
+fn lowest_shown(slots: &[Slot; 2]) -> Option<u64> {
+    slots.iter().filter_map(Slot::shown_sequence).min()
+}
+
+/// A set without any anchor would accept every write and remember none.
+fn refuse_count(count: usize) -> Result<(), OpenError> {
+    match count {
+        0 => Err(OpenError::NoAnchor),
+        1..=LIMIT => Ok(()),
+        _ => Err(OpenError::TooManyAnchors { limit: LIMIT }),
+    }
+}
+
+fn twice(first: &Path, second: &Path) -> OpenError {
+    OpenError::AnchorTwice {
+        first: first.to_owned(),
+        second: second.to_owned(),
+    }
+}

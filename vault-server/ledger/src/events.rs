@@ -1,0 +1,133 @@
+//! A leaf's events: a chain, of which the leaf holds the end.
+//!
+//! ```text
+//! event = sealed(row of the event before (8 bytes) || its key (32) || plaintext)
+//! data  = "backup-key-vault/v2 event" || leaf key || number (8 bytes) || vault id
+//! ```
+//!
+//! Integers are big-endian; before the first event there are zeros. Each is sealed under a key of its
+//! own, which is in its successor, the last one's in the leaf's record. So none can be removed,
+//! replaced, or put back without the leaf knowing. Rows of all leaves follow each other in the order of
+//! time: a batch writes them side by side, and they name no leaf.
+
+use zeroize::Zeroizing;
+
+use crate::draft::Plaintext;
+use crate::error::StorageError;
+use crate::key::LeafKey;
+use crate::record::LastEvent;
+use crate::seal::{KEY_SIZE, Key, Keys, Unreadable};
+use crate::store::Store;
+
+const LABEL: &[u8] = b"backup-key-vault/v2 event";
+
+/// How many events of a leaf can be read. When as many more have come, the older ones are removed
+/// together. Without a bound, one user who goes on registering could fill the disk of all.
+pub(crate) const KEPT_EVENTS: u64 = 1000;
+
+/// Why events cannot be had.
+pub(crate) enum EventError {
+    /// One is missing, or does not open.
+    Unreadable,
+    /// Nobody can say.
+    Storage(StorageError),
+}
+
+impl From<StorageError> for EventError {
+    fn from(error: StorageError) -> EventError {
+        EventError::Storage(error)
+    }
+}
+
+impl From<Unreadable> for EventError {
+    fn from(Unreadable: Unreadable) -> EventError {
+        EventError::Unreadable
+    }
+}
+
+/// The events of one leaf.
+pub(crate) struct Events<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) vault_id: &'a str,
+    pub(crate) key: &'a LeafKey,
+}
+
+impl Events<'_> {
+    /// Stores one more event behind the last one.
+    pub(crate) fn append(
+        &self,
+        keys: &mut Keys,
+        last: Option<LastEvent>,
+        event: &[u8],
+    ) -> Result<LastEvent, StorageError> {
+        let before = last.unwrap_or_else(LastEvent::none);
+        let sequence = before.sequence + 1;
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(8 + KEY_SIZE + event.len()));
+        plaintext.extend_from_slice(&before.row.to_be_bytes());
+        plaintext.extend_from_slice(before.key.expose_secret());
+        plaintext.extend_from_slice(event);
+        let (sealed, key) = keys.draw()?.seal(&self.data(sequence), &plaintext)?;
+        let row = self.store.append_event(&sealed)?;
+        let last = LastEvent { sequence, row, key };
+        if sequence.is_multiple_of(KEPT_EVENTS) {
+            self.remove_old(&last)?;
+        }
+        Ok(last)
+    }
+
+    /// At most so many events up to this last one, oldest first.
+    pub(crate) fn last(
+        &self,
+        last: &LastEvent,
+        at_most: usize,
+    ) -> Result<Vec<Plaintext>, EventError> {
+        let kept = last.sequence.min(KEPT_EVENTS);
+        let wanted = u64::try_from(at_most).unwrap_or(u64::MAX).min(kept);
+        let mut events = Vec::new();
+        let mut end = last.copy();
+        for _ in 0..wanted {
+            let (event, before) = self.open(&end)?;
+            events.push(event);
+            end = before;
+        }
+        events.reverse();
+        Ok(events)
+    }
+
+    /// Removes what is behind the kept ones, as far as the chain leads. Where it is broken somebody has
+    /// been at work; the rest stays, and nobody reads it.
+    fn remove_old(&self, last: &LastEvent) -> Result<(), StorageError> {
+        let mut end = last.copy();
+        for back in 0..2 * KEPT_EVENTS {
+            let before = match self.open(&end) {
+                Ok((_, before)) => before,
+                Err(EventError::Unreadable) => return Ok(()),
+                Err(EventError::Storage(error)) => return Err(error),
+            };
+            if back >= KEPT_EVENTS {
+                self.store.forget_event(end.row)?;
+            }
+            end = before;
+        }
+        Ok(())
+    }
+
+    /// An event, and what finds the one before it.
+    fn open(&self, at: &LastEvent) -> Result<(Plaintext, LastEvent), EventError> {
+        let sealed = self.store.event(at.row)?.ok_or(Unreadable)?;
+        let opened = at.key.open(&self.data(at.sequence), &sealed)?;
+        let (row, rest) = opened.split_first_chunk().ok_or(Unreadable)?;
+        let (key, event) = rest.split_first_chunk().ok_or(Unreadable)?;
+        let before = LastEvent {
+            sequence: at.sequence.checked_sub(1).ok_or(Unreadable)?,
+            row: i64::from_be_bytes(*row),
+            key: Key::from_bytes(key),
+        };
+        Ok((Zeroizing::new(event.to_vec()), before))
+    }
+
+    fn data(&self, sequence: u64) -> Vec<u8> {
+        let sequence = sequence.to_be_bytes();
+        [LABEL, &self.key.0, &sequence, self.vault_id.as_bytes()].concat()
+    }
+}

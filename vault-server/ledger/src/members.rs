@@ -1,0 +1,96 @@
+//! Which anchors a vault has, as its root says it.
+//!
+//! ```text
+//! members = for each anchor: id (16 bytes) || length (2 bytes, big-endian) || path
+//! ```
+//!
+//! The root authenticates it, so an anchor that was left out when the root was written can neither
+//! come back with an older key, nor be left out without the command that removes it. The paths are
+//! for messages: an anchor may be moved.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::anchor::AnchorId;
+use crate::seal::Unreadable;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Members(pub(crate) Vec<(AnchorId, PathBuf)>);
+
+impl Members {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (id, path) in &self.0 {
+            // Linux takes no longer ones; it would show in messages only.
+            let path = path.as_os_str().as_bytes();
+            let path = &path[..path.len().min(4096)];
+            let length = u16::try_from(path.len()).expect("4,096 fits in 16 bits");
+            bytes.extend_from_slice(&id.0);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(path);
+        }
+        bytes
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Members, Unreadable> {
+        let mut members = Vec::new();
+        while !bytes.is_empty() {
+            let (id, rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
+            let (length, rest) = rest.split_first_chunk().ok_or(Unreadable)?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            let (path, rest) = rest.split_at_checked(length).ok_or(Unreadable)?;
+            members.push((AnchorId(*id), PathBuf::from(OsStr::from_bytes(path))));
+            bytes = rest;
+        }
+        Ok(Members(members))
+    }
+
+    pub(crate) fn has(&self, id: AnchorId) -> bool {
+        self.0.iter().any(|(member, _)| *member == id)
+    }
+
+    /// The path of the first that is not among these.
+    pub(crate) fn missing_in(&self, others: &Members) -> Option<&Path> {
+        let mut missing = self.0.iter().filter(|(id, _)| !others.has(*id));
+        missing.next().map(|(_, path)| path.as_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members() -> Members {
+        Members(vec![
+            (AnchorId([1; 16]), "/a/anchor".into()),
+            (AnchorId([2; 16]), "/b".into()),
+        ])
+    }
+
+    #[test]
+    fn truncated_lists_are_unreadable() {
+        let bytes = members().encode();
+        let first = 16 + 2 + "/a/anchor".len();
+        for length in (1..bytes.len()).filter(|length| *length != first) {
+            assert_eq!(Members::decode(&bytes[..length]), Err(Unreadable));
+        }
+    }
+
+    #[test]
+    fn lists_are_read_as_they_were_written() {
+        assert_eq!(Members::decode(&members().encode()), Ok(members()));
+    }
+
+    #[test]
+    fn members_are_the_same_wherever_they_are() {
+        let moved = Members(vec![
+            (AnchorId([2; 16]), "/c".into()),
+            (AnchorId([1; 16]), "/d".into()),
+        ]);
+        assert_eq!(members().missing_in(&moved), None);
+        let fewer = Members(vec![(AnchorId([1; 16]), "/a/anchor".into())]);
+        assert_eq!(members().missing_in(&fewer), Some(Path::new("/b")));
+        assert_eq!(fewer.missing_in(&members()), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! How a vault begins, and begins again.
+//!
+//! A start trusts nothing that a process before it left in memory: what a killed one wrote may be in
+//! the page cache only, and a failed sync may have been forgotten. So:
+//!
+//! 1. The locks: data folder, database, every anchor.
+//! 2. The database's log is written again and synced, and becomes part of the database, before any
+//!    anchor is written (`Store::open`).
+//! 3. The root is opened with one of the at most two keys that the anchors hold. If none fits, the
+//!    database is not the latest one, and the vault does not start.
+//! 4. The anchors are exactly those that the root names.
+//! 5. One whole batch without changes, with a number above all that were ever seen. After it, one
+//!    root key is left, on all anchors, durably; whatever was interrupted is decided.
+
+use std::path::Path;
+
+use rand::RngCore;
+use rand::rngs::OsRng;
+
+use crate::anchor::{self, Anchors, FileAnchor, Live, RootKey};
+use crate::commit::Vault;
+use crate::error::{During, OpenError, StorageError};
+use crate::folder::Folder;
+use crate::handle::Options;
+use crate::key::Identity;
+use crate::members::Members;
+use crate::seal::{Key, Keys};
+use crate::store::{Meta, Store};
+use crate::tree::{NodeError, Tree};
+
+/// Makes a vault without leaves: anchors first, then the database, complete or not at all.
+pub(crate) fn create(
+    folder: &Folder,
+    options: &Options,
+    identity: &Identity,
+) -> Result<(), OpenError> {
+    anchor::refuse_in_folder(folder.path(), &options.anchors)?;
+    let mut anchors = Anchors::create(&options.anchors, &identity.vault_id, &identity.master_key)?;
+    let meta = Meta {
+        vault_id: identity.vault_id.clone(),
+        keyring_fingerprint: identity.keyring_fingerprint,
+    };
+    Store::create(folder, &meta, |store| {
+        let metadata = Members(anchors.members()).encode();
+        let mut tree = Tree::empty(&identity.vault_id);
+        let key = tree.rewrite(store, &mut Keys::of_the_system(), 1, metadata, Vec::new())?;
+        let first = Live {
+            sequence: 1,
+            key: RootKey::new(*key.expose_secret()),
+        };
+        anchors.prepare(0, &first)
+    })
+}
+
+/// Opens a vault with exactly the configured anchors.
+pub(crate) fn open(
+    folder: &Folder,
+    options: &Options,
+    identity: &Identity,
+) -> Result<Vault, OpenError> {
+    let (mut vault, known) = open_root(folder, options, identity, None)?;
+    let configured = Members(vault.anchors.members());
+    refuse_difference(&known, &configured)?;
+    run_first_batch(&mut vault, &configured)?;
+    Ok(vault)
+}
+
+/// Opens a vault and gives it one more anchor, at a path where there is none.
+pub(crate) fn open_adding(
+    folder: &Folder,
+    options: &Options,
+    identity: &Identity,
+    path: &Path,
+) -> Result<Vault, OpenError> {
+    anchor::refuse_in_folder(folder.path(), &[path.to_owned()])?;
+    let (mut vault, known) = open_root(folder, options, identity, None)?;
+    refuse_difference(&known, &Members(vault.anchors.members()))?;
+    let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
+    vault.anchors.add(path, vault_id, master_key)?;
+    let members = Members(vault.anchors.members());
+    run_first_batch(&mut vault, &members)?;
+    Ok(vault)
+}
+
+/// Opens a vault that shall go on without the anchor at this path, and erases that if it is there.
+pub(crate) fn open_removing(
+    folder: &Folder,
+    options: &Options,
+    identity: &Identity,
+    path: &Path,
+) -> Result<Vault, OpenError> {
+    let leaving = match FileAnchor::open(path, &identity.vault_id, &identity.master_key) {
+        Ok(leaving) => Some(leaving),
+        // A lost one is why this command exists.
+        Err(OpenError::AnchorMissing { .. } | OpenError::AnchorForeign { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let staying = options.anchors.iter().filter(|other| *other != path);
+    let options = &Options {
+        anchors: staying.cloned().collect(),
+        ..options.clone()
+    };
+    // As long as it is there it takes part: it may be the only one that knows the latest state.
+    let (mut vault, known) = open_root(folder, options, identity, leaving)?;
+    let mut leaving = vault.anchors.take(path);
+    let staying = Members(vault.anchors.members());
+    let has_left = |member: &&(_, _)| match &leaving {
+        Some(leaving) => leaving.id() == member.0,
+        None => member.1 == path,
+    };
+    let is_known = known.0.iter().any(|member| has_left(&member));
+    if !is_known && leaving.is_none() {
+        return Err(OpenError::AnchorUnknown {
+            path: path.to_owned(),
+        });
+    }
+    let others = known.0.iter().filter(|member| !has_left(member)).cloned();
+    refuse_difference(&Members(others.collect()), &staying)?;
+    run_first_batch(&mut vault, &staying)?;
+    if let Some(leaving) = &mut leaving {
+        leaving.retire()?;
+    }
+    Ok(vault)
+}
+
+/// Steps 1 to 3. Returns the anchors that the root names as well.
+fn open_root(
+    folder: &Folder,
+    options: &Options,
+    identity: &Identity,
+    leaving: Option<FileAnchor>,
+) -> Result<(Vault, Members), OpenError> {
+    anchor::refuse_in_folder(folder.path(), &options.anchors)?;
+    let store = Store::open(folder)?;
+    refuse_other(&store.meta()?, identity)?;
+    let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
+    let mut anchors = Anchors::open(&options.anchors, vault_id, master_key)?;
+    if let Some(leaving) = leaving {
+        anchors.push(Box::new(leaving))?;
+    }
+    let tree = latest_tree(vault_id, &store, &anchors)?;
+    let members = Members::decode(tree.metadata())
+        .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
+    let vault = Vault {
+        vault_id: vault_id.clone(),
+        store,
+        tree,
+        keys: Keys::of_the_system(),
+        anchors,
+    };
+    Ok((vault, members))
+}
+
+fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree, OpenError> {
+    for live in anchors.candidates() {
+        let key = Key::from_bytes(live.key.expose_secret());
+        match Tree::open(vault_id, store, &key) {
+            // The number inside is sealed with the root; one that differs from the anchor's would
+            // mean that one of them was not made by this program.
+            Ok(tree) if tree.sequence() == live.sequence => return Ok(tree),
+            Ok(_) | Err(NodeError::Missing | NodeError::Unreadable) => {}
+            Err(NodeError::Storage(error)) => return Err(error.into()),
+        }
+    }
+    Err(OpenError::NotTheLatest {
+        database: Tree::claimed_sequence(store)?,
+        anchors: anchors.candidates().first().map(|live| live.sequence),
+    })
+}
+
+/// Step 5.
+fn run_first_batch(vault: &mut Vault, members: &Members) -> Result<(), StorageError> {
+    let sequence = next_sequence(vault)?;
+    vault.store.begin()?;
+    vault.replace_root(sequence, members.encode(), Vec::new())
+}
+
+/// A number that was never used. What was in a slot that cannot be read is not known, so the next
+/// number is then far beyond it, and not where the next start that finds this slot would go.
+fn next_sequence(vault: &Vault) -> Result<u64, StorageError> {
+    let highest = vault.anchors.highest_sequence().max(vault.tree.sequence());
+    let mut jump = [0; 4];
+    if vault.anchors.has_unreadable() {
+        OsRng.try_fill_bytes(&mut jump).during("drawing a number")?;
+    }
+    highest
+        .checked_add(1 + u64::from(u32::from_be_bytes(jump)))
+        .ok_or_else(|| StorageError::new("numbering a batch", "there are no numbers left"))
+}
+
+fn refuse_other(found: &Meta, identity: &Identity) -> Result<(), OpenError> {
+    if found.vault_id != identity.vault_id {
+        return Err(OpenError::OtherVault {
+            found: found.vault_id.clone(),
+            expected: identity.vault_id.clone(),
+        });
+    }
+    if found.keyring_fingerprint != identity.keyring_fingerprint {
+        return Err(OpenError::OtherKeyring);
+    }
+    Ok(())
+}
+
+fn refuse_difference(known: &Members, configured: &Members) -> Result<(), OpenError> {
+    if let Some(path) = known.missing_in(configured) {
+        let path = path.to_owned();
+        return Err(OpenError::AnchorNotConfigured { path });
+    }
+    if let Some(path) = configured.missing_in(known) {
+        let path = path.to_owned();
+        return Err(OpenError::AnchorUnknown { path });
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Looking through everything that is stored, page by page or as a whole.
+
+use std::ops::ControlFlow;
+
+use crate::commit::Vault;
+use crate::error::StorageError;
+use crate::events::{EventError, Events};
+use crate::key::LeafKey;
+use crate::record::Record;
+use crate::tree::Found;
+
+/// What a look through the whole vault found. Numbers only: it holds no keys and no content.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Leaves that can be opened.
+    pub leaves: u64,
+    /// Nodes of the key tree that can be opened.
+    pub nodes: u64,
+    /// Nodes that are not there: nobody can say which leaves were below them.
+    pub missing: u64,
+    /// Nodes and leaves that are there and do not open: altered, moved, or older ones.
+    pub unreadable: u64,
+    /// Rows that belong to no node. They are read by nobody.
+    pub stray: u64,
+    /// Leaves of whose events one is missing or does not open.
+    pub broken_events: u64,
+}
+
+impl Verification {
+    /// Whether everything that is stored can be read, and nothing else is there.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let Verification {
+            leaves: _,
+            nodes: _,
+            missing,
+            unreadable,
+            stray,
+            broken_events,
+        } = *self;
+        [missing, unreadable, stray, broken_events] == [0; 4]
+    }
+}
+
+/// The keys of leaves with a state behind this one, in order. Those below a node that cannot be
+/// opened are not known to anybody.
+pub(crate) fn keys_after(
+    vault: &Vault,
+    after: Option<&LeafKey>,
+    at_most: usize,
+) -> Result<Vec<LeafKey>, StorageError> {
+    let mut keys = Vec::new();
+    let mut visit = |found: Found<'_>| {
+        if keys.len() >= at_most {
+            return ControlFlow::Break(());
+        }
+        if let Found::Leaf(key, value) = found
+            && Record::decode(value).is_ok_and(|record| record.state.is_some())
+        {
+            keys.push(LeafKey(*key));
+        }
+        ControlFlow::Continue(())
+    };
+    let after = after.map(|key| &key.0);
+    vault.tree.walk(&vault.store, after, &mut visit)?;
+    Ok(keys)
+}
+
+/// Opens everything.
+pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
+    let mut found = Verification::default();
+    let (mut unreadable_rows, mut failure) = (0, None);
+    let mut visit = |met: Found<'_>| {
+        match met {
+            Found::Node => found.nodes += 1,
+            Found::Missing => found.missing += 1,
+            Found::Unreadable => unreadable_rows += 1,
+            Found::Leaf(key, value) => match look_at(vault, key, value, &mut found) {
+                Ok(()) => {}
+                Err(error) => {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
+            },
+        }
+        ControlFlow::Continue(())
+    };
+    vault.tree.walk(&vault.store, None, &mut visit)?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let rows = vault.store.count_rows()?;
+    found.stray = rows.saturating_sub(found.nodes + unreadable_rows);
+    found.unreadable += unreadable_rows;
+    Ok(found)
+}
+
+fn look_at(
+    vault: &Vault,
+    key: &[u8; 32],
+    value: &[u8],
+    found: &mut Verification,
+) -> Result<(), StorageError> {
+    let Ok(record) = Record::decode(value) else {
+        found.unreadable += 1;
+        return Ok(());
+    };
+    found.leaves += 1;
+    let Some(last) = &record.last_event else {
+        return Ok(());
+    };
+    let events = Events {
+        store: &vault.store,
+        vault_id: &vault.vault_id,
+        key: &LeafKey(*key),
+    };
+    match events.last(last, usize::MAX) {
+        Ok(_) => Ok(()),
+        Err(EventError::Unreadable) => {
+            found.broken_events += 1;
+            Ok(())
+        }
+        Err(EventError::Storage(error)) => Err(error),
+    }
+}

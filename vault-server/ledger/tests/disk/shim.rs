@@ -1,0 +1,164 @@
+//! The layer between a process and its disk (`tests/disk/shim.c`): compiled here, and set up for a
+//! process by its environment.
+#![allow(
+    dead_code,
+    reason = "tests of several crates include this file and use a part of it"
+)]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::{env, fs, process};
+
+/// The compiled library.
+#[derive(Clone, Copy)]
+pub struct Shim {
+    library: &'static Path,
+}
+
+/// What the layer shall do to one process. Folders and files are canonical paths.
+#[derive(Clone, Default)]
+pub struct Layer {
+    pub folders: Vec<PathBuf>,
+    pub journal: Option<PathBuf>,
+    pub notes: Option<PathBuf>,
+    pub fail: Option<Fail>,
+    pub kill: Option<Kill>,
+    pub skip: Option<Skip>,
+}
+
+/// Which call fails, counted from 1, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Fail {
+    pub call: u64,
+    pub with: Fault,
+    /// All later ones too.
+    pub from_then_on: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `EIO`.
+    Broken,
+    /// `ENOSPC`.
+    Full,
+    /// Half of a write, and then `ENOSPC`.
+    Short,
+}
+
+/// At which call the process is killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Kill {
+    Before(u64),
+    After(u64),
+}
+
+/// What is answered as done and is not.
+#[derive(Clone, Copy, Debug)]
+pub enum Skip {
+    /// Syncs of paths that end so.
+    Syncs(&'static str),
+    /// Writes to and syncs of paths that end so, until a path that ends so is opened.
+    Until {
+        opened: &'static str,
+        path: &'static str,
+    },
+}
+
+impl Shim {
+    /// Compiles it, once for this process. `None`, and the test says that it is skipped, on a system
+    /// that is not Linux or without a C compiler; an error with `VAULT_TESTS_REQUIRE_TOOLS=1`.
+    pub fn get(source: &Path, scratch: &Path) -> Option<Shim> {
+        static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let library = LIBRARY.get_or_init(|| {
+            let compiled = compile(source, scratch);
+            if let Err(reason) = &compiled {
+                let required = env::var_os("VAULT_TESTS_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+                assert!(!required, "{reason}");
+                skipped(reason);
+            }
+            compiled.ok()
+        });
+        let library = library.as_deref()?;
+        Some(Shim { library })
+    }
+
+    /// Puts the layer below the process that this command starts.
+    pub fn put_below(self, command: &mut Command, layer: &Layer) {
+        let folders = env::join_paths(&layer.folders).expect("no folder has a colon in its name");
+        command
+            .env("LD_PRELOAD", self.library)
+            .env("DISK_SHIM_FOLDERS", folders);
+        let settings = [
+            ("DISK_SHIM_JOURNAL", layer.journal.clone().map(Into::into)),
+            ("DISK_SHIM_NOTES", layer.notes.clone().map(Into::into)),
+            ("DISK_SHIM_FAIL", layer.fail.map(Fail::setting)),
+            ("DISK_SHIM_KILL", layer.kill.map(Kill::setting)),
+            ("DISK_SHIM_SKIP", layer.skip.map(Skip::setting)),
+        ];
+        for (name, value) in settings {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+    }
+}
+
+impl Fail {
+    fn setting(self) -> OsString {
+        let plus = if self.from_then_on { "+" } else { "" };
+        let with = match self.with {
+            Fault::Broken => "EIO",
+            Fault::Full => "ENOSPC",
+            Fault::Short => "SHORT",
+        };
+        format!("{}{plus}:{with}", self.call).into()
+    }
+}
+
+impl Kill {
+    fn setting(self) -> OsString {
+        match self {
+            Kill::Before(call) => call.to_string().into(),
+            Kill::After(call) => format!("{call}+").into(),
+        }
+    }
+}
+
+impl Skip {
+    fn setting(self) -> OsString {
+        match self {
+            Skip::Syncs(path) => format!("sync:{path}").into(),
+            Skip::Until { opened, path } => format!("until:{opened}:{path}").into(),
+        }
+    }
+}
+
+fn compile(source: &Path, scratch: &Path) -> Result<PathBuf, String> {
+    if !cfg!(all(target_os = "linux", target_pointer_width = "64")) {
+        return Err("the layer below a process is for Linux on 64 bits".to_owned());
+    }
+    // Under a name of this process's own first: others may load the same file at this moment.
+    let unfinished = scratch.join(format!("shim-{}.so", process::id()));
+    let library = scratch.join("shim.so");
+    let compiled = Command::new("cc")
+        .args(["-Wall", "-Wextra", "-shared", "-fPIC", "-O1", "-o"])
+        .arg(&unfinished)
+        .arg(source)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cc is missing: {error}"))?;
+    if !compiled.status.success() {
+        let said = String::from_utf8_lossy(&compiled.stderr);
+        return Err(format!("cc did not compile {source:?}: {said}"));
+    }
+    fs::rename(&unfinished, &library).map_err(|error| format!("{library:?}: {error}"))?;
+    Ok(library)
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped(reason: &str) {
+    eprintln!("skipped: {reason}");
+}
