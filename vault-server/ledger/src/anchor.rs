@@ -24,8 +24,8 @@
 //! # What an anchor in a file does not protect
 //!
 //! A copy of it, with the master key, opens the database of the moment of the copy, wherever that
-//! comes from. File systems that copy on write, flash memory, and snapshots of its volume keep slots
-//! that were overwritten.
+//! comes from. File systems that copy on write or journal data (ext4 with `data=journal`), flash
+//! memory, and snapshots of its volume keep slots that were overwritten.
 
 mod file;
 mod mirrors;

@@ -69,7 +69,8 @@ impl<'a> Batch<'a> {
 
     /// Adds an event to a leaf's, stored by the same commit. At least the last 1000 are kept.
     ///
-    /// The end of its chain is in the leaf: with one that cannot be opened it is as with
+    /// It must not hold a secret: events that give way are removed, but can be read from older copies.
+    /// The end of a leaf's chain of events is in the leaf: with one that cannot be opened it is as with
     /// [`put`](Batch::put).
     pub fn append_event(&mut self, key: &LeafKey, plaintext: &[u8]) {
         if self.leaves.leaf(key).is_err() {

@@ -27,9 +27,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder if there is none and locks it. Refuses one that holds a database.
     pub(crate) fn create(path: &Path) -> Result<Folder, OpenError> {
-        if !path.exists() {
-            make_folder(path).during("making the data folder")?;
-        }
+        make_folder(path).during("making the data folder")?;
         let folder = Folder::lock(path)?;
         // Under the lock, so that two creations at once cannot both find nothing.
         if exists(&folder.database())? {
@@ -111,17 +109,30 @@ impl Folder {
     }
 }
 
+/// Makes a folder and those above it that are not there, each with a name that lasts. What is there
+/// is left as it is, folder or not.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(path)?;
-    // The umask can only have taken bits away.
-    fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?;
-    match path.canonicalize()?.parent() {
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if !parent.exists() {
+        make_folder(parent)?;
     }
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        // The umask can only have taken bits away.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?,
+        // What made it may have been stopped before its name was made to last. The operator's own
+        // folder may be in one that is not ours to open.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return match sync_folder(parent) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            };
+        }
+        Err(error) => return Err(error),
+    }
+    sync_folder(parent)
 }
 
 /// A new file of the owner's, whatever the umask. Refuses an existing one.

@@ -41,7 +41,9 @@
 //!   of events are in the clear.
 //! - A copy of the anchor of some moment, together with the master key, opens the database of that
 //!   moment, from any copy. A file anchor is overwritten in place; a file system that copies on
-//!   write, flash memory, or a snapshot of the volume may keep what was overwritten.
+//!   write or journals data, flash memory, or a snapshot of the volume may keep what was overwritten.
+//! - Events are removed, not destroyed: an old copy and the present anchor still read those that gave
+//!   way. They must not hold secrets.
 //! - Who can write all anchors at once, and has the master key, can roll everything back.
 //! - Losing every anchor is losing every leaf.
 //!

@@ -44,8 +44,11 @@ impl FileAnchor {
         master_key: &MasterKey,
     ) -> Result<FileAnchor, OpenError> {
         let folder = parent(path);
-        if !exists(folder)? {
-            make_folder(folder).during("making the anchor's folder")?;
+        make_folder(folder).during("making the anchor's folder")?;
+        if !folder.is_dir() {
+            return Err(OpenError::WrongKind {
+                path: folder.to_owned(),
+            });
         }
         // Stays locked until the new file has its name.
         let _replaced = unused(path, vault_id, master_key)?;
@@ -57,9 +60,14 @@ impl FileAnchor {
         let file = make_file(&unfinished).during("making the anchor's file")?;
         // Before it has its name, so that nobody else can ever have it open.
         lock(&file, path)?;
-        let pages = [sealer.seal_empty(id, 0)?, sealer.seal_empty(id, 0)?].concat();
-        file.write_all_at(&pages, 0).during("filling the anchor")?;
-        file.sync_all().during("syncing the anchor")?;
+        // One by one, so that a file of the full size always has one that can be read, and shows that
+        // it is ours and unused.
+        for offset in [0, SLOT_SIZE as u64] {
+            let slot = sealer.seal_empty(id, 0)?;
+            file.write_all_at(&slot, offset)
+                .during("filling the anchor")?;
+            file.sync_all().during("syncing the anchor")?;
+        }
         fs::rename(&unfinished, path).during("naming the anchor")?;
         sync_folder(folder).during("syncing the anchor's folder")?;
         Ok(FileAnchor {
