@@ -19,7 +19,7 @@ const OLDEST_VERSION: i64 = 2;
 /// `locking_mode` comes before anything that touches the log: then its index is in this process's
 /// memory and no other process can open the database. `wal_autocheckpoint` is off because SQLite
 /// drops the errors of automatic checkpoints, and a failed fsync must never be passed over.
-const PRAGMAS: [(&str, &str, &str); 11] = [
+const PRAGMAS: [(&str, &str, &str); 10] = [
     ("locking_mode", "EXCLUSIVE", "exclusive"),
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", "2"),
@@ -30,8 +30,6 @@ const PRAGMAS: [(&str, &str, &str); 11] = [
     ("cell_size_check", "ON", "1"),
     ("temp_store", "MEMORY", "2"),
     ("mmap_size", "0", "0"),
-    // 64 MiB. Chosen by measurement, see `benches/changes.rs`.
-    ("cache_size", "-65536", "-65536"),
 ];
 
 /// Triggers and views off: a planted one could make a change do nothing. No checkpoint on closing:

@@ -411,7 +411,6 @@ mod tests {
             ("cell_size_check", "1"),
             ("temp_store", "2"),
             ("mmap_size", "0"),
-            ("cache_size", "-65536"),
         ] {
             let got = store
                 .connection

@@ -56,6 +56,12 @@ pub(crate) trait Rows {
     fn remove_row(&self, place: Place) -> Result<(), StorageError>;
 }
 
+/// Where a batch is written to, and where its keys come from.
+struct Target<'a> {
+    rows: &'a dyn Rows,
+    keys: &'a mut Keys,
+}
+
 /// One leaf's new value; `None` removes it.
 pub(crate) struct Change {
     pub(crate) key: LeafKey,
@@ -181,11 +187,12 @@ impl Tree {
         metadata: Vec<u8>,
         mut changes: Vec<Change>,
     ) -> Result<Key, StorageError> {
-        let root = self.take(rows, Place::ROOT, None)?;
-        let root = self.changed(rows, keys, Place::ROOT, root, &mut changes)?;
+        let target = &mut Target { rows, keys };
+        let root = self.take(target, Place::ROOT, None)?;
+        let root = self.changed(target, Place::ROOT, root, &mut changes)?;
         self.sequence = sequence;
         self.metadata = metadata;
-        let key = self.seal(rows, keys, Place::ROOT, &root)?;
+        let key = self.seal(target, Place::ROOT, &root)?;
         self.keep(Place::ROOT, root);
         Ok(key)
     }
@@ -212,8 +219,7 @@ impl Tree {
     /// A node with these changes below it, all of which are stored then; not the node itself.
     fn changed(
         &mut self,
-        rows: &dyn Rows,
-        keys: &mut Keys,
+        target: &mut Target<'_>,
         place: Place,
         node: Node,
         changes: &mut [Change],
@@ -227,13 +233,13 @@ impl Tree {
                 if !(bucket.is_too_large() && place.can_have_children()) {
                     return Ok(Node::Bucket(bucket));
                 }
-                return self.divided(rows, keys, place, bucket);
+                return self.divided(target, place, bucket);
             }
         };
         for below in changes.chunk_by_mut(|a, b| place.slot_of(&a.key) == place.slot_of(&b.key)) {
             let slot = place.slot_of(&below[0].key);
             let stored = inner.key(slot);
-            match self.rewrite_child(rows, keys, place.child(slot), stored, below)? {
+            match self.rewrite_child(target, place.child(slot), stored, below)? {
                 Some(key) => inner.set(slot, &key),
                 None => inner.clear(slot),
             }
@@ -245,8 +251,7 @@ impl Tree {
     /// A bucket that has become too large, as an inner node above smaller ones.
     fn divided(
         &mut self,
-        rows: &dyn Rows,
-        keys: &mut Keys,
+        target: &mut Target<'_>,
         place: Place,
         bucket: Bucket,
     ) -> Result<Node, StorageError> {
@@ -258,23 +263,22 @@ impl Tree {
             })
             .collect();
         let inner = Node::Inner(Inner::without_children());
-        self.changed(rows, keys, place, inner, &mut leaves)
+        self.changed(target, place, inner, &mut leaves)
     }
 
     /// Stores a node with these changes, and returns its new key, or `None` if nothing is left of it.
     fn rewrite_child(
         &mut self,
-        rows: &dyn Rows,
-        keys: &mut Keys,
+        target: &mut Target<'_>,
         place: Place,
         stored: Option<Key>,
         changes: &mut [Change],
     ) -> Result<Option<Key>, StorageError> {
-        let node = self.take(rows, place, stored.as_ref())?;
-        let node = self.changed(rows, keys, place, node, changes)?;
+        let node = self.take(target, place, stored.as_ref())?;
+        let node = self.changed(target, place, node, changes)?;
         if node.is_empty() {
             if stored.is_some() {
-                rows.remove_row(place)?;
+                target.rows.remove_row(place)?;
             }
             return Ok(None);
         }
@@ -282,9 +286,9 @@ impl Tree {
         if self.not_rekeyed == Some(place.depth())
             && let Some(stored) = stored
         {
-            return self.seal_again(rows, place, node, stored).map(Some);
+            return self.seal_again(target, place, node, stored).map(Some);
         }
-        let key = self.seal(rows, keys, place, &node)?;
+        let key = self.seal(target, place, &node)?;
         self.keep(place, node);
         Ok(Some(key))
     }
@@ -292,7 +296,7 @@ impl Tree {
     /// A node to change: from memory, from its row, or a new one if there is none yet.
     fn take(
         &mut self,
-        rows: &dyn Rows,
+        target: &Target<'_>,
         place: Place,
         key: Option<&Key>,
     ) -> Result<Node, StorageError> {
@@ -300,7 +304,7 @@ impl Tree {
             return Ok(node);
         }
         match key {
-            Some(key) => Ok(self.load(rows, place, key)?),
+            Some(key) => Ok(self.load(target.rows, place, key)?),
             None => Ok(Node::empty()),
         }
     }
@@ -321,18 +325,19 @@ impl Tree {
     /// Seals a node under a fresh key and stores it.
     fn seal(
         &self,
-        rows: &dyn Rows,
-        keys: &mut Keys,
+        target: &mut Target<'_>,
         place: Place,
         node: &Node,
     ) -> Result<Key, StorageError> {
         let is_root = place == Place::ROOT;
         let data = associated_data(&self.vault_id, place, is_root.then_some(self.sequence));
-        let (sealed, key) = keys.draw()?.seal(&data, &self.plaintext(is_root, node))?;
+        let fresh = target.keys.draw()?;
+        let (sealed, key) = fresh.seal(&data, &self.plaintext(is_root, node))?;
         if is_root {
+            let rows = target.rows;
             rows.put_row(place, &[&self.sequence.to_be_bytes()[..], &sealed].concat())?;
         } else {
-            rows.put_row(place, &sealed)?;
+            target.rows.put_row(place, &sealed)?;
         }
         Ok(key)
     }
@@ -354,14 +359,18 @@ impl Tree {
     #[cfg(test)]
     fn seal_again(
         &mut self,
-        rows: &dyn Rows,
+        target: &Target<'_>,
         place: Place,
         node: Node,
         key: Key,
     ) -> Result<Key, StorageError> {
         let bytes = *key.expose_secret();
         let mut repeating = Keys::from_source(Box::new(tests::Repeating(bytes)));
-        let key = self.seal(rows, &mut repeating, place, &node)?;
+        let repeating = &mut Target {
+            rows: target.rows,
+            keys: &mut repeating,
+        };
+        let key = self.seal(repeating, place, &node)?;
         self.keep(place, node);
         Ok(key)
     }

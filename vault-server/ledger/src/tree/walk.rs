@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::node::Node;
+use super::place::FAN_OUT;
 use super::{LeafKey, NodeError, Place, Rows, Tree, Value};
 use crate::error::StorageError;
 use crate::seal::Key;
@@ -19,8 +20,6 @@ pub(crate) enum Found<'a> {
     Unreadable,
 }
 
-type Visitor<'a> = &'a mut dyn FnMut(Found<'_>) -> ControlFlow<()>;
-
 impl Tree {
     /// Shows every node and every leaf behind `after` to the visitor, until it has seen enough.
     /// Nodes that were read for it are not held in memory.
@@ -28,22 +27,32 @@ impl Tree {
         &self,
         rows: &dyn Rows,
         after: Option<&LeafKey>,
-        visit: Visitor<'_>,
+        visit: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
-        let root = &self.nodes[&Place::ROOT];
-        self.walk_node(rows, Place::ROOT, root, after, visit)
+        let mut walk = Walk {
+            tree: self,
+            rows,
+            visit,
+        };
+        walk.node(Place::ROOT, &self.nodes[&Place::ROOT], after)
             .map(|_| ())
     }
+}
 
-    fn walk_node(
-        &self,
-        rows: &dyn Rows,
+struct Walk<'a> {
+    tree: &'a Tree,
+    rows: &'a dyn Rows,
+    visit: &'a mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
+}
+
+impl Walk<'_> {
+    fn node(
+        &mut self,
         place: Place,
         node: &Node,
         after: Option<&LeafKey>,
-        visit: Visitor<'_>,
     ) -> Result<ControlFlow<()>, StorageError> {
-        if visit(Found::Node).is_break() {
+        if (self.visit)(Found::Node).is_break() {
             return Ok(ControlFlow::Break(()));
         }
         let inner = match node {
@@ -52,41 +61,39 @@ impl Tree {
                 let mut leaves = bucket
                     .leaves()
                     .filter(|(key, _)| after.is_none_or(|a| *key > a));
-                return Ok(leaves.try_for_each(|(key, value)| visit(Found::Leaf(key, value))));
+                return Ok(
+                    leaves.try_for_each(|(key, value)| (self.visit)(Found::Leaf(key, value)))
+                );
             }
         };
         let first = after.map_or(0, |key| place.slot_of(key));
-        for slot in first..super::place::FAN_OUT {
+        for slot in first..FAN_OUT {
             let Some(key) = inner.key(slot) else {
                 continue;
             };
             // Only the first of them has leaves on both sides of `after`.
             let after = after.filter(|_| slot == first);
-            if self
-                .walk_child(rows, place.child(slot), &key, after, visit)?
-                .is_break()
-            {
+            if self.child(place.child(slot), &key, after)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn walk_child(
-        &self,
-        rows: &dyn Rows,
+    fn child(
+        &mut self,
         place: Place,
         key: &Key,
         after: Option<&LeafKey>,
-        visit: Visitor<'_>,
     ) -> Result<ControlFlow<()>, StorageError> {
-        if let Some(node) = self.nodes.get(&place) {
-            return self.walk_node(rows, place, node, after, visit);
+        let tree = self.tree;
+        if let Some(node) = tree.nodes.get(&place) {
+            return self.node(place, node, after);
         }
-        match self.load(rows, place, key) {
-            Ok(node) => self.walk_node(rows, place, &node, after, visit),
-            Err(NodeError::Missing) => Ok(visit(Found::Missing)),
-            Err(NodeError::Unreadable) => Ok(visit(Found::Unreadable)),
+        match tree.load(self.rows, place, key) {
+            Ok(node) => self.node(place, &node, after),
+            Err(NodeError::Missing) => Ok((self.visit)(Found::Missing)),
+            Err(NodeError::Unreadable) => Ok((self.visit)(Found::Unreadable)),
             Err(NodeError::Storage(error)) => Err(error),
         }
     }
