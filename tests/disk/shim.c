@@ -26,6 +26,8 @@
  *                           are not.
  *            until:Y:X      Writes to and syncs of paths that end with X are answered as done and are
  *                           not, until a path that ends with Y is opened.
+ * DISK_SHIM_FAIL_READ=n:X   A bad sector: reads by pread of the byte at offset n in paths that end with X
+ *                           fail with EIO.
  *
  * Calls are counted from 1 in each process: writes, syncs, truncations, creations, renames, removals.
  *
@@ -52,7 +54,8 @@
 
 /* The kernel itself is called by syscall(), so no other definition of these functions is needed. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const char *folders, *notes, *skip_sync, *skip_path, *skip_until;
+static const char *folders, *notes, *skip_sync, *skip_path, *skip_until, *fail_read;
+static off_t fail_read_at;
 static int journal = -1;
 static uint64_t calls, fail_at, kill_at;
 static int fail_on, fail_errno, fail_short, kill_after, disk_full;
@@ -91,6 +94,10 @@ __attribute__((constructor)) static void start(void)
             skip_until = strsep(&end, ":");
             skip_path = end;
         }
+    }
+    if ((end = getenv("DISK_SHIM_FAIL_READ"))) {
+        fail_read_at = strtoull(end, &end, 10);
+        fail_read = end + 1;
     }
     if ((end = getenv("DISK_SHIM_JOURNAL")))
         if ((journal = syscall(SYS_openat, AT_FDCWD, end, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0)
@@ -336,6 +343,16 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
         parts++, count--;
     return count > 0 ? write_to(fd, parts->iov_base, parts->iov_len, -1) : 0;
 }
+
+ssize_t pread64(int fd, void *into, size_t length, off64_t at)
+{
+    char name[PATH_MAX];
+    const char *path = fail_read ? path_of(fd, name) : NULL;
+    if (path && ends_with(path, fail_read) && at <= fail_read_at && fail_read_at - at < (off_t)length)
+        return errno = EIO, -1;
+    return syscall(SYS_pread64, fd, into, length, at);
+}
+ssize_t pread(int fd, void *into, size_t length, off_t at) { return pread64(fd, into, length, at); }
 
 int ftruncate(int fd, off_t length) { return change('T', fd, SYS_ftruncate, length); }
 int ftruncate64(int fd, off64_t length) { return change('T', fd, SYS_ftruncate, length); }

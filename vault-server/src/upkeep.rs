@@ -129,16 +129,28 @@ pub async fn sweep_at_start(
     service: &Service,
     clock_was_set_back: bool,
 ) -> Result<(), CommitError> {
-    let end_of_time = Timestamp::from_millis(u64::MAX);
-    let due = due_accounts(service, end_of_time, usize::MAX).await?;
-    for page in due.chunks(SWEEP_PAGE) {
-        sweep_page(service, page).await?;
-    }
+    sweep_scheduled(service).await?;
     if clock_was_set_back {
         tracing::warn!("the clock was set back since the last run: waits begin again");
         sweep_everything(service).await?;
     }
     Ok(())
+}
+
+async fn sweep_scheduled(service: &Service) -> Result<(), CommitError> {
+    let mut last = None;
+    loop {
+        let page = service
+            .ledger
+            .commit(move |batch| Ok(batch.scheduled_after(last, SWEEP_PAGE)));
+        let page = page.await?.into_inner();
+        let keys: Vec<LeafKey> = page.iter().map(|(_, key)| *key).collect();
+        sweep_page(service, &keys).await?;
+        match page.last() {
+            Some(scheduled) => last = Some(*scheduled),
+            None => return Ok(()),
+        }
+    }
 }
 
 async fn sweep_everything(service: &Service) -> Result<(), CommitError> {

@@ -1,13 +1,13 @@
 //! An open vault: ledger, keys, tenants and what is published, put together in the one right
 //! order. Nothing listens before everything that is due has been carried out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use vault_ledger::{CommitError, Identity, Ledger, MasterKey, OpenError, Options};
+use vault_ledger::{CommitError, Identity, Ledger, MasterKey, OpenError, Options, Removed};
 
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -51,12 +51,19 @@ pub fn create_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenE
 
 /// Makes a further anchor, and takes it into the vault, which nobody has open.
 pub fn add_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Result<(), OpenError> {
-    Ledger::add_anchor(&options_without(config, path), &identity(keyring), path)
+    let mut options = ledger_options(config);
+    // It may be in the configuration already.
+    options.anchors.retain(|other| other != path);
+    Ledger::add_anchor(&options, &identity(keyring), path)
 }
 
-/// Takes an anchor, there or lost, out of the vault, which nobody has open.
-pub fn remove_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Result<(), OpenError> {
-    Ledger::remove_anchor(&options_without(config, path), &identity(keyring), path)
+/// Takes anchors, there or lost, out of the vault, which nobody has open. Says what became of each.
+pub fn remove_anchors(
+    config: &Config,
+    keyring: &Keyring,
+    paths: &[PathBuf],
+) -> Result<Vec<Removed>, OpenError> {
+    Ledger::remove_anchors(&ledger_options(config), &identity(keyring), paths)
 }
 
 /// Who may open the ledger that belongs to this keyring.
@@ -64,7 +71,7 @@ pub fn identity(keyring: &Keyring) -> Identity {
     Identity {
         vault_id: keyring.vault_id().as_str().to_owned(),
         keyring_fingerprint: keyring.fingerprint(),
-        master_key: MasterKey::new(*keyring.master_key()),
+        master_key: MasterKey::new(keyring.master_key()),
     }
 }
 
@@ -135,12 +142,5 @@ fn ledger_options(config: &Config) -> Options {
     options.anchors.extend_from_slice(&config.anchor.mirrors);
     options.queue_capacity = config.limits.queue_capacity as usize;
     options.batch_limit = config.limits.batch_limit as usize;
-    options
-}
-
-/// With the other anchors: this one may be in the configuration already, or still.
-fn options_without(config: &Config, anchor: &Path) -> Options {
-    let mut options = ledger_options(config);
-    options.anchors.retain(|path| path != anchor);
     options
 }

@@ -131,14 +131,19 @@ fn an_anchor_is_added_and_removed_and_the_configuration_has_to_follow() -> anyho
     assert_eq!(fs::metadata(&mirror)?.len(), ANCHOR_LEN);
     let expected = format!(
         "the vault's anchor {mirror:?} is not configured; name it in anchor.path or anchor.mirrors, or, \
-         if it is lost or shall go, run `vault-server anchor remove`"
+         if it is lost or shall go, run `vault-server anchor remove` with the paths of all that are"
     );
     assert_eq!(vault.refuses_to_serve()?, expected);
     vault.configure_places("data", &[ANCHOR, MIRROR])?;
     vault.serve()?;
 
     let removed = vault.done(["anchor", "remove", mirror_text])?;
-    assert_contains(&removed, &[mirror_text, "take it out of anchor.mirrors"]);
+    let said = [
+        "It is erased. Delete its file",
+        "take it out of anchor.mirrors",
+    ];
+    assert_contains(&removed, &said);
+    assert_contains(&removed, &[mirror_text]);
     let refusal = vault.refuses_to_serve()?;
     assert_contains(
         &refusal,
@@ -163,7 +168,7 @@ fn a_lost_anchor_is_removed_and_refused_when_it_turns_up_again() -> anyhow::Resu
     assert_contains(&vault.refuses_to_serve()?, &[&anchor]);
 
     let removed = vault.done(["anchor", "remove", &anchor])?;
-    assert_contains(&removed, &["was not there", "set anchor.path"]);
+    assert_contains(&removed, &["It is not erased", "set anchor.path"]);
     vault.configure_places("data", &[MIRROR])?;
     vault.done(["tenant", "add", "app"])?;
     vault.serve()?;
@@ -182,6 +187,39 @@ fn a_lost_anchor_is_removed_and_refused_when_it_turns_up_again() -> anyhow::Resu
     Ok(())
 }
 
+/// Fails when one path at a time is removed, or when what is there is said to be erased.
+#[test]
+fn lost_and_damaged_anchors_are_removed_at_once_and_their_files_named_as_not_erased()
+-> anyhow::Result<()> {
+    let vault = vault()?;
+    let [anchor, mirror, third] =
+        [ANCHOR, MIRROR, "third/anchor"].map(|name| vault.file(name).display().to_string());
+    vault.done(["anchor", "add", &mirror])?;
+    vault.configure_places("data", &[ANCHOR, MIRROR])?;
+    vault.done(["anchor", "add", &third])?;
+    vault.configure_places("data", &[ANCHOR, MIRROR, "third/anchor"])?;
+    fs::remove_file(&anchor)?;
+    fs::set_permissions(&third, fs::Permissions::from_mode(0o644))?;
+
+    let refusal = vault.refused(["anchor", "remove", &anchor])?;
+    assert_contains(&refusal, &[&third, "is open to others"]);
+    let refusal = vault.refused(["anchor", "remove", &third])?;
+    let hint = "run `vault-server anchor remove` with the paths of all that are lost";
+    assert_contains(&refusal, &[&anchor, hint]);
+    let refusal = vault.refused(["anchor", "remove", &anchor, &mirror, &third])?;
+    assert_contains(&refusal, &["would leave none of the anchors"]);
+    assert_eq!(vault.run(["anchor", "remove"])?.status.code(), Some(2));
+
+    // A path that is named twice is one.
+    let removed = vault.done(["anchor", "remove", &third, &anchor, &third])?;
+    let said = "It is not erased: its file is not there, or cannot be used.";
+    assert_eq!(removed.matches(said).count(), 2, "{removed}");
+    assert_contains(&removed, &["take them out of anchor.mirrors", "destroy it"]);
+    vault.configure_places("data", &[MIRROR])?;
+    vault.serve()?;
+    Ok(())
+}
+
 #[test]
 fn the_last_anchor_is_not_removed_and_impossible_ones_are_not_added() -> anyhow::Result<()> {
     let vault = vault()?;
@@ -193,7 +231,7 @@ fn the_last_anchor_is_not_removed_and_impossible_ones_are_not_added() -> anyhow:
     let refusal = vault.refused(["anchor", "remove", &anchor])?;
     assert_contains(
         &refusal,
-        &["is the only anchor that the configuration names"],
+        &["would leave none of the anchors that the configuration names"],
     );
     let stranger = vault.file("stranger").display().to_string();
     let refusal = vault.refused(["anchor", "remove", &stranger])?;

@@ -42,7 +42,7 @@ use rand::rngs::OsRng;
 use zeroize::Zeroize;
 
 pub(crate) use file::{FileAnchor, refuse_in_folder};
-pub(crate) use mirrors::Anchors;
+pub(crate) use mirrors::{Anchors, LIMIT};
 
 use crate::error::{During, StorageError};
 
@@ -83,10 +83,10 @@ pub(crate) trait Anchor: Send {
 pub(crate) struct RootKey(Box<[u8; 32]>);
 
 impl RootKey {
-    /// Takes the key over. The caller zeroizes its own copy.
-    pub(crate) fn new(mut bytes: [u8; 32]) -> RootKey {
-        let key = RootKey(Box::new(bytes));
-        bytes.zeroize();
+    /// Copies the key, straight into its box. The caller zeroizes what it was copied from.
+    pub(crate) fn new(bytes: &[u8; 32]) -> RootKey {
+        let mut key = RootKey(Box::new([0; 32]));
+        key.0.copy_from_slice(bytes);
         key
     }
 
@@ -97,7 +97,7 @@ impl RootKey {
 
     /// A second one. Not `Clone`, so that each copy of the key is one that somebody wrote down.
     pub(crate) fn copy(&self) -> RootKey {
-        RootKey(self.0.clone())
+        RootKey::new(&self.0)
     }
 
     /// Both sides come out of anchors that opened, none from an attacker: the time this takes tells
@@ -162,7 +162,8 @@ pub(crate) enum Slot {
         /// The highest sequence that the anchor had shown when this was written, 0 at creation.
         sequence: u64,
     },
-    /// Torn by a power loss, damaged, or of another vault. Which sequence it had is not known.
+    /// Torn by a power loss, damaged, not given back by the disk, or of another vault. Which sequence
+    /// it had is not known.
     Unreadable,
 }
 

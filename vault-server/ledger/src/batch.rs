@@ -125,7 +125,7 @@ impl<'a> Batch<'a> {
         // As many more as could be put off by this batch.
         let mut due = self
             .leaves
-            .due_until(until_ms, limit.saturating_add(drafted.len()));
+            .due_after(None, until_ms, limit.saturating_add(drafted.len()));
         due.retain(|(_, key)| !drafted.contains_key(key));
         due.extend(
             drafted
@@ -138,8 +138,18 @@ impl<'a> Batch<'a> {
         due.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Walks through everything that was stored before this batch, and opens it. Takes as long as that
-    /// takes, seconds for a million leaves; everyone waits.
+    /// At most `limit` leaves behind `after` that had a due time before this batch, with it, earliest
+    /// first: for whoever looks through all of them, page by page.
+    pub fn scheduled_after(
+        &mut self,
+        after: Option<(u64, LeafKey)>,
+        limit: usize,
+    ) -> Vec<(u64, LeafKey)> {
+        self.leaves.due_after(after, u64::MAX, limit)
+    }
+
+    /// Walks through everything that was stored before this batch, and opens it, up to 1000 events of
+    /// each leaf. Everyone waits as long as that takes.
     ///
     /// # Errors
     ///

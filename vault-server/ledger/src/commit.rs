@@ -64,7 +64,7 @@ impl Vault {
             .rewrite(store, keys, sequence, metadata, changes)?;
         let next = Live {
             sequence,
-            key: RootKey::new(*key.expose_secret()),
+            key: RootKey::new(key.expose_secret()),
         };
         self.anchors.prepare(former, &next)?;
         self.store.commit()?;

@@ -46,6 +46,14 @@ pub enum OpenError {
         /// The name.
         path: PathBuf,
     },
+    /// There is a file in the data folder that this program never makes, and that SQLite would act on.
+    #[error(
+        "{path:?} was not made by the vault; find out who wrote to the data folder, and move it away"
+    )]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database was written by a newer program.
     #[error(
         "the database has version {found}, this program knows versions up to {known}; use the newer vault-server"
@@ -97,7 +105,7 @@ pub enum OpenError {
     },
     /// An anchor is not there.
     #[error(
-        "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove`; if all are lost, every key in this vault is lost: make a new vault, devices that hold their key register again"
+        "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove` with the paths of all that are lost; if none is left, every key in this vault is lost: make a new vault, devices that hold their key register again"
     )]
     AnchorMissing {
         /// The anchor's file.
@@ -113,7 +121,7 @@ pub enum OpenError {
     },
     /// A file is no anchor of this vault and keyring, or it is damaged.
     #[error(
-        "{path:?} is the anchor of another vault or keyring, or it is damaged; correct the paths of the anchors, the vault id, or the keyring in the configuration. If it is damaged and a mirror is left, run `vault-server anchor remove`"
+        "{path:?} is the anchor of another vault or keyring, or it is damaged; correct the paths of the anchors, the vault id, or the keyring in the configuration. If it is damaged and a mirror is left, run `vault-server anchor remove` with the paths of all that are damaged or lost"
     )]
     AnchorForeign {
         /// The file.
@@ -124,6 +132,14 @@ pub enum OpenError {
         "another process has the anchor {path:?} open; stop it first. Two servers on copies of one data folder cannot share an anchor"
     )]
     AnchorLocked {
+        /// The anchor's file.
+        path: PathBuf,
+    },
+    /// An anchor's file has further names.
+    #[error(
+        "the anchor {path:?} has another name, a hard link, and who copies that copies the anchor; find it with `find -samefile` on the anchor's volume, and delete it"
+    )]
+    AnchorLinked {
         /// The anchor's file.
         path: PathBuf,
     },
@@ -158,7 +174,7 @@ pub enum OpenError {
     },
     /// The vault has an anchor that the configuration does not name.
     #[error(
-        "the vault's anchor {path:?} is not configured; name it in anchor.path or anchor.mirrors, or, if it is lost or shall go, run `vault-server anchor remove`"
+        "the vault's anchor {path:?} is not configured; name it in anchor.path or anchor.mirrors, or, if it is lost or shall go, run `vault-server anchor remove` with the paths of all that are"
     )]
     AnchorNotConfigured {
         /// Where it was at the last start.

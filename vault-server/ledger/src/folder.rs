@@ -10,8 +10,12 @@ use crate::error::{During, OpenError, StorageError};
 const DATABASE: &str = "ledger.db";
 /// SQLite's write-ahead log, beside the database.
 const LOG: &str = "ledger.db-wal";
-/// A database in the making. It gets its name when it is complete.
+/// SQLite would roll this back into the database, and remove the file that it names. A database that
+/// has a log never has one.
+const JOURNAL: &str = "ledger.db-journal";
+/// A database in the making, and what SQLite puts beside it. It gets its name when it is complete.
 const UNFINISHED: &str = "ledger.db.new";
+const BESIDE_UNFINISHED: [&str; 2] = ["ledger.db.new-journal", "ledger.db.new-wal"];
 const LOCK: &str = "ledger.lock";
 
 const FOLDER_MODE: u32 = 0o700;
@@ -50,6 +54,7 @@ impl Folder {
         for name in [DATABASE, LOG] {
             refuse_exposed_file(&folder.path.join(name))?;
         }
+        folder.refuse_journal()?;
         Ok(folder)
     }
 
@@ -86,13 +91,15 @@ impl Folder {
 
     /// An empty file for a database in the making; what an interrupted creation left is removed.
     pub(crate) fn unfinished(&self) -> Result<PathBuf, StorageError> {
-        let path = self.path.join(UNFINISHED);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).during("removing an unfinished database");
+        for name in [UNFINISHED].iter().chain(&BESIDE_UNFINISHED) {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).during("removing an unfinished database");
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => {}
         }
+        let path = self.path.join(UNFINISHED);
         make_file(&path).during("making the database's file")?;
         Ok(path)
     }
@@ -101,6 +108,14 @@ impl Folder {
     pub(crate) fn finish(&self, unfinished: &Path) -> Result<(), StorageError> {
         fs::rename(unfinished, self.database()).during("naming the database")?;
         self.sync()
+    }
+
+    fn refuse_journal(&self) -> Result<(), OpenError> {
+        let path = self.path.join(JOURNAL);
+        match exists(&path)? {
+            true => Err(OpenError::NotOurs { path }),
+            false => Ok(()),
+        }
     }
 
     /// Makes the names in the folder durable.

@@ -9,9 +9,10 @@ use std::thread::{self, JoinHandle, ThreadId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::anchor;
 use crate::batch::Batch;
 use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError, StorageError};
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::key::Identity;
 use crate::leaves::Leaves;
 use crate::start;
@@ -22,7 +23,7 @@ use crate::writer::{Committed, Pending, Request, Shared, Status, Writer};
 pub struct Options {
     /// The data folder: mode 0700, files 0600.
     pub folder: PathBuf,
-    /// The anchors' files, 1 to 8, none in the data folder. Without one of them of the same moment
+    /// The anchors' files, 1 to [`Options::ANCHOR_LIMIT`], none in the data folder. Without one of them of the same moment
     /// nobody can read the database; every one is written and synced twice a batch. They belong on
     /// volumes that are never copied together with the data folder.
     pub anchors: Vec<PathBuf>,
@@ -37,6 +38,8 @@ impl Options {
     pub const QUEUE_CAPACITY: usize = 1024;
     /// The limit of a batch of [`Options::new`].
     pub const BATCH_LIMIT: usize = 64;
+    /// How many anchors a vault has at most.
+    pub const ANCHOR_LIMIT: usize = anchor::LIMIT;
 
     /// This folder and this one anchor, with the defaults.
     #[must_use]
@@ -48,6 +51,16 @@ impl Options {
             batch_limit: Options::BATCH_LIMIT,
         }
     }
+}
+
+/// What became of the file of an anchor that was removed from its vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// What it held is overwritten. It opens nothing.
+    Erased,
+    /// It was not there, could not be opened, or the disk did not take the write. Where it still
+    /// exists, it opens, with the master key, a copy of the database of the moment it was lost.
+    NotErased,
 }
 
 /// An open vault's state. Cheap to clone; dropping the last clone closes it, as [`Ledger::close`] does.
@@ -113,20 +126,36 @@ impl Ledger {
         Ok(vault.store.close()?)
     }
 
-    /// Makes the vault go on without the anchor at this path, there or lost, and erases it if it is
-    /// there. `options` name those that stay, at least one. Nobody may have it open.
+    /// Makes the vault go on without the anchors at these paths, there, sick, or lost, and erases
+    /// those that are there. Says of each path, in their order, whether that was done. `options` name
+    /// those that stay, at least one, and may name these too. Nobody may have it open.
+    ///
+    /// All that are lost have to be removed at once: the vault opens with none of them missing.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::open`]; [`OpenError::AnchorUnknown`] if it is none of the vault's.
-    pub fn remove_anchor(
+    /// As [`Ledger::open`]; [`OpenError::AnchorUnknown`] if one is none of the vault's;
+    /// [`OpenError::AnchorLocked`] if another process has one open; [`OpenError::AnchorTwice`] if two
+    /// paths name one file. Interrupted, they were removed or they were not, all of them.
+    pub fn remove_anchors(
         options: &Options,
         identity: &Identity,
-        path: &Path,
-    ) -> Result<(), OpenError> {
+        paths: &[PathBuf],
+    ) -> Result<Vec<Removed>, OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let vault = start::open_removing(&folder, options, identity, path)?;
-        Ok(vault.store.close()?)
+        let (vault, removed) = start::open_removing(&folder, options, identity, paths)?;
+        vault.store.close()?;
+        Ok(removed)
+    }
+
+    /// Makes the data folder, and those above it that are not there, as [`Ledger::create`] does: for
+    /// what has to be in it before.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if a folder cannot be made, or its name not be made to last.
+    pub fn make_folder(path: &Path) -> Result<(), StorageError> {
+        folder::make_folder(path).during("making the data folder")
     }
 
     /// Runs `change` on the writer's thread, in its turn, and answers when it is on the disk.

@@ -10,11 +10,11 @@ use zeroize::Zeroize;
 pub struct MasterKey(Box<[u8; 32]>);
 
 impl MasterKey {
-    /// Takes the key over. The caller zeroizes its own copy.
+    /// Copies the key, straight into its box. The caller zeroizes what it was copied from.
     #[must_use]
-    pub fn new(mut bytes: [u8; 32]) -> MasterKey {
-        let key = MasterKey(Box::new(bytes));
-        bytes.zeroize();
+    pub fn new(bytes: &[u8; 32]) -> MasterKey {
+        let mut key = MasterKey(Box::new([0; 32]));
+        key.0.copy_from_slice(bytes);
         key
     }
 

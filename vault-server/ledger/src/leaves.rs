@@ -13,6 +13,11 @@ use crate::record::Record;
 use crate::tree::{Change, NodeError};
 use crate::verify::{self, Verification};
 
+/// How many rows of the due index are read together.
+const DUE_PAGE: usize = 256;
+/// How many wrong rows of the due index one change removes.
+const REMOVED_TOGETHER: usize = 1024;
+
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
     vault: Vault,
@@ -76,30 +81,42 @@ impl Leaves {
         })
     }
 
-    /// The leaves that are due, earliest first. The index is a hint that anybody can write who can
-    /// write the file: what the leaf does not confirm is taken out.
-    pub(crate) fn due_until(&mut self, until_ms: u64, at_most: usize) -> Vec<(u64, LeafKey)> {
-        loop {
-            let due = match self.vault.store.due_until(until_ms, at_most) {
-                Ok(due) => due,
+    /// The leaves behind this one that are due until then, with their times, earliest first.
+    ///
+    /// The index is a hint that anybody can write who can write the file: what the leaf does not
+    /// confirm is left out and removed, so much of it in one batch that nobody waits long for it.
+    pub(crate) fn due_after(
+        &mut self,
+        after: Option<(u64, LeafKey)>,
+        until_ms: u64,
+        at_most: usize,
+    ) -> Vec<(u64, LeafKey)> {
+        let (mut due, mut last, mut removed) = (Vec::new(), after, 0);
+        while due.len() < at_most && removed < REMOVED_TOGETHER {
+            let page = (at_most - due.len()).min(DUE_PAGE);
+            let rows = match self.vault.store.due_after(last, until_ms, page) {
+                Ok(rows) => rows,
                 Err(error) => {
                     self.note(error);
                     return Vec::new();
                 }
             };
-            let wrong: Vec<_> = due
-                .iter()
-                .filter(|(due_ms, key)| !self.is_due_at(key, *due_ms))
-                .collect();
-            if wrong.is_empty() || self.failure.is_some() {
-                return due;
-            }
-            for (due_ms, key) in wrong {
-                if let Err(error) = self.vault.store.remove_due(key, *due_ms) {
-                    self.note(error);
+            for row in &rows {
+                // In a database that was tampered with, nothing says that rows are in order.
+                if last.is_some_and(|last| *row <= last) {
+                    return due;
+                }
+                last = Some(*row);
+                match self.is_due_at(&row.1, row.0) {
+                    true => due.push(*row),
+                    false => removed += self.remove_wrong_due(*row),
                 }
             }
+            if rows.len() < page {
+                break;
+            }
         }
+        due
     }
 
     /// Walks through everything that is stored.
@@ -153,9 +170,20 @@ impl Leaves {
         })
     }
 
+    /// Without keeping what was read: there may be many.
     fn is_due_at(&mut self, key: &LeafKey, due_ms: u64) -> bool {
-        self.record(key)
-            .is_ok_and(|record| record.due_ms == Some(due_ms))
+        let is_due_at = |record: &Record| record.due_ms == Some(due_ms);
+        match self.opened.get(key) {
+            Some(record) => record.as_ref().is_ok_and(is_due_at),
+            None => self.load(key).is_ok_and(|record| is_due_at(&record)),
+        }
+    }
+
+    fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) -> usize {
+        if let Err(error) = self.vault.store.remove_due(&key, due_ms) {
+            self.note(error);
+        }
+        1
     }
 
     /// The draft as changes of the tree, in the order of keys. Events and due times are written.
@@ -221,14 +249,15 @@ impl Leaves {
     ) -> Result<bool, StorageError> {
         // SQLite's integers are signed; a time beyond them is as good as never.
         let due_ms = due_ms.map(|due_ms| due_ms.min(i64::MAX.unsigned_abs()));
+        if let Some(due_ms) = due_ms {
+            // Also if it should be there: somebody may have removed it.
+            self.vault.store.put_due(key, due_ms)?;
+        }
         if record.due_ms == due_ms {
             return Ok(false);
         }
         if let Some(former) = record.due_ms {
             self.vault.store.remove_due(key, former)?;
-        }
-        if let Some(due_ms) = due_ms {
-            self.vault.store.put_due(key, due_ms)?;
         }
         record.due_ms = due_ms;
         Ok(true)
@@ -239,12 +268,14 @@ impl Leaves {
         LeafUnavailable
     }
 
-    /// Logged once, without the key; the number is there for whoever watches.
+    /// Logged without the key, and ever more rarely: the log must not fill the disk.
     fn count_unavailable(&self) -> LeafUnavailable {
-        if self.unavailable.fetch_add(1, Ordering::Relaxed) == 0 {
+        let reads = self.unavailable.fetch_add(1, Ordering::Relaxed) + 1;
+        if reads.is_power_of_two() {
             tracing::error!(
+                reads,
                 "a leaf cannot be opened: the database was altered or is damaged; \
-                 its account is unavailable (further ones are only counted)"
+                 its account is unavailable"
             );
         }
         LeafUnavailable

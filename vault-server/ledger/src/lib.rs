@@ -37,8 +37,8 @@
 //!
 //! # What this does not protect
 //!
-//! - Leaf keys (pseudonyms) of leaves with due times, these times, the sizes of nodes, and the number
-//!   of events are in the clear.
+//! - Leaf keys (pseudonyms) of leaves with due times, these times, the first bits of all leaf keys, the
+//!   sizes of nodes, and the number of events are in the clear.
 //! - A copy of the anchor of some moment, together with the master key, opens the database of that
 //!   moment, from any copy. A file anchor is overwritten in place; a file system that copies on
 //!   write or journals data, flash memory, or a snapshot of the volume may keep what was overwritten.
@@ -59,7 +59,7 @@
 //! let identity = Identity {
 //!     vault_id: "vault-1".to_owned(),
 //!     keyring_fingerprint: [1; 32],
-//!     master_key: MasterKey::new([2; 32]),
+//!     master_key: MasterKey::new(&[2; 32]),
 //! };
 //! let ledger = Ledger::create(Options::new(folder, anchor), identity)?;
 //! let length = ledger.commit_blocking(|batch| {
@@ -97,7 +97,7 @@ mod tests;
 
 pub use batch::Batch;
 pub use error::{CommitError, LeafUnavailable, LedgerFailed, OpenError, StorageError};
-pub use handle::{Ledger, Options};
+pub use handle::{Ledger, Options, Removed};
 pub use key::{Identity, LeafKey, MasterKey};
 pub use verify::Verification;
 pub use writer::Committed;

@@ -50,6 +50,13 @@ impl Members {
         self.0.iter().any(|(member, _)| *member == id)
     }
 
+    /// Who was at this path when the root was written.
+    pub(crate) fn last_at(&self, path: &Path) -> Option<AnchorId> {
+        let mut members = self.0.iter();
+        let member = members.find(|(_, last_path)| last_path == path);
+        member.map(|(id, _)| *id)
+    }
+
     /// The path of the first that is not among these.
     pub(crate) fn missing_in(&self, others: &Members) -> Option<&Path> {
         let mut missing = self.0.iter().filter(|(id, _)| !others.has(*id));

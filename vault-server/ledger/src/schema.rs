@@ -66,8 +66,8 @@ const SWITCHES: [(&str, DbConfig, bool); 9] = [
     ),
 ];
 
-/// Makes every setting and reads it back.
-pub(crate) fn configure(connection: &Connection) -> Result<(), OpenError> {
+/// Turns every switch. They belong to the connection, and the database is not touched.
+pub(crate) fn switch(connection: &Connection) -> Result<(), OpenError> {
     for (name, switch, wanted) in SWITCHES {
         connection
             .set_db_config(switch, wanted)
@@ -77,6 +77,19 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), OpenError> {
             .during("reading SQLite's settings")?;
         demand(name, on_off(wanted), on_off(got).to_owned())?;
     }
+    Ok(())
+}
+
+/// Makes a new database one with a log, before it has its name: then it never has a journal.
+pub(crate) fn begin_log(connection: &Connection) -> Result<(), OpenError> {
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .during("setting up SQLite")?;
+    demand("journal_mode", "wal", pragma(connection, "journal_mode")?)
+}
+
+/// Makes every setting and reads it back.
+pub(crate) fn configure(connection: &Connection) -> Result<(), OpenError> {
     for (name, value, wanted) in PRAGMAS {
         connection
             .pragma_update(None, name, value)

@@ -28,8 +28,8 @@ const VERSION: u8 = 2;
 /// Keys that are drawn together: a system call for each would cost more than sealing.
 const DRAWN_TOGETHER: usize = 64;
 
-/// Opens the one thing it sealed.
-pub(crate) struct Key(Zeroizing<[u8; KEY_SIZE]>);
+/// Opens the one thing it sealed. Boxed, so that moving it leaves no copies behind.
+pub(crate) struct Key(Box<[u8; KEY_SIZE]>);
 
 /// A key that has sealed nothing yet.
 pub(crate) struct FreshKey(Key);
@@ -40,7 +40,9 @@ pub(crate) struct Unreadable;
 
 impl Key {
     pub(crate) fn from_bytes(bytes: &[u8; KEY_SIZE]) -> Key {
-        Key(Zeroizing::new(*bytes))
+        let mut key = Key(Box::new([0; KEY_SIZE]));
+        key.0.copy_from_slice(bytes);
+        key
     }
 
     /// For storing it one level up, sealed.
@@ -67,7 +69,13 @@ impl Key {
     }
 
     fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new_from_slice(self.0.as_ref()).expect("the key has AES-256's 32 bytes")
+        Aes256Gcm::new_from_slice(self.0.as_slice()).expect("the key has AES-256's 32 bytes")
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -129,9 +137,11 @@ impl Keys {
             let (keys, _) = bytes.as_chunks::<KEY_SIZE>();
             self.drawn.extend_from_slice(keys);
         }
-        let mut bytes = self.drawn.pop().expect("some were drawn above");
-        let key = Key::from_bytes(&bytes);
-        bytes.zeroize();
+        let last = self.drawn.last_mut().expect("some were drawn above");
+        let key = Key::from_bytes(last);
+        // Where it was drawn to as well: taking it off the list leaves the bytes there.
+        last.zeroize();
+        self.drawn.pop();
         Ok(FreshKey(key))
     }
 }

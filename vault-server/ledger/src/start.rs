@@ -12,16 +12,16 @@
 //! 5. One whole batch without changes, with a number above all that were ever seen. After it, one
 //!    root key is left, on all anchors, durably; whatever was interrupted is decided.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::RngCore;
 use rand::rngs::OsRng;
 
-use crate::anchor::{self, Anchors, FileAnchor, Live, RootKey};
+use crate::anchor::{self, Anchor, AnchorId, Anchors, Live, RootKey};
 use crate::commit::Vault;
 use crate::error::{During, OpenError, StorageError};
 use crate::folder::Folder;
-use crate::handle::Options;
+use crate::handle::{Options, Removed};
 use crate::key::Identity;
 use crate::members::Members;
 use crate::seal::{Key, Keys};
@@ -46,7 +46,7 @@ pub(crate) fn create(
         let key = tree.rewrite(store, &mut Keys::of_the_system(), 1, metadata, Vec::new())?;
         let first = Live {
             sequence: 1,
-            key: RootKey::new(*key.expose_secret()),
+            key: RootKey::new(key.expose_secret()),
         };
         anchors.prepare(0, &first)
     })
@@ -58,7 +58,7 @@ pub(crate) fn open(
     options: &Options,
     identity: &Identity,
 ) -> Result<Vault, OpenError> {
-    let (mut vault, known) = open_root(folder, options, identity, None)?;
+    let (mut vault, known) = open_root(folder, options, identity, &[])?;
     let configured = Members(vault.anchors.members());
     refuse_difference(&known, &configured)?;
     run_first_batch(&mut vault, &configured)?;
@@ -73,7 +73,7 @@ pub(crate) fn open_adding(
     path: &Path,
 ) -> Result<Vault, OpenError> {
     anchor::refuse_in_folder(folder.path(), &[path.to_owned()])?;
-    let (mut vault, known) = open_root(folder, options, identity, None)?;
+    let (mut vault, known) = open_root(folder, options, identity, &[])?;
     refuse_difference(&known, &Members(vault.anchors.members()))?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
     vault.anchors.add(path, vault_id, master_key)?;
@@ -82,45 +82,57 @@ pub(crate) fn open_adding(
     Ok(vault)
 }
 
-/// Opens a vault that shall go on without the anchor at this path, and erases that if it is there.
+/// Opens a vault that shall go on without the anchors at these paths, and erases those that are there.
 pub(crate) fn open_removing(
     folder: &Folder,
     options: &Options,
     identity: &Identity,
-    path: &Path,
-) -> Result<Vault, OpenError> {
-    let leaving = match FileAnchor::open(path, &identity.vault_id, &identity.master_key) {
-        Ok(leaving) => Some(leaving),
-        // A lost one is why this command exists.
-        Err(OpenError::AnchorMissing { .. } | OpenError::AnchorForeign { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    let staying = options.anchors.iter().filter(|other| *other != path);
-    let options = &Options {
-        anchors: staying.cloned().collect(),
-        ..options.clone()
-    };
-    // As long as it is there it takes part: it may be the only one that knows the latest state.
-    let (mut vault, known) = open_root(folder, options, identity, leaving)?;
-    let mut leaving = vault.anchors.take(path);
+    paths: &[PathBuf],
+) -> Result<(Vault, Vec<Removed>), OpenError> {
+    let mut staying = options.clone();
+    staying.anchors.retain(|path| !paths.contains(path));
+    // As long as they are there they take part: one may be the only one that knows the latest state.
+    let (mut vault, mut known) = open_root(folder, &staying, identity, paths)?;
+    let present = Members(vault.anchors.members());
+    let mut leaving = Vec::new();
+    for path in paths {
+        let lost = known.last_at(path).filter(|id| !present.has(*id));
+        let anchor = vault.anchors.take(path);
+        if anchor.is_none() && lost.is_none() {
+            let path = path.to_owned();
+            return Err(OpenError::AnchorUnknown { path });
+        }
+        leaving.push(Leaving { anchor, lost });
+    }
+    known
+        .0
+        .retain(|(id, _)| !leaving.iter().any(|one| one.is(*id)));
     let staying = Members(vault.anchors.members());
-    let has_left = |member: &&(_, _)| match &leaving {
-        Some(leaving) => leaving.id() == member.0,
-        None => member.1 == path,
-    };
-    let is_known = known.0.iter().any(|member| has_left(&member));
-    if !is_known && leaving.is_none() {
-        return Err(OpenError::AnchorUnknown {
-            path: path.to_owned(),
-        });
-    }
-    let others = known.0.iter().filter(|member| !has_left(member)).cloned();
-    refuse_difference(&Members(others.collect()), &staying)?;
+    refuse_difference(&known, &staying)?;
     run_first_batch(&mut vault, &staying)?;
-    if let Some(leaving) = &mut leaving {
-        leaving.retire()?;
+    Ok((vault, leaving.into_iter().map(Leaving::erase).collect()))
+}
+
+/// What leaves the set with one path.
+struct Leaving {
+    /// The anchor that is there, if it can be opened.
+    anchor: Option<Box<dyn Anchor>>,
+    /// The member that was there at the last start, if that is nowhere now.
+    lost: Option<AnchorId>,
+}
+
+impl Leaving {
+    fn is(&self, id: AnchorId) -> bool {
+        self.lost == Some(id) || self.anchor.as_ref().is_some_and(|anchor| anchor.id() == id)
     }
-    Ok(vault)
+
+    /// The vault goes on without it already, so a disk that does not take the write stops nothing.
+    fn erase(self) -> Removed {
+        match self.anchor.map(|mut anchor| anchor.retire()) {
+            Some(Ok(())) if self.lost.is_none() => Removed::Erased,
+            Some(Ok(()) | Err(_)) | None => Removed::NotErased,
+        }
+    }
 }
 
 /// Steps 1 to 3. Returns the anchors that the root names as well.
@@ -128,15 +140,15 @@ fn open_root(
     folder: &Folder,
     options: &Options,
     identity: &Identity,
-    leaving: Option<FileAnchor>,
+    leaving: &[PathBuf],
 ) -> Result<(Vault, Members), OpenError> {
     anchor::refuse_in_folder(folder.path(), &options.anchors)?;
     let store = Store::open(folder)?;
     refuse_other(&store.meta()?, identity)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
     let mut anchors = Anchors::open(&options.anchors, vault_id, master_key)?;
-    if let Some(leaving) = leaving {
-        anchors.push(Box::new(leaving))?;
+    for path in leaving {
+        anchors.open_leaving(path, vault_id, master_key)?;
     }
     let tree = latest_tree(vault_id, &store, &anchors)?;
     let members = Members::decode(tree.metadata())
@@ -152,7 +164,8 @@ fn open_root(
 }
 
 fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree, OpenError> {
-    for live in anchors.candidates() {
+    let candidates = anchors.candidates();
+    for live in &candidates {
         let key = Key::from_bytes(live.key.expose_secret());
         match Tree::open(vault_id, store, &key) {
             // The number inside is sealed with the root; one that differs from the anchor's would
@@ -164,7 +177,7 @@ fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree,
     }
     Err(OpenError::NotTheLatest {
         database: Tree::claimed_sequence(store)?,
-        anchors: anchors.candidates().first().map(|live| live.sequence),
+        anchors: candidates.first().map(|live| live.sequence),
     })
 }
 

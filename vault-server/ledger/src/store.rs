@@ -1,11 +1,13 @@
 //! SQLite, and nothing else: rows of sealed bytes, one transaction at a time, and its log.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params};
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 
 use crate::error::{During, OpenError, StorageError};
 use crate::folder::Folder;
@@ -58,11 +60,13 @@ impl Store {
             .during("naming the new database's vault")?;
         fill(&store)?;
         store.commit()?;
+        schema::begin_log(&store.connection)?;
         store
             .connection
             .close()
             .map_err(|(_, error)| error)
             .during("closing the new database")?;
+        refuse_without_log(&unfinished)?;
         Ok(folder.finish(&unfinished)?)
     }
 
@@ -75,6 +79,8 @@ impl Store {
         rewrite(&folder.log()).during("making the log durable")?;
         folder.sync()?;
         let mut connection = connect(&folder.database()).during("opening the database")?;
+        // First, so that an opening that is given up does not write when the connection is dropped.
+        schema::switch(&connection)?;
         refuse_other_connections(&connection, folder)?;
         schema::configure(&connection)?;
         schema::check_and_migrate(&mut connection)?;
@@ -82,6 +88,7 @@ impl Store {
             connection,
             log: folder.log(),
         };
+        store.remove_malformed_due()?;
         store.checkpoint()?;
         folder.sync()?;
         Ok(store)
@@ -126,8 +133,12 @@ impl Store {
     /// Writes the log back into the database when it has become long. Its file keeps its size, and the
     /// next batches are written over what is in it.
     pub(crate) fn keep_log_short(&self) -> Result<(), StorageError> {
-        // If somebody has removed it, SQLite goes on writing to a file without a name.
-        self.log.metadata().during("looking for the log")?;
+        if let Err(error) = self.log.metadata() {
+            // Somebody has removed it. SQLite still has it open: what was answered goes into the
+            // database before it is gone with this process.
+            self.checkpoint()?;
+            return Err(error).during("looking for the log");
+        }
         let state = self.checkpoint_in_mode("NOOP")?;
         if state.pages - state.written_back <= LOG_LIMIT {
             return Ok(());
@@ -213,7 +224,7 @@ impl LogState {
 impl Rows for Store {
     fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
         self.statement("SELECT sealed FROM node WHERE id = ?")?
-            .query_row([place.row()], |row| row.get(0))
+            .query_row([place.row()], blob)
             .optional()
             .during("reading a node")
     }
@@ -263,7 +274,7 @@ impl Store {
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
         self.statement("SELECT sealed FROM event WHERE id = ?")?
-            .query_row([row], |row| row.get(0))
+            .query_row([row], blob)
             .optional()
             .during("reading an event")
     }
@@ -285,20 +296,56 @@ impl Store {
             .during("removing a due time")
     }
 
-    /// The leaves due until then with their times, earliest first.
-    pub(crate) fn due_until(
+    pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
+        self.statement("SELECT 1 FROM due WHERE due_ms = ? AND leaf_key = ?")?
+            .exists((time(due_ms), key.0))
+            .during("reading a due time")
+    }
+
+    /// Removes what this program does not write: `STRICT` and `CHECK` hold for SQL only, not for who
+    /// writes the file.
+    pub(crate) fn remove_malformed_due(&self) -> Result<(), StorageError> {
+        self.statement(
+            "DELETE FROM due WHERE typeof(due_ms) <> 'integer' OR due_ms < 0
+             OR typeof(leaf_key) <> 'blob' OR length(leaf_key) <> 32",
+        )?
+        .execute([])
+        .map(drop)
+        .during("looking through the due times")
+    }
+
+    /// The leaves behind this one that are due until then, with their times, earliest first.
+    pub(crate) fn due_after(
         &self,
+        after: Option<(u64, LeafKey)>,
         until_ms: u64,
         at_most: usize,
     ) -> Result<Vec<(u64, LeafKey)>, StorageError> {
+        let (after_ms, after_key) = match &after {
+            Some((due_ms, key)) => (time(*due_ms), &key.0[..]),
+            None => (0, &[][..]),
+        };
         self.statement(
-            "SELECT due_ms, leaf_key FROM due WHERE due_ms <= ? ORDER BY due_ms, leaf_key LIMIT ?",
+            "SELECT due_ms, leaf_key FROM due
+             WHERE (due_ms, leaf_key) > (?, ?) AND due_ms <= ?
+             ORDER BY due_ms, leaf_key LIMIT ?",
         )?
-        .query_map((time(until_ms), limit(at_most)), |row| {
-            Ok((row.get(0)?, LeafKey(row.get(1)?)))
-        })
+        .query_map(
+            (after_ms, after_key, time(until_ms), limit(at_most)),
+            |row| Ok((row.get(0)?, LeafKey(row.get(1)?))),
+        )
         .and_then(Iterator::collect)
         .during("reading what is due")
+    }
+}
+
+/// What is no blob, whoever made it so, is one that cannot be opened.
+fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
+    match row.get_ref(0)? {
+        ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Text(_) => {
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -311,6 +358,23 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     )?;
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
+}
+
+/// Whether it was made a database with a log: SQLite says so before it has written it, and rusqlite
+/// passes over the error of that write. Two bytes of the file's head say it (SQLite's file format,
+/// section 1.3, "File format version numbers").
+fn refuse_without_log(path: &Path) -> Result<(), StorageError> {
+    let mut versions = [0; 2];
+    File::open(path)
+        .and_then(|file| file.read_exact_at(&mut versions, 18))
+        .during("reading the new database")?;
+    match versions {
+        [2, 2] => Ok(()),
+        _ => Err(StorageError::new(
+            "setting up SQLite",
+            "the new database has no log",
+        )),
+    }
 }
 
 /// A tool such as `sqlite3` does not know the folder's lock, but it holds SQLite's.
@@ -330,20 +394,21 @@ fn refuse_other_connections(connection: &Connection, folder: &Folder) -> Result<
 /// Writes a file's bytes over themselves and syncs them: after a failed sync the kernel may call
 /// pages clean that never reached the disk, and would not write them again by itself.
 fn rewrite(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+    const BLOCK: usize = 1 << 20;
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    let bytes = read_all(&mut file)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&bytes)?;
-    file.sync_all()
-}
-
-fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let mut block = vec![0; BLOCK];
+    let mut offset = 0;
+    loop {
+        let length = file.read_at(&mut block, offset)?;
+        if length == 0 {
+            return file.sync_all();
+        }
+        file.write_all_at(&block[..length], offset)?;
+        offset += length as u64;
+    }
 }
 
 /// SQLite's integers are signed; a time beyond them is as good as never.

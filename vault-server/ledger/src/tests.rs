@@ -29,7 +29,7 @@ fn identity() -> Identity {
     Identity {
         vault_id: "vault".to_owned(),
         keyring_fingerprint: [1; 32],
-        master_key: MasterKey::new([2; 32]),
+        master_key: MasterKey::new(&[2; 32]),
     }
 }
 
@@ -154,4 +154,8 @@ async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would
     ledger.failed().await;
     let after = ledger.commit(put(ONE, 3)).await;
     assert_eq!(after.unwrap_err(), CommitError::Stopped);
+    drop(ledger);
+    // Fails when `Store::keep_log_short` does not save what is in the lost file.
+    let ledger = Ledger::open(options, identity()).unwrap();
+    assert_eq!(size_of(&ledger, ONE), Some(2));
 }

@@ -24,6 +24,9 @@ pub struct Verification {
     pub stray: u64,
     /// Leaves of whose events one is missing or does not open.
     pub broken_events: u64,
+    /// Leaves whose due time is not in the index: a sweep does not find them. The next change of one
+    /// puts it there again.
+    pub unscheduled: u64,
 }
 
 impl Verification {
@@ -37,8 +40,9 @@ impl Verification {
             unreadable,
             stray,
             broken_events,
+            unscheduled,
         } = *self;
-        [missing, unreadable, stray, broken_events] == [0; 4]
+        [missing, unreadable, stray, broken_events, unscheduled] == [0; 5]
     }
 }
 
@@ -106,6 +110,11 @@ fn look_at(
         return Ok(());
     };
     found.leaves += 1;
+    if let Some(due_ms) = record.due_ms
+        && !vault.store.has_due(&LeafKey(*key), due_ms)?
+    {
+        found.unscheduled += 1;
+    }
     let Some(last) = &record.last_event else {
         return Ok(());
     };

@@ -117,7 +117,7 @@ fn another_vault_s_or_another_keyring_s_database_is_refused() {
     );
     let other_keyring = Identity {
         keyring_fingerprint: [0xf2; 32],
-        master_key: MasterKey::new([0x56; 32]),
+        master_key: MasterKey::new(&[0x56; 32]),
         ..identity()
     };
     let error = Ledger::open(home.options(), other_keyring).unwrap_err();

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
+use vault_ledger::Removed;
 
 use super::{AnchorCommand, unlock};
 use crate::admin::Request;
 use crate::admin_socket;
-use crate::config::Config;
+use crate::config::{AnchorConfig, Config};
 use crate::vault;
 
 /// What is said of an anchor that [`on_the_data_volume`] names.
@@ -22,7 +23,7 @@ pub const ON_THE_DATA_VOLUME: &str =
 pub fn run(config: &Config, command: AnchorCommand) -> anyhow::Result<ExitCode> {
     match command {
         AnchorCommand::Add { path } => add(config, &checked(path)?)?,
-        AnchorCommand::Remove { path } => remove(config, &checked(path)?)?,
+        AnchorCommand::Remove { paths } => remove(config, &all_checked(paths)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,37 +60,71 @@ fn add(config: &Config, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove(config: &Config, path: &Path) -> anyhow::Result<()> {
-    let anchors = &config.anchor;
+fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
     ensure!(
-        anchors.all().any(|anchor| anchor != path),
-        "{} is the only anchor that the configuration names, and without any no key comes back: \
-         first add another (`vault-server anchor add`) and write it into the configuration",
-        path.display()
+        config.anchor.all().any(|anchor| !is_in(paths, anchor)),
+        "{} would leave none of the anchors that the configuration names, and without any no key \
+         comes back: first add another (`vault-server anchor add`) and write it into the configuration",
+        list(paths)
     );
     refuse_while_serving(config)?;
-    let is_there = fs::symlink_metadata(path).is_ok();
-    vault::remove_anchor(config, &unlock::keyring(config)?, path)?;
-    println!("Removed the anchor {}.", path.display());
-    println!(
-        "{}",
-        if is_there {
-            "Delete its file: it opens nothing that is written from now on."
-        } else {
-            "Its file was not there, so what it held is not erased: with the keyring it still opens a copy of the database of the moment at which it was lost. If it turns up again, the vault refuses it; destroy it."
-        }
-    );
-    println!(
-        "{}",
-        if anchors.path == path {
-            "Now set anchor.path of the configuration to another of them: the vault does not open before."
-        } else if anchors.mirrors.iter().any(|mirror| mirror == path) {
-            "Now take it out of anchor.mirrors of the configuration: the vault does not open before."
-        } else {
-            "The configuration does not name it. Next: `vault-server serve`."
-        }
-    );
+    let removed = vault::remove_anchors(config, &unlock::keyring(config)?, paths)?;
+    for (path, removed) in paths.iter().zip(removed) {
+        println!("Removed the anchor {}.", path.display());
+        println!("{}", about_its_file(removed));
+    }
+    println!("{}", next_step(&config.anchor, paths));
     Ok(())
+}
+
+fn about_its_file(removed: Removed) -> &'static str {
+    match removed {
+        Removed::Erased => "It is erased. Delete its file: it opens nothing.",
+        Removed::NotErased => {
+            "It is not erased: its file is not there, or cannot be used. Where the file still exists, it \
+             opens, together with the keyring, a copy of the database of the moment at which it was \
+             lost: destroy it. The vault refuses it from now on."
+        }
+    }
+}
+
+fn next_step(anchors: &AnchorConfig, removed: &[PathBuf]) -> &'static str {
+    let is_path = is_in(removed, &anchors.path);
+    let is_mirror = anchors.mirrors.iter().any(|mirror| is_in(removed, mirror));
+    match (is_path, is_mirror) {
+        (true, false) => {
+            "Now set anchor.path of the configuration to another of them: the vault does not open before."
+        }
+        (false, true) => {
+            "Now take it out of anchor.mirrors of the configuration: the vault does not open before."
+        }
+        (true, true) => {
+            "Now take them out of anchor.mirrors of the configuration, and set anchor.path to one that \
+             is left: the vault does not open before."
+        }
+        (false, false) => "The configuration does not name it. Next: `vault-server serve`.",
+    }
+}
+
+fn is_in(paths: &[PathBuf], path: &Path) -> bool {
+    paths.iter().any(|other| other == path)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+    paths.join(", ")
+}
+
+/// Each in the one spelling that the configuration has, and once.
+fn all_checked(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for path in paths {
+        let path = checked(path)?;
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    Ok(all)
 }
 
 /// In the one spelling that the configuration has.

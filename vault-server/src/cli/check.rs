@@ -76,6 +76,7 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
         unreadable: sealed,
         stray,
         broken_events,
+        unscheduled,
     } = *verified;
     let counts = [
         (missing, "parts of the key tree that are missing", BELOW),
@@ -90,6 +91,11 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
             broken_events,
             "accounts with gaps in their events",
             "nothing else depends on them",
+        ),
+        (
+            unscheduled,
+            "accounts that the sweep does not find",
+            "what time decides about them waits for their next request, which mends it",
         ),
     ];
     let wrong = counts.into_iter().filter(|(count, ..)| *count > 0);

@@ -1,13 +1,10 @@
 //! `init`: makes a vault, and never overwrites one.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use rand::rngs::OsRng;
-use vault_ledger::OpenError;
+use vault_ledger::{Ledger, OpenError};
 use vault_protocol::VaultId;
 
 use super::unlock;
@@ -24,7 +21,10 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         (left_by_former_init(config, &vault_id)?, false)
     } else {
         let unlock = unlock::for_new_keyring(config)?;
-        create_private_folder(&config.data_folder)?;
+        // The keyring's default place is in it, and the ledger would make it later.
+        let folder = &config.data_folder;
+        Ledger::make_folder(folder)
+            .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let keyring = Keyring::generate(vault_id, &mut OsRng);
         secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
         (keyring, true)
@@ -70,10 +70,4 @@ fn print(config: &Config, keyring: &Keyring) {
         "An anchor holds the key that opens the database as it is now: never copy it, never back it up together with the data folder; mirrors on other disks protect from losing it, and with it every key."
     );
     println!("Next: `vault-server tenant add APP`, then `vault-server serve`.");
-}
-
-/// The keyring's default place is in the data folder, which the ledger would make later.
-fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make the data folder {}", folder.display()))
 }

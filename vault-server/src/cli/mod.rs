@@ -193,15 +193,16 @@ enum AnchorCommand {
         /// The new anchor's absolute path
         path: PathBuf,
     },
-    /// Take an anchor out of the vault, also one that is lost. Stop the server first.
+    /// Take anchors out of the vault, also lost or broken ones. Stop the server first.
     ///
-    /// What it holds is erased, and the others get a new key. Take it out of the configuration
-    /// afterwards. If the file is lost, this is how to go on without it: nothing can be erased then,
-    /// but should it turn up again, it is refused. The last anchor cannot be removed: nothing else
-    /// opens the database.
+    /// What they hold is erased, and the others get a new key. Take them out of the configuration
+    /// afterwards. If files are lost, or cannot be read or written, this is how to go on without
+    /// them: name all of them at once. Nothing can be erased then, but should one turn up again, it is
+    /// refused. The last anchor cannot be removed: nothing else opens the database.
     Remove {
-        /// The anchor's absolute path, as it was added
-        path: PathBuf,
+        /// The anchors' absolute paths, as they were added
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
     },
 }
 

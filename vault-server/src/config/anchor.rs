@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use vault_ledger::Options;
+
 use super::ConfigError;
 use super::sources::Sources;
 
@@ -11,8 +13,8 @@ pub(super) const PATH: &str = "anchor.path";
 /// The key of those that hold the same.
 pub(super) const MIRRORS: &str = "anchor.mirrors";
 
-/// Each of them is written and synced twice by every batch.
-const MAX_MIRRORS: usize = 7;
+/// The ledger's limit without `anchor.path`.
+const MAX_MIRRORS: usize = Options::ANCHOR_LIMIT - 1;
 
 /// The anchor and its mirrors, in no order that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -14,6 +14,9 @@ use crate::folder::{exists, make_file, make_folder, refuse_exposed_file, sync_fo
 use crate::key::MasterKey;
 
 const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
+
+/// The end of the name of an anchor in the making.
+const UNFINISHED: &str = ".vault-unfinished";
 
 /// An anchor's file that this process alone has open, for as long as this value lives.
 pub(crate) struct FileAnchor {
@@ -96,8 +99,7 @@ impl FileAnchor {
             return Err(foreign());
         }
         let sealer = SlotSealer::new(vault_id, master_key);
-        let first = sealer.open(&read_slot(&file, 0)?);
-        let second = sealer.open(&read_slot(&file, 1)?);
+        let [first, second] = read_slots(&file, &sealer);
         let id = common_id(first.as_ref(), second.as_ref()).ok_or_else(foreign)?;
         Ok(FileAnchor {
             path: path.to_owned(),
@@ -259,6 +261,12 @@ fn open_locked(path: &Path) -> Result<File, OpenError> {
             path: path.to_owned(),
         });
     }
+    // Another name of it may be in the data folder, or wherever a backup takes it.
+    if metadata.nlink() != 1 {
+        return Err(OpenError::AnchorLinked {
+            path: path.to_owned(),
+        });
+    }
     Ok(file)
 }
 
@@ -274,10 +282,15 @@ fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn read_slot(file: &File, index: u64) -> Result<[u8; SLOT_SIZE], StorageError> {
+/// What opens of the two slots. A page that the disk does not give back is a slot like one that was
+/// torn: a power loss while a sector is written can leave either, and writing it again heals both.
+fn read_slots(file: &impl FileExt, sealer: &SlotSealer) -> [Option<(AnchorId, Slot)>; 2] {
+    [0, 1].map(|index| sealer.open(&read_page(file, index).ok()?))
+}
+
+fn read_page(file: &impl FileExt, index: u64) -> io::Result<[u8; SLOT_SIZE]> {
     let mut page = [0; SLOT_SIZE];
-    file.read_exact_at(&mut page, index * SLOT_SIZE as u64)
-        .during("reading the anchor")?;
+    file.read_exact_at(&mut page, index * SLOT_SIZE as u64)?;
     Ok(page)
 }
 
@@ -311,8 +324,8 @@ fn unused(
     }
 }
 
-/// Removes what an interrupted creation left. Somebody may have given an anchor in use such a name,
-/// so a file of an anchor's size is looked into first.
+/// Removes what an interrupted creation left. No other file has such a name; should somebody have
+/// given it to an anchor in use all the same, then that is of an anchor's size, and looked into first.
 fn remove_unfinished(path: &Path, vault_id: &str, master_key: &MasterKey) -> Result<(), OpenError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -326,14 +339,16 @@ fn remove_unfinished(path: &Path, vault_id: &str, master_key: &MasterKey) -> Res
     Ok(())
 }
 
+/// Where an anchor is made before it gets its name: a name that is unmistakably ours.
 fn unfinished_name(path: &Path) -> Result<PathBuf, OpenError> {
     let Some(name) = path.file_name() else {
         return Err(OpenError::WrongKind {
             path: path.to_owned(),
         });
     };
-    let mut unfinished = OsString::from(name);
-    unfinished.push(".new");
+    let mut unfinished = OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(UNFINISHED);
     Ok(path.with_file_name(unfinished))
 }
 
@@ -376,10 +391,50 @@ mod tests {
     use super::super::RootKey;
     use super::*;
 
+    /// A file on a disk that does not give back what is in these pages.
+    struct Sick<'a>(&'a File, &'a [u64]);
+
+    impl FileExt for Sick<'_> {
+        fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+            let last = offset + into.len() as u64 - 1;
+            let pages = offset / SLOT_SIZE as u64..=last / SLOT_SIZE as u64;
+            if self.1.iter().any(|sick| pages.contains(sick)) {
+                // EIO
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            self.0.read_at(into, offset)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            unreachable!("only read")
+        }
+    }
+
+    // Fails when `read_slots` gives up at the first page that cannot be read, or reads both at once.
+    #[test]
+    fn a_page_that_the_disk_does_not_give_back_costs_its_own_slot_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchor");
+        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new(&[1; 32])).unwrap();
+        anchor.prepare(0, &live(1)).unwrap();
+        let file = File::open(&path).unwrap();
+        let table: [(&[u64], [Option<u64>; 2]); 4] = [
+            (&[], [Some(1), Some(0)]),
+            (&[0], [None, Some(0)]),
+            (&[1], [Some(1), None]),
+            (&[0, 1], [None, None]),
+        ];
+        for (sick, expected) in table {
+            let slots = read_slots(&Sick(&file, sick), &anchor.sealer);
+            let shown = slots.map(|slot| slot.and_then(|(_, slot)| slot.shown_sequence()));
+            assert_eq!(shown, expected, "pages {sick:?}");
+        }
+    }
+
     fn live(sequence: u64) -> Live {
         Live {
             sequence,
-            key: RootKey::new([9; 32]),
+            key: RootKey::new(&[9; 32]),
         }
     }
 
@@ -388,7 +443,7 @@ mod tests {
     fn after_a_failed_write_every_later_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");
-        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new([1; 32])).unwrap();
+        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new(&[1; 32])).unwrap();
         anchor.prepare(0, &live(1)).unwrap();
         anchor.erase(1).unwrap();
         let before = fs::read(&path).unwrap();

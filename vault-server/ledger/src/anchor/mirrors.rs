@@ -11,8 +11,8 @@ use super::{Anchor, AnchorId, FileAnchor, Live, Slot, highest_sequence};
 use crate::error::{OpenError, StorageError};
 use crate::key::MasterKey;
 
-/// Each one costs two syncs a batch, one after the other.
-const LIMIT: usize = 8;
+/// How many anchors a vault has at most. Each one costs two syncs a batch, one after the other.
+pub(crate) const LIMIT: usize = 8;
 
 /// The anchors of one vault: at least one, at most eight, no two the same.
 pub(crate) struct Anchors(Vec<Box<dyn Anchor>>);
@@ -59,6 +59,31 @@ impl Anchors {
         self.refuse_same_file(path)?;
         let anchor = FileAnchor::create(path, vault_id, master_key)?;
         self.push(Box::new(anchor))
+    }
+
+    /// Opens one that is about to leave, and takes it in for as long as it is here.
+    ///
+    /// A lost or sick one is left out instead: giving it up is what removing is for. So is a copy of
+    /// one that is here. One that another process writes to is refused, and so is one that is here,
+    /// under whatever name.
+    pub(crate) fn open_leaving(
+        &mut self,
+        path: &Path,
+        vault_id: &str,
+        master_key: &MasterKey,
+    ) -> Result<(), OpenError> {
+        let is_other = self.refuse_same_file(path);
+        match is_other.and_then(|()| FileAnchor::open(path, vault_id, master_key)) {
+            Ok(anchor) => match self.push(Box::new(anchor)) {
+                Err(OpenError::AnchorTwice { .. }) => Ok(()),
+                pushed => pushed,
+            },
+            Err(refused @ (OpenError::AnchorLocked { .. } | OpenError::AnchorTwice { .. })) => {
+                Err(refused)
+            }
+            // Whatever is wrong with it, it cannot be erased, and the vault goes on without it.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Takes one more anchor in, unless it or a copy of it is here.

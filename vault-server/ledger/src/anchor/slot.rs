@@ -53,7 +53,7 @@ impl SlotSealer {
     pub(super) fn new(vault_id: &str, master_key: &MasterKey) -> SlotSealer {
         SlotSealer {
             vault_id: vault_id.to_owned(),
-            master_key: MasterKey::new(*master_key.expose_secret()),
+            master_key: MasterKey::new(master_key.expose_secret()),
         }
     }
 
@@ -132,7 +132,7 @@ fn decode(plaintext: &[u8]) -> Option<(AnchorId, Slot)> {
     let slot = match kind {
         KIND_LIVE => Slot::Live(Live {
             sequence,
-            key: RootKey::new(*key),
+            key: RootKey::new(key),
         }),
         KIND_EMPTY if key == NO_KEY => Slot::Empty { sequence },
         _ => return None,
@@ -147,7 +147,7 @@ mod tests {
     const ID: AnchorId = AnchorId([5; 16]);
 
     fn sealer(vault_id: &str, master_key: u8) -> SlotSealer {
-        SlotSealer::new(vault_id, &MasterKey::new([master_key; 32]))
+        SlotSealer::new(vault_id, &MasterKey::new(&[master_key; 32]))
     }
 
     fn page(bytes: &[u8]) -> &[u8; SLOT_SIZE] {
@@ -157,7 +157,7 @@ mod tests {
     fn live(sequence: u64, key: u8) -> Live {
         Live {
             sequence,
-            key: RootKey::new([key; 32]),
+            key: RootKey::new(&[key; 32]),
         }
     }
 

@@ -312,7 +312,7 @@ impl Run {
         Identity {
             vault_id: VAULT_ID.to_owned(),
             keyring_fingerprint: [1; 32],
-            master_key: MasterKey::new(self.master_key),
+            master_key: MasterKey::new(&self.master_key),
         }
     }
 
@@ -324,7 +324,7 @@ impl Run {
                 let mirror = &self.options.anchors[1];
                 // Its lock has to end first.
                 drop(vault.anchors.take(mirror));
-                let master_key = MasterKey::new(self.master_key);
+                let master_key = MasterKey::new(&self.master_key);
                 let mirror = FileAnchor::open(mirror, VAULT_ID, &master_key).unwrap();
                 vault.anchors.push(Box::new(NeverErased(mirror))).unwrap();
             }

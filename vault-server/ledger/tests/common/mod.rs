@@ -26,7 +26,7 @@ pub fn identity() -> Identity {
     Identity {
         vault_id: "vault-1".to_owned(),
         keyring_fingerprint: [0xf1; 32],
-        master_key: MasterKey::new([0x55; 32]),
+        master_key: MasterKey::new(&[0x55; 32]),
     }
 }
 
@@ -79,6 +79,13 @@ impl Home {
             .unwrap()
             .execute_batch(sql)
             .unwrap();
+    }
+
+    /// Changes the bytes of the closed database, all of which are in its one file.
+    pub fn edit_bytes(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.database()).unwrap();
+        edit(&mut bytes);
+        fs::write(self.database(), bytes).unwrap();
     }
 
     /// Every file of the vault's folder, and the anchor.

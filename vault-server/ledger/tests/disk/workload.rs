@@ -11,7 +11,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{RwLock, mpsc};
 
-use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger, OpenError, Options};
+use vault_ledger::{
+    Batch, CommitError, LeafKey, LeafUnavailable, Ledger, OpenError, Options, Removed,
+};
 use zeroize::Zeroizing;
 
 use crate::common::{identity, polled};
@@ -94,9 +96,9 @@ impl Place {
         Ledger::add_anchor(&self.options(0), &identity(), &added)
     }
 
-    fn remove_anchor(&self) -> Result<(), OpenError> {
+    fn remove_anchor(&self) -> Result<Vec<Removed>, OpenError> {
         let removed = self.root.join("second/deep/anchor");
-        Ledger::remove_anchor(&self.options(2), &identity(), &removed)
+        Ledger::remove_anchors(&self.options(2), &identity(), &[removed])
     }
 
     pub fn create(&self) -> Result<Ledger, OpenError> {
@@ -223,7 +225,7 @@ pub fn work(place: &Place, notes: &mut Notes) -> Result<(), CommitError> {
         if place.script.reopened_after.contains(&number) {
             ledger.close().map_err(|_| CommitError::Stopped)?;
             notes.say("closed");
-            anchors = change_anchors(place, anchors).map_err(|_| CommitError::Stopped)?;
+            anchors = change_anchors(place, anchors)?;
             notes.say(&format!("anchors {anchors}"));
             ledger = place.open(anchors).map_err(|_| CommitError::Stopped)?;
             notes.say("open");
@@ -234,13 +236,19 @@ pub fn work(place: &Place, notes: &mut Notes) -> Result<(), CommitError> {
     Ok(())
 }
 
-fn change_anchors(place: &Place, anchors: usize) -> Result<usize, OpenError> {
-    match anchors {
-        0 => place.add_anchor()?,
-        1 => place.remove_anchor()?,
+fn change_anchors(place: &Place, anchors: usize) -> Result<usize, CommitError> {
+    let is_done = match anchors {
+        0 => place.add_anchor().is_ok(),
+        // A disk that does not take the erasing of the one that leaves does not stop the others. It
+        // has to be said, and counts as a refusal here.
+        1 => matches!(place.remove_anchor().as_deref(), Ok([Removed::Erased])),
         _ => return Ok(anchors),
+    };
+    if is_done {
+        Ok(anchors + 1)
+    } else {
+        Err(CommitError::Stopped)
     }
-    Ok(anchors + 1)
 }
 
 /// Commits a round's changes as one batch: they wait together behind one that holds the writer up.
