@@ -13,23 +13,20 @@
 //!
 //! # What it says
 //!
-//! On 2 virtual cores of an AMD EPYC, ext4, one synced write of 4 KiB takes 0.11 ms there:
+//! On 2 virtual cores of an AMD EPYC, ext4, one synced write of 4 KiB takes 0.08 ms there:
 //!
 //! | accounts | 64 waiting: changes/s | processor time a change | longest wait | alone: changes/s | start |
 //! |---|---|---|---|---|---|
-//! | 1,000 | 30,600 | 24 µs | 15 ms | 2,020 | 1.6 ms |
-//! | 10,000 | 24,700 | 32 µs | 18 ms | 1,950 | 1.5 ms |
-//! | 100,000 | 17,500 | 41 µs | 25 ms | 1,940 | 1.4 ms |
-//! | 1,000,000 | 13,200 | 53 µs | 38 ms | 1,990 | 1.4 ms |
-//! | 10,000,000 | 3,000 | 121 µs | 122 ms | 96 | 27 ms |
-//!
-//! The last line was measured right after its 9 GB had been written, with the disk still busy and
-//! compilers running; the accounts of the other lines were made in random order.
+//! | 1,000 | 35,400 | 20 µs | 10 ms | 2,010 | 1.6 ms |
+//! | 10,000 | 24,800 | 30 µs | 17 ms | 2,020 | 1.5 ms |
+//! | 100,000 | 17,200 | 43 µs | 26 ms | 1,850 | 1.5 ms |
+//! | 1,000,000 | 11,800 | 57 µs | 38 ms | 1,890 | 1.6 ms |
+//! | 10,000,000 | 7,400 | 90 µs | 64 ms | 1,630 | 1.6 ms |
 //!
 //! # What was chosen by it
 //!
-//! 1,000,000 accounts, 64 waiting, on the same machine; the first line is what the ledger does.
-//! Differences of less than a tenth are noise there.
+//! 1,000,000 accounts that came in random order, 64 waiting, on the same machine; the first line is
+//! what the ledger does. Differences of less than a tenth are noise there.
 //!
 //! | what | changes/s | processor time a change | longest wait |
 //! |---|---|---|---|
