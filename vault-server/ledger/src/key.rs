@@ -39,7 +39,7 @@ impl fmt::Debug for MasterKey {
 /// The name of a leaf: 32 bytes that the ledger does not interpret.
 ///
 /// It is the pseudonym of an account, so no log carries it and `Debug` does not show it. It is not a
-/// secret: it is in the clear in the database.
+/// secret: while it has a due time, it is in the clear in the database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafKey(pub [u8; 32]);
 

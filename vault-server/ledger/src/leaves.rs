@@ -107,9 +107,11 @@ impl Leaves {
                     return due;
                 }
                 last = Some(*row);
-                match self.is_due_at(&row.1, row.0) {
-                    true => due.push(*row),
-                    false => removed += self.remove_wrong_due(*row),
+                if self.is_due_at(&row.1, row.0) {
+                    due.push(*row);
+                } else {
+                    self.remove_wrong_due(*row);
+                    removed += 1;
                 }
             }
             if rows.len() < page {
@@ -179,11 +181,10 @@ impl Leaves {
         }
     }
 
-    fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) -> usize {
+    fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) {
         if let Err(error) = self.vault.store.remove_due(&key, due_ms) {
             self.note(error);
         }
-        1
     }
 
     /// The draft as changes of the tree, in the order of keys. Events and due times are written.

@@ -210,7 +210,7 @@ fn removed_exchanged_and_edited_events_are_unavailable() {
     }
 }
 
-// Fails when `Leaves::due_until` does not ask the leaf, or `Store::put_row` only inserts.
+// Fails when `Leaves::due_after` does not ask the leaf, or `Store::put_row` only inserts.
 #[test]
 fn planted_rows_are_read_by_nobody_and_give_way() {
     let home = vault();

@@ -121,9 +121,9 @@ impl FileAnchor {
             // is confirmed, and must not give way to what is only prepared (`Anchors::candidates`).
             _ => {
                 let [first, second] = self.slots.each_ref();
-                let keep_worth =
+                let worth =
                     |slot: &Slot| (slot.shown_sequence().map(Reverse), slot.live().is_some());
-                usize::from(keep_worth(second) < keep_worth(first))
+                usize::from(worth(second) < worth(first))
             }
         }
     }
