@@ -2,6 +2,7 @@
 //! folder, at a time that only the test moves.
 
 mod answer;
+mod device_calls;
 
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use vault_server::vault::{self, Vault, VaultOptions};
 use zeroize::Zeroizing;
 
 pub use self::answer::{Answered, SealedAnswer};
+pub use self::device_calls::Said;
 
 use crate::device::{self, InnerMessage};
 

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`adversary`] | the gates that attack the vault, and their controls (in `tests/adversary`) |
 //! | [`device`] | a device that speaks the protocol byte by byte, also wrongly |
 //! | [`in_process`] | a real vault on a real folder, inside the test's process, at a time of the test's choice |
 //! | [`programs`] | server, backend and client as processes, out of one binary |
@@ -9,6 +10,8 @@
 //! | [`process_client`], [`process_calls`] | the client library, and the tests' own device, connected to such a vault |
 //! | [`process_certificates`] | its certificate |
 
+#[path = "../adversary/mod.rs"]
+pub mod adversary;
 pub mod device;
 pub mod in_process;
 pub mod process;

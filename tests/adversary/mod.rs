@@ -1,0 +1,21 @@
+//! The adversary: a suite of gates that attack the real vault, and the controls that show each gate
+//! able to fail. `cargo run --release -p vault-tests --bin prove` runs all of them;
+//! `cargo test -p vault-tests --test adversary` runs the gates alone, each a little shorter.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`gate`] | what a gate is, what it is given, how it says that its property is violated |
+//! | [`run`] | runs gates and controls, and says what came out |
+//! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
+//! | every other | one gate |
+
+pub mod drop_ke3;
+pub mod gate;
+pub mod parallel_start;
+pub mod patch;
+pub mod run;
+
+use self::gate::Gate;
+
+/// Every gate, in the order of the report.
+pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE];

@@ -1,0 +1,119 @@
+//! All gates and all controls, one after the other.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use vault_tests::adversary::gate::{Arena, Control, Gate};
+use vault_tests::adversary::patch;
+use vault_tests::adversary::run::{self, Verdict};
+
+use crate::report;
+
+/// What came out.
+pub struct Proof {
+    /// Gate by gate.
+    pub rows: Vec<Row>,
+    /// How long all of it took, the build of the patched copy included.
+    pub took: Duration,
+    /// Which version was run.
+    pub scale: String,
+}
+
+/// One gate.
+pub struct Row {
+    /// Which.
+    pub gate: &'static Gate,
+    /// Whether its property held.
+    pub verdict: Verdict,
+    /// How long the gate itself took.
+    pub took: Duration,
+    /// Each control and what the gate said.
+    pub controls: Vec<(&'static Control, Verdict)>,
+}
+
+impl Proof {
+    /// Runs these gates.
+    pub fn make(gates: &[&'static Gate], arena: &Arena) -> anyhow::Result<Self> {
+        let started = now();
+        let patched = patched_copy(gates)?;
+        let rows = gates.iter().map(|gate| Row::of(gate, arena, &patched));
+        Ok(Self {
+            rows: rows.collect::<anyhow::Result<_>>()?,
+            took: started.elapsed(),
+            scale: format!("{:?}", arena.scale()).to_lowercase(),
+        })
+    }
+
+    /// Whether every property held and every control was caught.
+    pub fn is_complete(&self) -> bool {
+        self.rows.iter().all(Row::is_proven)
+    }
+}
+
+impl Row {
+    fn of(gate: &'static Gate, arena: &Arena, patched: &PathBuf) -> anyhow::Result<Self> {
+        let working = working(format!("{}: attacking", gate.name));
+        let started = now();
+        let verdict = run::attack(gate, arena.clone());
+        let took = started.elapsed();
+        let mut controls = Vec::new();
+        for control in gate.controls {
+            working.set_message(format!("{}: control, {}", gate.name, control.name()));
+            let verdict = run::attack_with(gate, control, &arena.short(), patched);
+            controls.push((control, verdict.with_context(|| control.name())?));
+        }
+        working.finish_and_clear();
+        let row = Self {
+            gate,
+            verdict,
+            took,
+            controls,
+        };
+        report::say(&row);
+        Ok(row)
+    }
+
+    /// Whether the property held and every control was caught.
+    pub fn is_proven(&self) -> bool {
+        let caught = self.controls.iter().all(|(_, said)| said.is_violated());
+        matches!(self.verdict, Verdict::Held { .. }) && caught
+    }
+}
+
+/// Builds the copy that has every patch of these gates.
+fn patched_copy(gates: &[&'static Gate]) -> anyhow::Result<PathBuf> {
+    let controls = gates.iter().flat_map(|gate| gate.controls);
+    let patches: Vec<_> = controls
+        .filter_map(|control| match control {
+            Control::Patch(patch) => Some(*patch),
+            Control::Switch(_) => None,
+        })
+        .collect();
+    if patches.is_empty() {
+        return Ok(PathBuf::new());
+    }
+    let building = working(format!("building a copy with {} patches", patches.len()));
+    let built = patch::build(&patches);
+    building.finish_and_clear();
+    built
+}
+
+fn working(on: String) -> ProgressBar {
+    let style = ProgressStyle::with_template("  {spinner} {msg} ({elapsed})")
+        .expect("the template is well-formed");
+    let bar = ProgressBar::new_spinner()
+        .with_style(style)
+        .with_message(on);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a gate took is reported, nothing more"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,29 @@
+//! The gates of the adversary, each a little shorter than in `prove`, with the controls that need no
+//! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
+
+use vault_tests::adversary::gate::{Arena, Gate, Scale};
+use vault_tests::adversary::{GATES, drop_ke3, parallel_start, run};
+use vault_tests::programs::Programs;
+
+fn check(gate: &Gate) -> anyhow::Result<()> {
+    assert!(
+        GATES.iter().any(|listed| listed.name == gate.name),
+        "not in the report"
+    );
+    assert!(
+        !gate.controls.is_empty(),
+        "a gate that cannot be seen to fail"
+    );
+    let programs = Programs::of(env!("CARGO_BIN_EXE_demo"));
+    run::check(gate, &Arena::new(programs, Scale::Short))
+}
+
+#[test]
+fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
+    check(&drop_ke3::GATE)
+}
+
+#[test]
+fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
+    check(&parallel_start::GATE)
+}
