@@ -11,6 +11,7 @@
 
 pub mod drop_ke3;
 pub mod gate;
+pub mod hardening;
 pub mod parallel_start;
 pub mod patch;
 pub mod resources;
@@ -19,4 +20,9 @@ pub mod run;
 use self::gate::Gate;
 
 /// Every gate, in the order of the report.
-pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE, resources::GATE];
+pub const GATES: &[Gate] = &[
+    drop_ke3::GATE,
+    parallel_start::GATE,
+    resources::GATE,
+    hardening::GATE,
+];

@@ -2,7 +2,7 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, parallel_start, resources, run};
+use vault_tests::adversary::{GATES, drop_ke3, hardening, parallel_start, resources, run};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -31,4 +31,9 @@ fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
 #[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
     check(&resources::GATE)
+}
+
+#[test]
+fn the_server_leaves_no_core() -> anyhow::Result<()> {
+    check(&hardening::GATE)
 }
