@@ -9,6 +9,7 @@
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
 //! | every other | one gate |
 
+pub mod decoders;
 pub mod drop_ke3;
 pub mod gate;
 pub mod parallel_start;
@@ -18,4 +19,4 @@ pub mod run;
 use self::gate::Gate;
 
 /// Every gate, in the order of the report.
-pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE];
+pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE, decoders::GATE];
