@@ -55,25 +55,3 @@ fn writes_the_first_inputs_of_decoders_that_have_none() {
         }
     }
 }
-
-#[test]
-#[ignore = "TEMPORARY"]
-fn each() {
-    let n: usize = std::env::var("N").map_or(200, |n| n.parse().unwrap());
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for d in DECODERS
-        .iter()
-        .filter(|d| d.name.starts_with(&only) && (!only.is_empty() || !d.is_slow))
-    {
-        let corpus = corpus_of(d.name).unwrap();
-        let start = std::time::Instant::now();
-        match vault_tests::adversary::decoders::run_one(d, &corpus, n) {
-            Ok(done) => println!(
-                "ok {} {done} {:?} each",
-                d.name,
-                start.elapsed() / done as u32
-            ),
-            Err(e) => println!("BAD {} {}", d.name, &e.to_string()),
-        }
-    }
-}
