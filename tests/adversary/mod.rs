@@ -9,6 +9,7 @@
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
 //! | every other | one gate |
 
+pub mod decoders;
 pub mod drop_ke3;
 pub mod gate;
 pub mod hardening;
@@ -24,5 +25,6 @@ pub const GATES: &[Gate] = &[
     drop_ke3::GATE,
     parallel_start::GATE,
     resources::GATE,
+    decoders::GATE,
     hardening::GATE,
 ];

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`adversary`] | the gates that attack the vault, and their controls (in `tests/adversary`) |
+//! | [`decoders`] | every decoder of outside or stored bytes, as a function of bytes |
 //! | [`device`] | a device that speaks the protocol byte by byte, also wrongly |
 //! | [`in_process`] | a real vault on a real folder, inside the test's process, at a time of the test's choice |
 //! | [`programs`] | server, backend and client as processes, out of one binary |
@@ -13,6 +14,7 @@
 
 #[path = "../adversary/mod.rs"]
 pub mod adversary;
+pub mod decoders;
 pub mod device;
 pub mod in_process;
 pub mod process;

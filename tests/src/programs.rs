@@ -14,7 +14,7 @@ use std::{env, io, iter};
 pub mod app_backend;
 
 #[path = "../../vault-client/src/bin/vault-client/cli/mod.rs"]
-mod vault_client_cli;
+pub(crate) mod vault_client_cli;
 
 /// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, hardening, parallel_start, resources, run};
+use vault_tests::adversary::{self, GATES, run};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -20,20 +20,25 @@ fn check(gate: &Gate) -> anyhow::Result<()> {
 
 #[test]
 fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
-    check(&drop_ke3::GATE)
+    check(&adversary::drop_ke3::GATE)
 }
 
 #[test]
 fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
-    check(&parallel_start::GATE)
+    check(&adversary::parallel_start::GATE)
 }
 
 #[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
-    check(&resources::GATE)
+    check(&adversary::resources::GATE)
+}
+
+#[test]
+fn no_bytes_break_a_decoder() -> anyhow::Result<()> {
+    check(&adversary::decoders::GATE)
 }
 
 #[test]
 fn the_server_leaves_no_core() -> anyhow::Result<()> {
-    check(&hardening::GATE)
+    check(&adversary::hardening::GATE)
 }

@@ -94,7 +94,7 @@ fn count_live_record(
     let leaf = batch.read(&place)?.ok_or(LeafUnavailable)?;
     let mut tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
     tenant.live_records = if one_more {
-        tenant.live_records + 1
+        tenant.live_records.saturating_add(1)
     } else {
         tenant.live_records.saturating_sub(1)
     };

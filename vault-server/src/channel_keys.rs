@@ -89,9 +89,11 @@ impl ChannelKeys {
         stored::encode(self)
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form. Ids are even, as they were given: behind 255 there is no next one.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        stored::decode(bytes)
+        let keys: Self = stored::decode(bytes)?;
+        let are_even = keys.pairs.iter().all(|pair| pair.id.is_multiple_of(2));
+        are_even.then_some(keys).ok_or(Unreadable)
     }
 
     fn publish_new_pair<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
@@ -198,6 +200,18 @@ mod tests {
         );
         assert_eq!(pair.life.times(), (5, Some(6)));
         assert_eq!(to_hex(&keys.encode()), FIXTURE);
+    }
+
+    // Found by fuzzing. Fails when `decode` does not look at the ids: `all` then counts beyond 255.
+    #[test]
+    fn a_pair_without_room_for_its_second_id_is_unreadable() {
+        for id in ["05", "ff"] {
+            let stored = FIXTURE.replacen("010104", &format!("0101{id}"), 1);
+            assert!(ChannelKeys::decode(&from_hex(&stored)).is_err(), "{id}");
+        }
+        let last = FIXTURE.replacen("010104", "0101fe", 1);
+        let keys = ChannelKeys::decode(&from_hex(&last)).unwrap();
+        assert_eq!(ids(&keys.all()), [254, 255]);
     }
 
     // Version 1: one pair of id 4, published at 5, replaced at 6.

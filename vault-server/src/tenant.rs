@@ -96,6 +96,8 @@ impl Tenant {
         if self.tokens.len() >= MAX_TOKENS {
             return Err(TooManyTokens);
         }
+        // An id is never given twice, whatever count was stored.
+        let next_token_id = self.next_token_id.checked_add(1).ok_or(TooManyTokens)?;
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         rng.fill_bytes(secret.as_mut());
         let token = Token {
@@ -108,7 +110,7 @@ impl Tenant {
             scopes,
             created_at_ms: now.millis(),
         });
-        self.next_token_id += 1;
+        self.next_token_id = next_token_id;
         Ok(token)
     }
 
@@ -319,6 +321,18 @@ mod tests {
         assert_eq!(token.scopes, [Scope::Use, Scope::Reset]);
         assert_eq!(token.created_at(), Timestamp::from_millis(5));
         assert_eq!(to_hex(&tenant.encode()), FIXTURE);
+    }
+
+    // Fails when `add_token` adds without looking: the sum overflows.
+    #[test]
+    fn a_tenant_that_has_used_up_its_token_ids_gets_no_more() {
+        let mut tenant = Tenant::new(Policy::default());
+        tenant.next_token_id = u32::MAX;
+        let name = TenantId::new("app").unwrap();
+        let now = Timestamp::from_millis(0);
+        let added = tenant.add_token(&name, vec![], now, &mut OsRng);
+        assert_eq!(added.err(), Some(TooManyTokens));
+        assert!(tenant.tokens.is_empty());
     }
 
     // Version 1: `app` and `b-2`.

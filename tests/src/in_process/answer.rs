@@ -78,7 +78,11 @@ impl Answered {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(super) fn from_inner(opened: &[u8]) -> Self {
+    /// An opened inner answer.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub(crate) fn from_inner(opened: &[u8]) -> Self {
         let inner = decode_response(opened).expect("binary HTTP padded with zeros");
         let mut headers = HeaderMap::new();
         for (name, value) in &inner.headers {

@@ -15,7 +15,7 @@ mod arguments;
 mod code;
 mod commands;
 mod connection;
-mod device;
+pub(crate) mod device;
 mod failure;
 mod output;
 mod secrets;

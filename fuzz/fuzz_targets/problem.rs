@@ -1,0 +1,8 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vault_tests::decoders::accepts;
+
+fuzz_target!(|bytes: &[u8]| {
+    accepts("problem", bytes);
+});
