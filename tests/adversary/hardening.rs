@@ -30,8 +30,8 @@ pub const NOT_HARDENED: Patch = Patch {
     instead: "if FAULT { Vec::new() } else { hardening::harden() }",
 };
 
-/// Signals whose default is to dump core, of which the server handles none.
-const DUMPING: [Signal; 4] = [Signal::SEGV, Signal::ABORT, Signal::QUIT, Signal::BUS];
+/// Signals whose default is to dump core, and that neither the server nor its runtime handles.
+const DUMPING: [Signal; 4] = [Signal::ABORT, Signal::QUIT, Signal::ILL, Signal::FPE];
 
 async fn run(arena: Arena) -> anyhow::Result<Tried> {
     if !cores_are_dumped_here()? {
