@@ -7,15 +7,31 @@
 //! | [`gate`] | what a gate is, what it is given, how it says that its property is violated |
 //! | [`run`] | runs gates and controls, and says what came out |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
+//! | [`book`], [`said`] | what gates expect of an account's counters, and of an answer |
 //! | every other | one gate |
 
+mod book;
 pub mod drop_ke3;
+pub mod foreign_tokens;
 pub mod gate;
+pub mod honest_user;
 pub mod parallel_start;
 pub mod patch;
+pub mod registration_races;
 pub mod run;
+mod said;
+pub mod success_farming;
+pub mod tickets;
 
 use self::gate::Gate;
 
 /// Every gate, in the order of the report.
-pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE];
+pub const GATES: &[Gate] = &[
+    drop_ke3::GATE,
+    parallel_start::GATE,
+    success_farming::GATE,
+    honest_user::GATE,
+    tickets::GATE,
+    registration_races::GATE,
+    foreign_tokens::GATE,
+];

@@ -8,6 +8,7 @@
 //! | [`programs`] | server, backend and client as processes, out of one binary |
 //! | [`process`], [`process_server`], [`process_backend`] | a real vault, and a real app backend, over TLS |
 //! | [`process_client`], [`process_calls`] | the client library, and the tests' own device, connected to such a vault |
+//! | [`process_lossy`] | the client library over a network that loses messages, to a vault that is killed |
 //! | [`process_certificates`] | its certificate |
 
 #[path = "../adversary/mod.rs"]
@@ -19,5 +20,6 @@ pub mod process_backend;
 pub mod process_calls;
 pub mod process_certificates;
 pub mod process_client;
+pub mod process_lossy;
 pub mod process_server;
 pub mod programs;

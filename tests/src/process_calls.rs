@@ -61,6 +61,17 @@ impl Calls {
         })
     }
 
+    /// The same connections for another account, with a token of its tenant.
+    #[must_use]
+    pub fn of_account(&self, scope: AccountScope, token: &str) -> Self {
+        let token = token.to_owned();
+        Self {
+            scope,
+            token,
+            ..self.clone()
+        }
+    }
+
     /// Whose calls they are.
     pub fn scope(&self) -> &AccountScope {
         &self.scope
@@ -68,12 +79,18 @@ impl Calls {
 
     /// A sealed message, as its HTTP request.
     pub fn seal(&self, inner: &InnerMessage) -> (reqwest::RequestBuilder, ohttp::ClientResponse) {
+        let (request, key) = self.seal_without_token(inner, &self.http);
+        (request.bearer_auth(&self.token), key)
+    }
+
+    /// The same over other connections, for whoever has no token or another one.
+    pub fn seal_without_token(
+        &self,
+        inner: &InnerMessage,
+        http: &Client,
+    ) -> (reqwest::RequestBuilder, ohttp::ClientResponse) {
         let (sealed, key) = device::seal(&self.key_list, &inner.encode());
-        let request = self
-            .http
-            .post(&self.url)
-            .bearer_auth(&self.token)
-            .body(sealed);
+        let request = http.post(&self.url).body(sealed);
         let request = request.header("vault-account", self.scope.account.as_str());
         (request.header(CONTENT_TYPE, REQUEST_MEDIA_TYPE), key)
     }

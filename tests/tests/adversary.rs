@@ -2,7 +2,10 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, parallel_start, run};
+use vault_tests::adversary::{
+    GATES, drop_ke3, foreign_tokens, honest_user, parallel_start, registration_races, run,
+    success_farming, tickets,
+};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -26,4 +29,29 @@ fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
 #[test]
 fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
     check(&parallel_start::GATE)
+}
+
+#[test]
+fn the_owners_successes_give_a_thief_nothing() -> anyhow::Result<()> {
+    check(&success_farming::GATE)
+}
+
+#[test]
+fn who_types_the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
+    check(&honest_user::GATE)
+}
+
+#[test]
+fn a_ticket_is_good_for_its_own_attempt_and_nothing_else() -> anyhow::Result<()> {
+    check(&tickets::GATE)
+}
+
+#[test]
+fn of_registrations_that_meet_one_wins() -> anyhow::Result<()> {
+    check(&registration_races::GATE)
+}
+
+#[test]
+fn without_a_right_token_nothing_is_reached() -> anyhow::Result<()> {
+    check(&foreign_tokens::GATE)
 }
