@@ -30,6 +30,7 @@ pub const GATE: Gate = Gate {
         Control::Patch(&OUTAGES_COUNT),
         Control::Patch(&FUTURE_STAYS),
         Control::Patch(&DESTROYED_AT_ONCE),
+        Control::Patch(&KEYS_DIE_IN_AN_OUTAGE),
         Control::Patch(&WALL_CLOCK),
     ],
 };
@@ -64,6 +65,14 @@ pub const DESTROYED_AT_ONCE: Patch = Patch {
     file: "vault-server/rules/src/account.rs",
     text: "&& !record.attempts.any_open()\n",
     instead: "&& (FAULT || !record.attempts.any_open())\n",
+};
+
+/// With this an attempt outlasts an outage, and its ticket does not.
+pub const KEYS_DIE_IN_AN_OUTAGE: Patch = Patch {
+    name: "ticket keys are forgotten at a start",
+    file: "vault-server/src/ticket.rs",
+    text: "if clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
+    instead: "if FAULT || clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
 };
 
 /// With this a jump of the clock during a run is the vault's time too.
