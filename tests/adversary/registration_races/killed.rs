@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rand::rngs::OsRng;
 use vault_client::{BackupKey, Password};
 use vault_protocol::Problem;
+use vault_protocol::messages::RegistrationFinish;
 
 use super::{finish, is_not_the_password, is_the_record_of, prepare};
 use crate::adversary::gate::{Arena, Violation, holds};
@@ -24,7 +25,7 @@ const PATIENCE: usize = 8;
 
 /// All of it.
 pub async fn run(arena: &Arena, mut server: ServerProcess) -> anyhow::Result<usize> {
-    let in_flight = arena.scaled(3, 20, 300);
+    let in_flight = arena.scaled(3, 10, 300);
     for round in 0..in_flight {
         killed_while_it_works(&mut server, &format!("in-flight-{round}")).await?;
     }
@@ -65,7 +66,7 @@ async fn killed_while_it_works(server: &mut ServerProcess, account: &str) -> any
 async fn survives(
     server: &mut ServerProcess,
     account: &str,
-    message: &vault_protocol::messages::RegistrationFinish,
+    message: &RegistrationFinish,
     generation: u64,
 ) -> anyhow::Result<Calls> {
     let calls = Calls::connect(server, account).await?;
@@ -78,7 +79,7 @@ async fn survives(
     }
     server.kill()?;
     // Answered or not: what was answered holds.
-    let answered = sending.await?.is_ok();
+    let answered = matches!(sending.await?, Ok(Ok(_)));
     server.restart()?;
     let calls = Calls::connect(server, account).await?;
     let before = calls.status().await?.generation;

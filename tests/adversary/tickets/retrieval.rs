@@ -386,11 +386,13 @@ impl Trial {
     }
 }
 
-/// Two with the right password, one with a wrong one; all of them stay open.
+/// Two with the right password, which stay open, and a wrong one that is given up.
 async fn three_attempts(ground: &Ground, whose: &AccountScope) -> anyhow::Result<[Login; 2]> {
     let logins = [ground.log_in(whose).await?, ground.log_in(whose).await?];
     let wrong = Guess::new(whose, "not the password");
-    ground.start(&wrong).await?;
+    let started = ground.start(&wrong).await?;
+    let said = give_up(ground, whose, &started.retrieval_ticket).await?;
+    granted(said, "abandoning")?;
     Ok(logins)
 }
 
