@@ -34,8 +34,9 @@ pub const GATE: Gate = Gate {
 pub const SUCCESS_ENDS_ALL_FAILURES: Patch = Patch {
     name: "a success starts the generation's count again",
     file: "vault-server/rules/src/counting.rs",
-    text: "self.charged - self.succeeded\n",
-    instead: "self.charged - if FAULT { self.last_success } else { self.succeeded }\n",
+    text: ".saturating_sub(self.failures_in_generation());",
+    instead: ".saturating_sub(\n\
+              if FAULT { self.failures_in_a_row() } else { self.failures_in_generation() });",
 };
 
 /// With this guesses that are begun while the owner logs in cost nothing in a row.

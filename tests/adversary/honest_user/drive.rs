@@ -6,8 +6,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use vault_protocol::{Policy, Timestamp};
 
+use super::phone::{End, Network};
 use super::scenes::{DECADE, earlier};
-use super::world::{End, Network, OPEN_SECONDS, Phone, World};
+use super::world::{OPEN_SECONDS, World};
 use crate::adversary::gate::{Arena, Scale};
 use crate::adversary::said::met_in;
 use crate::in_process::{DAY, START};
@@ -65,7 +66,7 @@ async fn drive(mut rng: StdRng) -> anyhow::Result<u64> {
 
 async fn owner(world: &mut World, rng: &mut StdRng) -> anyhow::Result<()> {
     let phone = rng.gen_range(0..2);
-    if matches!(world.phones[phone], Phone::Done(..)) && rng.gen_bool(0.7) {
+    if world.phones[phone].is_done() && rng.gen_bool(0.7) {
         world.next_login(phone);
     }
     let network = match rng.gen_range(0..10) {

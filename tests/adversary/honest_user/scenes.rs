@@ -2,7 +2,8 @@
 
 use vault_protocol::{Policy, Timestamp};
 
-use super::world::{End, Network, OPEN_SECONDS, World};
+use super::phone::{End, Network};
+use super::world::{OPEN_SECONDS, World};
 use crate::adversary::said::met_in;
 use crate::in_process::{DAY, START};
 

@@ -5,6 +5,7 @@ use anyhow::{Context, anyhow};
 use vault_protocol::messages::{AccountState, RetrievalFinished, RetrievalStarted};
 use vault_protocol::{AccountScope, Policy, Problem, Timestamp};
 
+use super::phone::{End, Network, Phone};
 use crate::adversary::book::Book;
 use crate::adversary::gate::{Violation, holds};
 use crate::adversary::said::{granted, refused, same};
@@ -39,33 +40,6 @@ pub struct World {
 struct Lasting {
     number: u64,
     left: u64,
-}
-
-/// How far an owner's phone is.
-pub enum Phone {
-    Idle,
-    /// The password is typed and blinded; charged as this number, if the request arrived.
-    Typed(Guess, Option<u64>),
-    /// The password was right.
-    Proven(Login, u64),
-    /// The key is there; the answer can be fetched again for a while.
-    Done(Login, u64, RetrievalFinished),
-}
-
-/// What the network does to a request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Network {
-    Works,
-    LosesRequest,
-    LosesAnswer,
-}
-
-/// How a thief ends a guess.
-#[derive(Clone, Copy)]
-pub enum End {
-    Never,
-    Finished,
-    Abandoned,
 }
 
 impl World {
@@ -385,22 +359,6 @@ impl World {
         let wait = self.book.policy().wait_after(self.book.failures_in_a_row());
         let left = wait.saturating_sub(self.since_charge);
         (left > 0).then(|| now.plus_seconds(left))
-    }
-}
-
-impl Phone {
-    /// Whether the key is there.
-    pub fn is_done(&self) -> bool {
-        matches!(self, Self::Done(..))
-    }
-
-    /// The attempt that it still needs.
-    fn charged(&self) -> Option<u64> {
-        match self {
-            Self::Typed(_, charged) => *charged,
-            Self::Proven(_, number) => Some(*number),
-            Self::Idle | Self::Done(..) => None,
-        }
     }
 }
 

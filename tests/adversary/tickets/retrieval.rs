@@ -7,6 +7,7 @@ use vault_protocol::messages::{
 };
 use vault_protocol::{AccountScope, Policy, Problem, Ticket};
 
+use super::cell::{At, Cell, Expected, Fate, Form, Generation, Kind, all};
 use super::ground::{Ground, OTHER_TENANT, Said};
 use super::{all_at_once, chosen};
 use crate::adversary::book::Book;
@@ -21,69 +22,6 @@ const OPEN_SECONDS: u64 = 15 * 60;
 const BATCH: usize = 64;
 /// The attempt whose ticket is tried.
 const NUMBER: u64 = 1;
-
-/// One combination.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    at: At,
-    generation: Generation,
-    fate: Fate,
-    kind: Kind,
-    form: Form,
-    is_expired: bool,
-}
-
-/// To whose endpoint the ticket is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    Itself,
-    AnotherAccount,
-    AnotherTenant,
-}
-
-/// What became of the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Generation {
-    Live,
-    Replaced,
-    Destroyed,
-    RegisteredAnew,
-}
-
-/// What became of the attempt before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Open,
-    Succeeded,
-    Failed,
-    Abandoned,
-}
-
-/// What is sent with the ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    RightFinish,
-    FalseFinish,
-    /// The right KE3 of another attempt.
-    SwappedFinish,
-    Abandon,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Whole,
-    BitFlipped,
-    CutOff,
-}
-
-/// What the protocol says to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
-    Granted,
-    WrongPassword,
-    TicketExpired,
-    Destroyed,
-}
 
 /// Tries the half of the matrix that is expired, or the other one.
 pub async fn run(
@@ -106,78 +44,6 @@ pub async fn run(
         all_at_once(trials.into_iter().map(Trial::run)).await?;
     }
     Ok(cells.len())
-}
-
-fn all(is_expired: bool) -> impl Iterator<Item = Cell> {
-    let ats = [At::Itself, At::AnotherAccount, At::AnotherTenant];
-    let generations = [
-        Generation::Live,
-        Generation::Replaced,
-        Generation::Destroyed,
-        Generation::RegisteredAnew,
-    ];
-    let fates = [Fate::Open, Fate::Succeeded, Fate::Failed, Fate::Abandoned];
-    let kinds = [
-        Kind::RightFinish,
-        Kind::FalseFinish,
-        Kind::SwappedFinish,
-        Kind::Abandon,
-    ];
-    let forms = [Form::Whole, Form::BitFlipped, Form::CutOff];
-    let mut cells = Vec::new();
-    for at in ats {
-        for generation in generations {
-            for fate in fates {
-                for kind in kinds {
-                    cells.extend(forms.map(|form| Cell {
-                        at,
-                        generation,
-                        fate,
-                        kind,
-                        form,
-                        is_expired,
-                    }));
-                }
-            }
-        }
-    }
-    cells.into_iter()
-}
-
-impl Cell {
-    /// PROTOCOL.md section 7 step 4.
-    fn expected(&self) -> Expected {
-        if self.form != Form::Whole || self.at != At::Itself {
-            return Expected::TicketExpired;
-        }
-        match self.generation {
-            Generation::Replaced | Generation::RegisteredAnew => Expected::TicketExpired,
-            Generation::Destroyed if self.kind == Kind::Abandon => Expected::Granted,
-            Generation::Destroyed => Expected::Destroyed,
-            Generation::Live => self.expected_of_a_live_one(),
-        }
-    }
-
-    fn expected_of_a_live_one(&self) -> Expected {
-        let is_good = matches!(self.fate, Fate::Open | Fate::Succeeded) && !self.is_expired;
-        match self.kind {
-            Kind::Abandon => Expected::Granted,
-            Kind::RightFinish if is_good => Expected::Granted,
-            Kind::FalseFinish | Kind::SwappedFinish if is_good => Expected::WrongPassword,
-            _ => Expected::TicketExpired,
-        }
-    }
-
-    /// What the attempt is after the ticket was presented.
-    fn fate_afterwards(&self) -> Fate {
-        let is_taken = matches!(self.expected(), Expected::Granted | Expected::WrongPassword);
-        match self.kind {
-            _ if self.fate != Fate::Open || !is_taken => self.fate,
-            Kind::RightFinish => Fate::Succeeded,
-            Kind::Abandon => Fate::Abandoned,
-            Kind::FalseFinish | Kind::SwappedFinish => Fate::Failed,
-        }
-    }
 }
 
 /// A cell with its account, and the one that the ticket is presented for.
