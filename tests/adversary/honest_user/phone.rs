@@ -37,6 +37,13 @@ impl Phone {
         matches!(self, Self::Done(..))
     }
 
+    /// The next generation's attempts have the same numbers.
+    pub fn forget_number(&mut self) {
+        if let Self::Proven(_, number) | Self::Done(_, number, _) = self {
+            *number = 0;
+        }
+    }
+
     /// The attempt that it still needs.
     pub fn charged(&self) -> Option<u64> {
         match self {

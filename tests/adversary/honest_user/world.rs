@@ -304,6 +304,7 @@ impl World {
         self.since_charge = 0;
         self.remembered.clear();
         self.is_destroyed = false;
+        self.phones.iter_mut().for_each(Phone::forget_number);
     }
 
     fn charge(&mut self, started: &RetrievalStarted) -> Result<u64, Violation> {
@@ -343,9 +344,9 @@ impl World {
         found.map(|attempt| attempt.left)
     }
 
-    /// Whether it is open, or has succeeded and is remembered. A phone that is in time is only ever
-    /// late in two ways: the other phone has succeeded eight times since, or the record was exhausted
-    /// and this very success, older than another one, was its end.
+    /// Whether it is open, or has succeeded and is remembered. A phone that is in time is late in two
+    /// ways only, both after its success, whose answer was lost: the other phone has succeeded eight
+    /// times since, or the record is destroyed. Exhaustion waits for open attempts alone.
     fn can_finish(&self, number: u64) -> bool {
         !self.is_destroyed && self.left(number).is_some()
     }
