@@ -18,6 +18,7 @@ pub mod honest_user;
 pub mod parallel_start;
 pub mod patch;
 pub mod registration_races;
+pub mod resources;
 pub mod run;
 mod said;
 pub mod success_farming;
@@ -33,5 +34,6 @@ pub const GATES: &[Gate] = &[
     honest_user::GATE,
     tickets::GATE,
     registration_races::GATE,
+    resources::GATE,
     foreign_tokens::GATE,
 ];

@@ -3,8 +3,8 @@
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
 use vault_tests::adversary::{
-    GATES, drop_ke3, foreign_tokens, honest_user, parallel_start, registration_races, run,
-    success_farming, tickets,
+    GATES, drop_ke3, foreign_tokens, honest_user, parallel_start, registration_races, resources,
+    run, success_farming, tickets,
 };
 use vault_tests::programs::Programs;
 
@@ -54,4 +54,9 @@ fn of_registrations_that_meet_one_wins() -> anyhow::Result<()> {
 #[test]
 fn without_a_right_token_nothing_is_reached() -> anyhow::Result<()> {
     check(&foreign_tokens::GATE)
+}
+
+#[test]
+fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
+    check(&resources::GATE)
 }

@@ -58,7 +58,9 @@ impl Victim {
 
     pub fn call(&self, kind: Kind, http: &Client) -> anyhow::Result<Call> {
         if kind.is_sealed() {
-            let (request, key) = self.calls.seal_without_token(&self.inner(kind)?, http);
+            let calls = self.calls.over(http.clone());
+            let (sealed, key) = calls.sealed(&self.inner(kind)?);
+            let request = calls.request_without_token(sealed);
             return Ok(Call {
                 request,
                 key: Some(key),
