@@ -8,7 +8,7 @@ use crate::device::{Guess, Login};
 pub enum Phone {
     Idle,
     /// The password is typed and blinded; charged as this number, if the request arrived.
-    Typed(Guess, Option<u64>),
+    Typed(Box<Guess>, Option<u64>),
     /// The password was right.
     Proven(Login, u64),
     /// The key is there; the answer can be fetched again for a while.

@@ -110,7 +110,7 @@ impl World {
                 Phone::Idle
             }
             Phone::Idle => {
-                let guess = Guess::new(&self.scope, PASSWORD);
+                let guess = Box::new(Guess::new(&self.scope, PASSWORD));
                 self.owner_starts(guess, None, network).await?
             }
             Phone::Typed(guess, charged) => self.owner_starts(guess, charged, network).await?,
@@ -190,7 +190,7 @@ impl World {
 
     async fn owner_starts(
         &mut self,
-        guess: Guess,
+        guess: Box<Guess>,
         charged: Option<u64>,
         network: Network,
     ) -> anyhow::Result<Phone> {
