@@ -14,6 +14,7 @@ mod book;
 pub mod drop_ke3;
 pub mod foreign_tokens;
 pub mod gate;
+pub mod hardening;
 pub mod honest_user;
 pub mod parallel_start;
 pub mod patch;
@@ -36,4 +37,5 @@ pub const GATES: &[Gate] = &[
     registration_races::GATE,
     resources::GATE,
     foreign_tokens::GATE,
+    hardening::GATE,
 ];

@@ -3,8 +3,8 @@
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
 use vault_tests::adversary::{
-    GATES, drop_ke3, foreign_tokens, honest_user, parallel_start, registration_races, resources,
-    run, success_farming, tickets,
+    GATES, drop_ke3, foreign_tokens, hardening, honest_user, parallel_start, registration_races,
+    resources, run, success_farming, tickets,
 };
 use vault_tests::programs::Programs;
 
@@ -59,4 +59,9 @@ fn without_a_right_token_nothing_is_reached() -> anyhow::Result<()> {
 #[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
     check(&resources::GATE)
+}
+
+#[test]
+fn the_server_leaves_no_core() -> anyhow::Result<()> {
+    check(&hardening::GATE)
 }

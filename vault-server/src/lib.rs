@@ -12,7 +12,7 @@
 //! | [`http`] | routes, sealed channel, authentication, problems, TLS |
 //! | [`admin`], [`admin_socket`] | administration |
 //! | [`vault`], [`cli`] | putting it together; the command line |
-//! | [`config`], [`keyring`], [`secret_file`], [`clock`], [`hardening`], [`telemetry`] | the edge |
+//! | [`config`], [`keyring`], [`secret_file`], [`clock`], [`hardening`], [`descriptors`], [`telemetry`] | the edge |
 
 pub mod account_leaf;
 pub mod admin;
@@ -21,6 +21,7 @@ pub mod channel_keys;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod error;
 pub mod hardening;
 pub mod http;

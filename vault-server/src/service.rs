@@ -16,7 +16,7 @@ use vault_protocol::messages::{
     Removed, Reset, RetrievalAbandon, RetrievalAbandoned, RetrievalFinish, RetrievalFinished,
     RetrievalStart, RetrievalStarted, Status,
 };
-use vault_protocol::{Ticket, Timestamp, VaultId, management, suite, wrapping};
+use vault_protocol::{INTEGER_LIMIT, Ticket, Timestamp, VaultId, management, suite, wrapping};
 use vault_rules::command::{
     AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, StartRegistration,
     StartRetrieval,
@@ -76,7 +76,7 @@ impl Service {
             .ok_or(ServiceError::UnknownTenant)?;
         let registration_response = opaque::respond_to_registration(
             self.keyring.opaque().expose_secret(),
-            enrolment.credential_identifier().expose_secret(),
+            &enrolment,
             &request.registration_request,
         )
         .map_err(ServiceError::malformed("registration_request"))?;
@@ -257,6 +257,9 @@ impl Service {
         scope: &AccountScope,
         request: Reset,
     ) -> Result<Removed, ServiceError> {
+        if request.generation >= INTEGER_LIMIT {
+            return Err(ServiceError::InvalidField("generation"));
+        }
         let clock = self.rules_clock();
         let command = vault_rules::command::Reset {
             clock,

@@ -373,6 +373,7 @@ fn wrong_values(kind: Kind) -> Vec<(&'static str, Value)> {
                 "beyond 64 bits",
                 serde_json::from_str("18446744073709551616").unwrap(),
             ),
+            ("2^53", json!(1_u64 << 53)),
             ("one with an exponent", serde_json::from_str("1e0").unwrap()),
         ],
     }

@@ -16,6 +16,7 @@ use super::{anchor, unlock};
 use crate::admin_socket::AdminSocket;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::descriptors;
 use crate::hardening::Warning;
 use crate::http::{listener, router, tls};
 use crate::keyring::Keyring;
@@ -29,6 +30,9 @@ pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    if let Err(too_few) = descriptors::provide_for(config.limits.max_connections.into()) {
+        tracing::warn!("{too_few}");
     }
     let keyring = unlock::keyring(config)?;
     let ledger = vault::open_ledger(config, &keyring)?;

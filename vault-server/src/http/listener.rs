@@ -53,6 +53,9 @@ const MAX_ERROR_RESETS: usize = 128;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For the last answer to leave: a few KiB, which a peer that reads at all has taken by then.
+const FLUSH: Duration = Duration::from_secs(1);
+
 /// After an accept that failed for want of file descriptors or memory: trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -200,8 +203,11 @@ impl Server {
             Reason::PlaceNeeded => return,
         };
         connection.as_mut().graceful_shutdown();
-        if let Ok(ended) = timeout(patience, connection).await {
-            log_end(ended);
+        tokio::select! {
+            ended = connection => log_end(ended),
+            // A peer that never confirms the end must not keep a newcomer waiting for its place.
+            () = may_be_cut(&reason, &place) => {}
+            () = sleep(patience) => {}
         }
     }
 
@@ -210,6 +216,18 @@ impl Server {
             () = self.stop.cancelled() => Reason::Stop,
             () = place.is_needed() => Reason::PlaceNeeded,
             () = place.is_idle_for(self.bounds.idle) => Reason::Idle,
+        }
+    }
+}
+
+/// Resolves when nothing is lost by cutting a connection that was told to end.
+async fn may_be_cut(reason: &Reason, place: &Place) {
+    match reason {
+        Reason::Stop => std::future::pending().await,
+        Reason::Idle => place.is_needed().await,
+        Reason::PlaceNeeded => {
+            place.is_answered().await;
+            sleep(FLUSH).await;
         }
     }
 }

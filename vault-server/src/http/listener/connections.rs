@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(super) struct InFlight {
 struct State {
     last_event: AtomicU64,
     in_flight: AtomicUsize,
+    answered: Notify,
     leave: CancellationToken,
 }
 
@@ -68,6 +69,7 @@ impl Connections {
         let state = Arc::new(State {
             last_event: AtomicU64::new(id),
             in_flight: AtomicUsize::new(0),
+            answered: Notify::new(),
             leave: CancellationToken::new(),
         });
         self.lock_taken().insert(id, Arc::clone(&state));
@@ -113,6 +115,14 @@ impl Place {
         self.state.in_flight.load(Ordering::SeqCst) > 0
     }
 
+    /// Resolves when no request is in flight.
+    pub(super) async fn is_answered(&self) {
+        while self.has_requests() {
+            // One waits, and a permit that came before it began to is kept for it.
+            self.state.answered.notified().await;
+        }
+    }
+
     /// Resolves when this connection has to leave.
     pub(super) async fn is_needed(&self) {
         self.state.leave.cancelled().await;
@@ -148,6 +158,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.note_event();
         self.state.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.state.answered.notify_one();
     }
 }
 

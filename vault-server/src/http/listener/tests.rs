@@ -407,3 +407,76 @@ async fn connections_that_do_nothing_keep_nobody_out() {
     let mut stream = running.tls().await;
     assert!(ask(&mut stream, "/").await.ends_with("quick"));
 }
+
+/// HTTP/2's preface and empty settings: a peer that says this and then nothing more.
+const HTTP2_PREFACE: &[u8] =
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+const GOAWAY: u8 = 7;
+
+async fn silent_http2(running: &Running) -> TlsStream<TcpStream> {
+    let mut config = running.client();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = running.tls_with(config).await.unwrap();
+    stream.write_all(HTTP2_PREFACE).await.unwrap();
+    stream
+}
+
+/// Reads frames until the server says that it ends the connection, and never confirms it.
+async fn is_told_to_go_away(stream: &mut TlsStream<TcpStream>) {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let [0, high, low, kind, ..] = head else {
+            panic!("a frame of over 64 KiB");
+        };
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+        stream.read_exact(&mut payload).await.unwrap();
+        if kind == GOAWAY {
+            return;
+        }
+    }
+}
+
+/// Fails when `may_be_cut` does not resolve for an idle connection whose place is needed.
+#[tokio::test]
+async fn a_connection_that_is_closed_for_idleness_keeps_no_newcomer_waiting() {
+    let running = Running::start(Bounds {
+        connections: 1,
+        idle: SHORT,
+        ..PATIENT
+    })
+    .await;
+    let mut silent = silent_http2(&running).await;
+    is_told_to_go_away(&mut silent).await;
+    let mut newcomer = running.tls().await;
+    assert!(ask(&mut newcomer, "/").await.ends_with("quick"));
+}
+
+/// Fails when `may_be_cut` does not resolve for a connection whose requests are answered.
+#[tokio::test]
+async fn a_silent_peer_whose_request_is_answered_keeps_no_newcomer_waiting() {
+    let running = Running::start(Bounds {
+        connections: 1,
+        ..PATIENT
+    })
+    .await;
+    let mut silent = silent_http2(&running).await;
+    // GET https://x/slow on stream 1, in HPACK (RFC 7541): indexed fields, and two literals.
+    let fields = b"\x82\x87\x04\x05/slow\x01\x01x";
+    let head = [0, 0, fields.len() as u8, 1, 5, 0, 0, 0, 1];
+    silent
+        .write_all(&[&head, fields.as_slice()].concat())
+        .await
+        .unwrap();
+    running.handlers.entered.notified().await;
+    let newcomer = async {
+        let mut newcomer = running.tls().await;
+        ask(&mut newcomer, "/").await
+    };
+    let answering = async {
+        is_told_to_go_away(&mut silent).await;
+        running.handlers.release.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(newcomer, answering);
+    assert!(answer.ends_with("quick"));
+}
