@@ -53,7 +53,7 @@ const PASSWORD: &str = "correct horse battery staple";
 const REMEMBERED: usize = 8;
 
 async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let short: &[(u64, u64)] = &[(2, 3), (3, 8)];
+    let short: &[(u64, u64)] = &[(2, 3), (3, 8), (5, 20)];
     let usual: &[(u64, u64)] = &[(2, 2), (2, 3), (2, 9), (3, 10), (5, 30), (10, 100)];
     let full: &[(u64, u64)] = &[(2, 2), (3, 10), (10, 100), (10, 1000), (32, 1000)];
     let pairs = arena.scaled(short, usual, full);
