@@ -20,7 +20,7 @@ const SHORT_SEED: u64 = 4;
 /// Drives so many accounts; how often the owner got the key, and the seed of it all. To go the same
 /// ways again, set the variable `VAULT_SEED`.
 pub async fn at_random(arena: &Arena) -> anyhow::Result<(u64, u64)> {
-    let accounts = arena.scaled(4, 100, 5000);
+    let accounts = arena.scaled(4, 60, 5000);
     let seed = seed(arena.scale())?;
     let mut logins = 0;
     for number in 0..accounts {
