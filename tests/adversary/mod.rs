@@ -7,16 +7,24 @@
 //! | [`gate`] | what a gate is, what it is given, how it says that its property is violated |
 //! | [`run`] | runs gates and controls, and says what came out |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
+//! | [`book`], [`said`] | what gates expect of an account's counters, and of an answer |
 //! | every other | one gate |
 
 pub mod decoders;
 pub mod drop_ke3;
+pub mod foreign_tokens;
 pub mod gate;
 pub mod hardening;
+pub mod honest_user;
 pub mod parallel_start;
 pub mod patch;
+pub mod registration_races;
 pub mod resources;
 pub mod run;
+pub mod success_farming;
+pub mod tickets;
+mod book;
+mod said;
 
 use self::gate::Gate;
 
@@ -24,7 +32,12 @@ use self::gate::Gate;
 pub const GATES: &[Gate] = &[
     drop_ke3::GATE,
     parallel_start::GATE,
+    success_farming::GATE,
+    honest_user::GATE,
+    tickets::GATE,
+    registration_races::GATE,
     resources::GATE,
+    foreign_tokens::GATE,
     decoders::GATE,
     hardening::GATE,
 ];

@@ -9,6 +9,7 @@
 //! | [`programs`] | server, backend and client as processes, out of one binary |
 //! | [`process`], [`process_server`], [`process_backend`] | a real vault, and a real app backend, over TLS |
 //! | [`process_client`], [`process_calls`] | the client library, and the tests' own device, connected to such a vault |
+//! | [`process_lossy`] | the client library over a network that loses messages, to a vault that is killed |
 //! | [`process_connection`] | bare TLS connections, for what no HTTP library would send |
 //! | [`process_certificates`] | its certificate |
 
@@ -23,5 +24,6 @@ pub mod process_calls;
 pub mod process_certificates;
 pub mod process_client;
 pub mod process_connection;
+pub mod process_lossy;
 pub mod process_server;
 pub mod programs;

@@ -61,6 +61,17 @@ impl Calls {
         })
     }
 
+    /// The same connections for another account, with a token of its tenant.
+    #[must_use]
+    pub fn of_account(&self, scope: AccountScope, token: &str) -> Self {
+        let token = token.to_owned();
+        Self {
+            scope,
+            token,
+            ..self.clone()
+        }
+    }
+
     /// The same over other connections.
     pub fn over(&self, http: Client) -> Self {
         Self {
@@ -87,7 +98,12 @@ impl Calls {
 
     /// The HTTP request of a sealed message. The same one can be sent again and again.
     pub fn request(&self, sealed: Vec<u8>) -> reqwest::RequestBuilder {
-        let request = self.http.post(&self.url).bearer_auth(&self.token);
+        self.request_without_token(sealed).bearer_auth(&self.token)
+    }
+
+    /// The same for whoever has no token, or another one.
+    pub fn request_without_token(&self, sealed: Vec<u8>) -> reqwest::RequestBuilder {
+        let request = self.http.post(&self.url);
         let request = request.header("vault-account", self.scope.account.as_str());
         request
             .header(CONTENT_TYPE, REQUEST_MEDIA_TYPE)

@@ -4,6 +4,7 @@ use anyhow::Context;
 use vault_client::AccountId;
 use vault_client::client::VaultClient;
 use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
+use vault_client::transport::Transport;
 use vault_client::trust::Trust;
 
 use crate::process_backend::AppBackendProcess;
@@ -14,6 +15,11 @@ pub type Client = VaultClient<HttpTransport>;
 
 /// A new device that talks to the vault itself, for an account of the first tenant.
 pub fn direct(server: &ServerProcess, account: &str) -> anyhow::Result<Client> {
+    client(server, network(server, account)?, account)
+}
+
+/// What such a device sends its messages over.
+pub fn network(server: &ServerProcess, account: &str) -> anyhow::Result<HttpTransport> {
     let token = BearerToken::new(server.token())?;
     let roots = Some(server.root_certificate().into_bytes());
     let options = HttpOptions {
@@ -21,11 +27,7 @@ pub fn direct(server: &ServerProcess, account: &str) -> anyhow::Result<Client> {
         ..HttpOptions::default()
     };
     let id = AccountId::new(account)?;
-    client(
-        server,
-        HttpTransport::direct(&server.url(), &token, &id, &options)?,
-        account,
-    )
+    Ok(HttpTransport::direct(&server.url(), &token, &id, &options)?)
 }
 
 /// A new device that talks to the app's backend, with this session.
@@ -44,11 +46,12 @@ pub fn relayed(
     )
 }
 
-fn client(
+/// A new device over any transport, for an account of the first tenant.
+pub fn client<T: Transport>(
     server: &ServerProcess,
-    transport: HttpTransport,
+    transport: T,
     account: &str,
-) -> anyhow::Result<Client> {
+) -> anyhow::Result<VaultClient<T>> {
     let pin = server
         .fingerprint()
         .parse()

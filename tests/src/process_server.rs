@@ -88,6 +88,15 @@ impl ServerOptions {
         }
         self
     }
+
+    /// So many failures of a generation destroy, whatever succeeds in between. To be called after
+    /// one of the others.
+    #[must_use]
+    pub fn with_total_limit(mut self, total_limit: u64) -> Self {
+        let total_limit = ["--total-limit".to_owned(), total_limit.to_string()];
+        self.tenant_arguments.splice(0..0, total_limit);
+        self
+    }
 }
 
 impl VaultFolder {

@@ -29,8 +29,33 @@ fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_owners_successes_give_a_thief_nothing() -> anyhow::Result<()> {
+    check(&adversary::success_farming::GATE)
+}
+
+#[test]
+fn who_types_the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
+    check(&adversary::honest_user::GATE)
+}
+
+#[test]
+fn a_ticket_is_good_for_its_own_attempt_and_nothing_else() -> anyhow::Result<()> {
+    check(&adversary::tickets::GATE)
+}
+
+#[test]
+fn of_registrations_that_meet_one_wins() -> anyhow::Result<()> {
+    check(&adversary::registration_races::GATE)
+}
+
+#[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
     check(&adversary::resources::GATE)
+}
+
+#[test]
+fn without_a_right_token_nothing_is_reached() -> anyhow::Result<()> {
+    check(&adversary::foreign_tokens::GATE)
 }
 
 #[test]

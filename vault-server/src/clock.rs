@@ -63,6 +63,14 @@ impl Clock {
         self.started
     }
 
+    /// Both times, as commands carry them.
+    pub fn for_rules(&self) -> vault_rules::Clock {
+        vault_rules::Clock {
+            now: self.now(),
+            running_since: self.running_since(),
+        }
+    }
+
     /// Moves a manual clock, and all its clones, forward.
     ///
     /// # Panics

@@ -350,10 +350,7 @@ impl Service {
     }
 
     pub(crate) fn rules_clock(&self) -> vault_rules::Clock {
-        vault_rules::Clock {
-            now: self.clock.now(),
-            running_since: self.clock.running_since(),
-        }
+        self.clock.for_rules()
     }
 }
 

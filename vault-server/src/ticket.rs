@@ -9,6 +9,8 @@ use vault_protocol::ids::VaultId;
 use vault_protocol::labelled::Labelled;
 use vault_protocol::sealing;
 use vault_protocol::time::Timestamp;
+use vault_rules::Clock;
+use vault_rules::clock::ATTEMPT_SECONDS;
 use zeroize::Zeroizing;
 
 use crate::key_life::KeyLife;
@@ -16,7 +18,7 @@ use crate::opaque::LoginState;
 use crate::stored::{self, Unreadable};
 
 /// How long a key is kept after its last use for sealing, in seconds: 24 hours. Far longer than
-/// any attempt stays open, also across a restart.
+/// any attempt stays open in one run.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
 const VERSION: u8 = 1;
@@ -60,18 +62,24 @@ impl TicketKeys {
     /// Brings the keys up to date: a new one when the last has sealed for `period_seconds`, none
     /// that has not sealed for 24 hours. Returns whether anything changed. Times that lie in the
     /// future (the clock was set back between runs) count as now.
+    ///
+    /// A run forgets no key in its first 15 minutes: for so long the attempts that were open when the
+    /// vault stopped are open again, however long the outage was.
     pub fn rotate<R: RngCore + CryptoRng>(
         &mut self,
-        now: Timestamp,
+        clock: Clock,
         period_seconds: u64,
         rng: &mut R,
     ) -> bool {
+        let now = clock.now;
         let mut clamped = false;
         for key in &mut self.keys {
             clamped |= key.life.forget_the_future(now);
         }
         let before = self.keys.len();
-        self.keys.retain(|key| !key.life.is_over(now, KEPT_SECONDS));
+        if clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {
+            self.keys.retain(|key| !key.life.is_over(now, KEPT_SECONDS));
+        }
         let expired = self.keys.len() < before;
         let due = self
             .keys
@@ -175,9 +183,15 @@ mod tests {
         VaultId::new("v").unwrap()
     }
 
+    /// A moment of a run that began long ago.
+    fn at(now: Timestamp) -> Clock {
+        let running_since = Timestamp::from_millis(0);
+        Clock { now, running_since }
+    }
+
     fn keys() -> TicketKeys {
         let mut keys = TicketKeys::default();
-        assert!(keys.rotate(START, DAY, &mut OsRng));
+        assert!(keys.rotate(at(START), DAY, &mut OsRng));
         keys
     }
 
@@ -215,16 +229,40 @@ mod tests {
         let mut keys = keys();
         let old = ticket(&keys);
         let replaced = START.plus_seconds(DAY);
-        assert!(!keys.rotate(START.plus_seconds(DAY - 1), DAY, &mut OsRng));
-        assert!(keys.rotate(replaced, DAY, &mut OsRng));
+        assert!(!keys.rotate(at(START.plus_seconds(DAY - 1)), DAY, &mut OsRng));
+        assert!(keys.rotate(at(replaced), DAY, &mut OsRng));
         assert!(keys.open(&vault(), &old).is_some());
         keys.rotate(
-            replaced.plus_seconds(KEPT_SECONDS - 1),
+            at(replaced.plus_seconds(KEPT_SECONDS - 1)),
             10 * DAY,
             &mut OsRng,
         );
         assert!(keys.open(&vault(), &old).is_some());
-        keys.rotate(replaced.plus_seconds(KEPT_SECONDS), 10 * DAY, &mut OsRng);
+        keys.rotate(
+            at(replaced.plus_seconds(KEPT_SECONDS)),
+            10 * DAY,
+            &mut OsRng,
+        );
+        assert!(keys.open(&vault(), &old).is_none());
+    }
+
+    /// Fails when `rotate` does not look at `running_since`: whoever was asked for a password when the
+    /// vault went down would have an open attempt and a ticket that nobody can open.
+    #[test]
+    fn after_an_outage_a_key_opens_as_long_as_what_was_open_when_it_began() {
+        let mut keys = keys();
+        let old = ticket(&keys);
+        keys.rotate(at(START.plus_seconds(DAY)), DAY, &mut OsRng);
+        let running_since = START.plus_seconds(3_650 * DAY);
+        let after = |seconds| Clock {
+            now: running_since.plus_seconds(seconds),
+            running_since,
+        };
+        for seconds in [0, ATTEMPT_SECONDS - 1] {
+            keys.rotate(after(seconds), DAY, &mut OsRng);
+            assert!(keys.open(&vault(), &old).is_some());
+        }
+        keys.rotate(after(ATTEMPT_SECONDS), DAY, &mut OsRng);
         assert!(keys.open(&vault(), &old).is_none());
     }
 
@@ -232,8 +270,8 @@ mod tests {
     fn a_clock_set_back_does_not_keep_keys_for_ever() {
         let mut keys = keys();
         let earlier = Timestamp::from_millis(START.millis() - 365 * DAY * 1000);
-        assert!(keys.rotate(earlier, DAY, &mut OsRng));
-        assert!(keys.rotate(earlier.plus_seconds(DAY), DAY, &mut OsRng));
+        assert!(keys.rotate(at(earlier), DAY, &mut OsRng));
+        assert!(keys.rotate(at(earlier.plus_seconds(DAY)), DAY, &mut OsRng));
     }
 
     // Version 1, key 1 of thirty-two 0x22, vault `v`; contents as in `ticket`, login state 0x07.

@@ -40,9 +40,10 @@ pub async fn current_ticket_keys(
     clock: &Clock,
     schedule: Schedule,
 ) -> Result<TicketKeys, CommitError> {
-    let (now, period) = (clock.now(), schedule.ticket_key_seconds);
+    let clock = clock.for_rules();
+    let period = schedule.ticket_key_seconds;
     let keys = ledger
-        .commit(move |batch| rotate_ticket_keys(batch, now, period))
+        .commit(move |batch| rotate_ticket_keys(batch, clock, period))
         .await?;
     Ok(keys.into_inner())
 }
@@ -251,7 +252,7 @@ fn sweep_leaf(
 
 fn rotate_ticket_keys(
     batch: &mut Batch<'_>,
-    now: Timestamp,
+    clock: vault_rules::Clock,
     period_seconds: u64,
 ) -> Result<TicketKeys, LeafUnavailable> {
     let place = places::ticket_keys();
@@ -259,7 +260,7 @@ fn rotate_ticket_keys(
         Some(leaf) => TicketKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
         None => TicketKeys::default(),
     };
-    if keys.rotate(now, period_seconds, &mut OsRng) {
+    if keys.rotate(clock, period_seconds, &mut OsRng) {
         batch.put(&place, keys.encode());
     }
     Ok(keys)

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use vault_protocol::messages::{RegistrationFinished, RegistrationStarted, RetrievalStarted};
 use vault_protocol::{AccountScope, Problem};
 
-use super::{Answered, TestVault};
+use super::{Answered, TestTenant, TestVault};
 use crate::device::{Device, EvaluatedRegistration, Guess};
 
 /// What the vault said inside the sealed channel.
@@ -21,7 +21,18 @@ impl TestVault {
         endpoint: &str,
         message: &M,
     ) -> Said<T> {
-        said(&self.post(scope, endpoint, message).await)
+        self.ask_as(&self.app, scope, endpoint, message).await
+    }
+
+    /// The same for any tenant.
+    pub async fn ask_as<M: Serialize, T: DeserializeOwned>(
+        &self,
+        tenant: &TestTenant,
+        scope: &AccountScope,
+        endpoint: &str,
+        message: &M,
+    ) -> Said<T> {
+        said(&self.post_as(tenant, scope, endpoint, message).await)
     }
 
     /// Registers a new key for an account without a live record.

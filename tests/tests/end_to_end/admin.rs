@@ -4,9 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use reqwest::StatusCode;
-use vault_tests::process_calls::{Calls, client};
-use vault_tests::process_server::{ServerOptions, ServerProcess, VaultFolder};
+use vault_tests::process_calls::Calls;
+use vault_tests::process_server::{ServerOptions, VaultFolder};
 
 use crate::support::{PASSWORD, start};
 
@@ -78,23 +77,6 @@ async fn a_vault_that_was_killed_is_administered_as_a_stopped_one() -> anyhow::R
     administer(server.vault(), "last")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_is_refused_at_once_and_others_stay() -> anyhow::Result<()> {
-    let server = start(ServerOptions::default())?;
-    let fresh = server
-        .vault()
-        .done(["tenant", "rotate-token", "app", "--scopes", "status"])?;
-    server
-        .vault()
-        .done(["tenant", "rotate-token", "app", "--revoke", "1"])?;
-    assert_eq!(
-        status(&server, server.token()).await?,
-        StatusCode::UNAUTHORIZED
-    );
-    assert_eq!(status(&server, fresh.trim()).await?, StatusCode::OK);
-    Ok(())
-}
-
 /// Fails if the count of live records is not kept with the accounts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_with_a_live_record_stays_until_the_record_is_reset() -> anyhow::Result<()> {
@@ -133,14 +115,4 @@ async fn a_tenant_with_a_live_record_stays_until_the_record_is_reset() -> anyhow
     }
     vault.done(["tenant", "remove", "app"])?;
     Ok(())
-}
-
-async fn status(server: &ServerProcess, token: &str) -> anyhow::Result<StatusCode> {
-    let url = format!("{}/v1/tenants/app/accounts/alice", server.url());
-    Ok(client(server)?
-        .get(url)
-        .bearer_auth(token)
-        .send()
-        .await?
-        .status())
 }

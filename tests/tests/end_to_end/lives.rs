@@ -1,31 +1,13 @@
 //! Killed, told to stop, told to read its certificate again, started twice.
 
-use rand::rngs::OsRng;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use vault_client::BackupKey;
 use vault_protocol::messages::AccountState;
 use vault_protocol::sealed::decode_response;
 use vault_tests::device::{Guess, InnerMessage, false_finish};
 use vault_tests::process_calls::{Calls, Said, granted};
 use vault_tests::process_server::ServerOptions;
 
-use crate::support::{PASSWORD, direct, password, start, tls_connection};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_survives_sigkill_and_a_new_start() -> anyhow::Result<()> {
-    let mut server = start(ServerOptions::default())?;
-    let key = BackupKey::generate(&mut OsRng);
-    direct(&server, "alice")?
-        .enable(password(PASSWORD)?, &key)
-        .await?;
-    server.kill()?;
-    server.restart()?;
-    let retrieved = direct(&server, "alice")?
-        .retrieve(password(PASSWORD)?)
-        .await?;
-    assert!(retrieved.key.is_same(&key));
-    Ok(())
-}
+use crate::support::{PASSWORD, start, tls_connection};
 
 /// Fails if the writer answers before `Store::commit`: the charge is gone then; and without
 /// `open_with` in `StartRetrieval::decide`: the same request is charged twice then.

@@ -1,6 +1,6 @@
 //! All gates and all controls, one after the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -53,7 +53,7 @@ impl Proof {
 }
 
 impl Row {
-    fn of(gate: &'static Gate, arena: &Arena, patched: &PathBuf) -> anyhow::Result<Self> {
+    fn of(gate: &'static Gate, arena: &Arena, patched: &Path) -> anyhow::Result<Self> {
         let working = working(format!("{}: attacking", gate.name));
         let started = now();
         let verdict = run::attack(gate, arena.clone());
