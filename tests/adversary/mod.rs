@@ -13,9 +13,10 @@ pub mod drop_ke3;
 pub mod gate;
 pub mod parallel_start;
 pub mod patch;
+pub mod restored_files;
 pub mod run;
 
 use self::gate::Gate;
 
 /// Every gate, in the order of the report.
-pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE];
+pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE, restored_files::GATE];

@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub unlock: &'static str,
     /// A command that starts the server, with the server as its last arguments.
     pub launcher: &'static [&'static str],
+    /// Files of the folder: `anchor.path` and then the mirrors.
+    pub anchors: &'static [&'static str],
 }
 
 /// A vault's files: everything that `vault-server` needs, in a temporary folder.
@@ -66,6 +68,7 @@ impl Default for ServerOptions {
             settings: "",
             unlock: "key_file",
             launcher: &[],
+            anchors: &["anchor/anchor"],
         }
     }
 }
@@ -125,7 +128,7 @@ impl VaultFolder {
 
     /// Writes the configuration: where to listen, and more sections.
     pub fn configure(&self, listen: &str, more: &str) -> anyhow::Result<()> {
-        self.write_configuration(listen, "data", &["anchor/anchor"], more)
+        self.write_configuration(listen, "data", self.options.anchors, more)
     }
 
     /// The same with another data folder and other anchors, the first of them `anchor.path`.

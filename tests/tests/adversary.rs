@@ -2,7 +2,7 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, parallel_start, run};
+use vault_tests::adversary::{GATES, drop_ke3, parallel_start, restored_files, run};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -26,4 +26,9 @@ fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
 #[test]
 fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
     check(&parallel_start::GATE)
+}
+
+#[test]
+fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
+    check(&restored_files::GATE)
 }
