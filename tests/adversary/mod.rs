@@ -15,8 +15,14 @@ pub mod parallel_start;
 pub mod patch;
 pub mod restored_files;
 pub mod run;
+pub mod secrets;
 
 use self::gate::Gate;
 
 /// Every gate, in the order of the report.
-pub const GATES: &[Gate] = &[drop_ke3::GATE, parallel_start::GATE, restored_files::GATE];
+pub const GATES: &[Gate] = &[
+    drop_ke3::GATE,
+    parallel_start::GATE,
+    restored_files::GATE,
+    secrets::GATE,
+];

@@ -61,7 +61,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     for anchors in [ONE_ANCHOR, MIRRORED] {
         let mut attack = Attack::begin(&arena, anchors).await?;
         attack.put_back_what_was_before_each_guess().await?;
-        let mixtures = arena.scaled(6, 60, 1500);
+        let mixtures = arena.scaled(6, 60, 600);
         attack.put_back_anything(mixtures, 1).await?;
         attack.destroy().await?;
         attack.put_back_anything(mixtures, 2).await?;

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`adversary`] | the gates that attack the vault, and their controls (in `tests/adversary`) |
+//! | [`canaries`], [`memory`] | what must not be found, in every form; where to look for it |
 //! | [`device`] | a device that speaks the protocol byte by byte, also wrongly |
 //! | [`in_process`] | a real vault on a real folder, inside the test's process, at a time of the test's choice |
 //! | [`programs`] | server, backend and client as processes, out of one binary |
@@ -12,8 +13,10 @@
 
 #[path = "../adversary/mod.rs"]
 pub mod adversary;
+pub mod canaries;
 pub mod device;
 pub mod in_process;
+pub mod memory;
 pub mod process;
 pub mod process_backend;
 pub mod process_calls;

@@ -304,6 +304,11 @@ impl ServerProcess {
         &mut self.running
     }
 
+    /// The same, to look at only.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// Its log since its last start.
     pub fn log(&self) -> String {
         self.running.text()

@@ -2,7 +2,7 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, parallel_start, restored_files, run};
+use vault_tests::adversary::{GATES, drop_ke3, parallel_start, restored_files, run, secrets};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -31,4 +31,9 @@ fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
 #[test]
 fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
     check(&restored_files::GATE)
+}
+
+#[test]
+fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()> {
+    check(&secrets::GATE)
 }
