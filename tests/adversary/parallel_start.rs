@@ -62,14 +62,20 @@ async fn attack(connections: &[Calls], starts: usize) -> anyhow::Result<()> {
     let mut evaluated = HashSet::new();
     while let Some(said) = running.join_next().await {
         match said?? {
-            Ok(started) => drop(evaluated.insert(started.credential_response.0)),
+            Ok(started) => {
+                evaluated.insert(started.credential_response.0);
+                let count = evaluated.len();
+                holds(count <= LIMIT, || {
+                    format!("{count} evaluations and more, limit {LIMIT}")
+                })?;
+            }
             Err(Problem::Waiting { .. }) => {}
             Err(other) => anyhow::bail!("neither an evaluation nor a wait: {other:?}"),
         }
     }
     let count = evaluated.len();
     holds(count == LIMIT, || {
-        format!("{count} evaluations with limit {LIMIT}")
+        format!("{count} evaluations, limit {LIMIT}")
     })?;
     Ok(())
 }
