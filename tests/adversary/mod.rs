@@ -13,6 +13,7 @@ pub mod drop_ke3;
 pub mod gate;
 pub mod parallel_start;
 pub mod patch;
+pub mod relay;
 pub mod restored_files;
 pub mod run;
 pub mod secrets;
@@ -23,6 +24,7 @@ use self::gate::Gate;
 pub const GATES: &[Gate] = &[
     drop_ke3::GATE,
     parallel_start::GATE,
+    relay::GATE,
     restored_files::GATE,
     secrets::GATE,
 ];

@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use vault_protocol::{AccountId, AccountScope, TenantId, VaultId};
+use vault_server::keyring::{Keyring, Unlock};
+use vault_server::secret_file;
 
 use crate::process::Running;
 use crate::process_certificates::CertificateAuthority;
@@ -119,6 +121,12 @@ impl VaultFolder {
     /// `certificate-key.pem`, `keyring`, `unlock`, `data/…`, `anchor/anchor`, or any other.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The vault's keyring, opened with its key file: what nobody but the vault has.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        let unlock = Unlock::KeyFile(secret_file::read_key(&self.file("unlock"))?);
+        Ok(Keyring::unseal(&fs::read(self.file("keyring"))?, &unlock)?)
     }
 
     /// Writes a file that only we can read.

@@ -2,7 +2,9 @@
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/`.
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, drop_ke3, parallel_start, restored_files, run, secrets};
+use vault_tests::adversary::{
+    GATES, drop_ke3, parallel_start, relay, restored_files, run, secrets,
+};
 use vault_tests::programs::Programs;
 
 fn check(gate: &Gate) -> anyhow::Result<()> {
@@ -26,6 +28,11 @@ fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
 #[test]
 fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
     check(&parallel_start::GATE)
+}
+
+#[test]
+fn a_relay_learns_nothing_and_changes_nothing() -> anyhow::Result<()> {
+    check(&relay::GATE)
 }
 
 #[test]
