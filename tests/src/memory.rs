@@ -11,12 +11,20 @@ use rustix::process::Signal;
 
 const PAGE: usize = 4096;
 
+/// A mapping and what is in it.
+pub struct Part {
+    /// What the kernel calls it: `[heap]`, `[stack]`, or its addresses if it has no name.
+    pub name: String,
+    /// From its beginning to its end.
+    pub bytes: Vec<u8>,
+}
+
 /// Everything that the process has written or could write: one part for each mapping. What is
 /// mapped from a file and cannot be written is the program itself, and is left out.
 ///
 /// The process is stopped meanwhile. It is not dumpable, so only root may do this; the error of
 /// anybody else is a [`io::ErrorKind::PermissionDenied`].
-pub fn image(process: &Running) -> anyhow::Result<Vec<Vec<u8>>> {
+pub fn image(process: &Running) -> anyhow::Result<Vec<Part>> {
     let folder = format!("/proc/{}", process.pid().as_raw_nonzero());
     let memory = File::open(format!("{folder}/mem"))?;
     process.signal(Signal::STOP)?;
@@ -29,16 +37,18 @@ pub fn image(process: &Running) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(parts)
 }
 
-fn read(memory: &File, maps: &str) -> anyhow::Result<Vec<Vec<u8>>> {
-    let ranges: Vec<_> = maps.lines().map(range).collect::<Result<_, _>>()?;
-    let parts = ranges.into_iter().flatten();
-    Ok(parts
-        .map(|(start, end)| pages(memory, start, end))
-        .collect())
+fn read(memory: &File, maps: &str) -> anyhow::Result<Vec<Part>> {
+    let mappings: Vec<_> = maps.lines().map(mapping).collect::<Result<_, _>>()?;
+    let parts = mappings.into_iter().flatten();
+    let read = |(start, end, name)| Part {
+        name,
+        bytes: pages(memory, start, end),
+    };
+    Ok(parts.map(read).collect())
 }
 
-/// Where a mapping of the interesting kind begins and ends.
-fn range(line: &str) -> anyhow::Result<Option<(u64, u64)>> {
+/// Where a mapping of the interesting kind begins and ends, and its name.
+fn mapping(line: &str) -> anyhow::Result<Option<(u64, u64, String)>> {
     let mut fields = line.split_whitespace();
     let mut field = || fields.next().context("a line of maps has five fields");
     let (range, rights) = (field()?, field()?);
@@ -47,9 +57,10 @@ fn range(line: &str) -> anyhow::Result<Option<(u64, u64)>> {
     if !rights.starts_with('r') || is_program {
         return Ok(None);
     }
+    let name = fields.next().unwrap_or(range);
     let (start, end) = range.split_once('-').context("a range")?;
     let number = |text| u64::from_str_radix(text, 16);
-    Ok(Some((number(start)?, number(end)?)))
+    Ok(Some((number(start)?, number(end)?, name.to_owned())))
 }
 
 /// A page that cannot be read, as some of the kernel's own, is left as zeros.

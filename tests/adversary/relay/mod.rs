@@ -17,6 +17,7 @@ use super::patch::Patch;
 use crate::process_client::Client;
 use crate::process_server::{ServerOptions, ServerProcess};
 
+use self::outcomes::Table;
 use self::proxy::Relay;
 
 /// The gate.
@@ -78,12 +79,13 @@ const PASSWORD: &str = "correct horse battery staple";
 const WRONG: &str = "correct horse bakery staple";
 
 async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let outcomes = outcomes::all_look_the_same(&arena).await?;
+    let Table { outcomes, rows } = outcomes::all_look_the_same(&arena).await?;
     let statements = statements::wrong_keys_are_not_talked_to(&arena).await?;
     let mischiefs = mischief::changes_no_outcome(&arena).await?;
+    let [sent, answered] = rows;
     let what = format!(
-        "attacks: {outcomes} outcomes that look the same, {statements} false statements, \
-         {mischiefs} calls with messages lost, repeated, exchanged or forged"
+        "attacks: {outcomes} outcomes, each of them \"{sent}\" and \"{answered}\"; {statements} \
+         false statements; {mischiefs} calls with messages lost, repeated, exchanged or forged"
     );
     Ok(Tried::new(outcomes + statements + mischiefs, what))
 }

@@ -21,37 +21,46 @@ use crate::process_server::ServerOptions;
 /// A queue that is soon full.
 const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 1\nbatch_limit = 1\n";
 
-/// Returns how many different outcomes were seen.
-pub async fn all_look_the_same(arena: &Arena) -> anyhow::Result<usize> {
-    let options = ServerOptions {
-        settings: SMALL_QUEUE,
-        ..ServerOptions::default()
-    };
+/// What was found out.
+pub struct Table {
+    /// How many different outcomes there were.
+    pub outcomes: usize,
+    /// How all of them look, from the device and from the vault.
+    pub rows: [Row; 2],
+}
+
+/// Provokes all of them.
+pub async fn all_look_the_same(arena: &Arena) -> anyhow::Result<Table> {
     // A wait after the second failure, the third one destroys.
-    let scene = Scene::set(arena, options.with_waits(&[0, 3600])).await?;
+    let options = ServerOptions::default().with_waits(&[0, 3600]);
+    let scene = Scene::set(arena, options).await?;
     let mut seen = Outcomes::default();
     scene.with_a_record(&mut seen).await?;
     scene.without_a_record(&mut seen).await?;
     scene.until_destroyed(&mut seen).await?;
     scene.what_is_no_request(&mut seen).await?;
-    scene.at_once(&mut seen).await?;
+    scene.answers_of(&Scene::busy(arena, &mut seen).await?);
     seen.are_complete()?;
     let answers = scene.relay.seen().answers.clone();
     one_row("from the vault", &answers)?;
     scene.relay.seen().requests.clear();
     scene.with_the_library().await?;
-    one_row("from the device", &scene.relay.seen().requests.clone())?;
-    one_row("from the vault", &scene.relay.seen().answers.clone())?;
-    Ok(seen.0.len())
+    let sent = one_row("from the device", &scene.relay.seen().requests.clone())?;
+    let answered = one_row("from the vault", &scene.relay.seen().answers.clone())?;
+    Ok(Table {
+        outcomes: seen.0.len(),
+        rows: [sent, answered],
+    })
 }
 
-/// The table, if it has more than one row, is the violation.
-fn one_row(direction: &str, rows: &BTreeSet<Row>) -> anyhow::Result<()> {
-    ensure!(!rows.is_empty(), "nothing passed {direction}");
-    Ok(holds(rows.len() == 1, || {
-        let rows: Vec<_> = rows.iter().map(|row| format!("{row:?}")).collect();
-        format!("{} rows {direction}: {}", rows.len(), rows.join("; "))
-    })?)
+/// A table with more than one row is the violation.
+fn one_row(direction: &str, rows: &BTreeSet<Row>) -> anyhow::Result<Row> {
+    let first = rows.first().context("nothing passed")?.clone();
+    holds(rows.len() == 1, || {
+        let all: Vec<_> = rows.iter().map(Row::to_string).collect();
+        format!("{} rows {direction}: {}", rows.len(), all.join("; "))
+    })?;
+    Ok(first)
 }
 
 /// Endpoint, status, problem or state.
@@ -233,8 +242,25 @@ impl Scene {
         Ok(())
     }
 
-    /// Backends' own questions fill the queue, while a device asks.
-    async fn at_once(&self, seen: &mut Outcomes) -> anyhow::Result<()> {
+    /// A vault with too much to do.
+    async fn busy(arena: &Arena, seen: &mut Outcomes) -> anyhow::Result<Self> {
+        let options = ServerOptions {
+            settings: SMALL_QUEUE,
+            ..ServerOptions::default()
+        };
+        let scene = Self::set(arena, options).await?;
+        scene.fill_the_queue(seen).await?;
+        Ok(scene)
+    }
+
+    /// Takes over what another relay has seen of its vault.
+    fn answers_of(&self, other: &Self) {
+        let answers = other.relay.seen().answers.clone();
+        self.relay.seen().answers.extend(answers);
+    }
+
+    /// Backends' own questions fill it, while a device asks.
+    async fn fill_the_queue(&self, seen: &mut Outcomes) -> anyhow::Result<()> {
         let add = ["tenant", "rotate-token", "app", "--scopes", "status"];
         let token = self.server.vault().done(add)?.trim().to_owned();
         let url = format!("{}{}", self.server.url(), self.account("nobody").path());

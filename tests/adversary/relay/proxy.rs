@@ -2,6 +2,7 @@
 //! everything that the vault says, passes through it, and it does with that what it likes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -26,7 +27,7 @@ pub struct Relay {
 }
 
 /// What it does to one message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Mischief {
     /// It does not arrive.
     LoseRequest,
@@ -199,62 +200,62 @@ impl Desk {
     async fn relay(
         &self,
         mischief: Option<Mischief>,
-        mut message: Vec<u8>,
+        message: Vec<u8>,
     ) -> reqwest::Result<Response> {
-        let Some(mischief) = mischief else {
-            return Ok(back(self.pass_on(&message, 0, true).await?));
+        match mischief {
+            None => Ok(back(self.pass_on(&message, 0, true).await?)),
+            Some(mischief) => {
+                let came_back = self.deliver(&mischief, message).await?;
+                Ok(self.answered(mischief, came_back))
+            }
+        }
+    }
+
+    /// What becomes of the message, and what the vault says to that.
+    async fn deliver(
+        &self,
+        mischief: &Mischief,
+        mut message: Vec<u8>,
+    ) -> reqwest::Result<Option<Answer>> {
+        match mischief {
+            Mischief::LoseRequest | Mischief::Says(..) => return Ok(None),
+            Mischief::Late => {
+                self.seen().held_back.push(message);
+                return Ok(None);
+            }
+            Mischief::TwiceSecond => drop(self.pass_on(&message, 0, true).await?),
+            Mischief::Earlier(before) => message = self.seen().earlier(*before),
+            Mischief::BrokenRequest => turn_over_a_bit(&mut message),
+            _ => {}
+        }
+        let token = usize::from(matches!(mischief, Mischief::OtherTenant));
+        let own_account = !matches!(mischief, Mischief::OtherAccount);
+        let came_back = self.pass_on(&message, token, own_account).await?;
+        if let Mischief::TwiceFirst = mischief {
+            self.pass_on(&message, 0, true).await?;
+        }
+        Ok(Some(came_back))
+    }
+
+    /// What the device gets.
+    fn answered(&self, mischief: Mischief, came_back: Option<Answer>) -> Response {
+        let Some(mut came_back) = came_back else {
+            return match mischief {
+                Mischief::Says(status, body) => answer(status, body),
+                _ => answer(504, Vec::new()),
+            };
         };
-        if let Mischief::Earlier(before) = mischief {
-            message = self.seen().earlier(before);
+        let mut body = came_back.2.to_vec();
+        match mischief {
+            Mischief::LoseAnswer => return answer(504, Vec::new()),
+            Mischief::SaysAfter(status, body) => return answer(status, body),
+            Mischief::EarlierAnswer(before) => body = self.seen().earlier_answer(before),
+            Mischief::BrokenAnswer => turn_over_a_bit(&mut body),
+            Mischief::ShortAnswer => body.truncate(body.len() / 2),
+            _ => {}
         }
-        if let Mischief::BrokenRequest = mischief {
-            turn_over_a_bit(&mut message);
-        }
-        Ok(match mischief {
-            Mischief::LoseRequest | Mischief::Late => {
-                if let Mischief::Late = mischief {
-                    self.seen().held_back.push(message);
-                }
-                answer(504, Vec::new())
-            }
-            Mischief::LoseAnswer => {
-                self.pass_on(&message, 0, true).await?;
-                answer(504, Vec::new())
-            }
-            Mischief::TwiceFirst => {
-                let first = self.pass_on(&message, 0, true).await?;
-                self.pass_on(&message, 0, true).await?;
-                back(first)
-            }
-            Mischief::TwiceSecond => {
-                self.pass_on(&message, 0, true).await?;
-                back(self.pass_on(&message, 0, true).await?)
-            }
-            Mischief::Earlier(_) | Mischief::BrokenRequest => {
-                back(self.pass_on(&message, 0, true).await?)
-            }
-            Mischief::EarlierAnswer(before) => {
-                self.pass_on(&message, 0, true).await?;
-                let came_back = self.seen().earlier_answer(before);
-                answer(200, came_back)
-            }
-            Mischief::OtherAccount => back(self.pass_on(&message, 0, false).await?),
-            Mischief::OtherTenant => back(self.pass_on(&message, 1, true).await?),
-            Mischief::BrokenAnswer => {
-                let mut body = self.pass_on(&message, 0, true).await?.2.to_vec();
-                turn_over_a_bit(&mut body);
-                answer(200, body)
-            }
-            Mischief::ShortAnswer => {
-                let body = self.pass_on(&message, 0, true).await?.2;
-                answer(200, body[..body.len() / 2].to_vec())
-            }
-            Mischief::Says(status, body) => answer(status, body),
-            Mischief::SaysAfter(status, body) => {
-                self.pass_on(&message, 0, true).await?;
-                answer(status, body)
-            }
-        })
+        came_back.2 = body.into();
+        back(came_back)
     }
 
     /// To the vault and back, as a backend does it.
@@ -306,6 +307,35 @@ impl Seen {
     fn earlier_answer(&self, before: usize) -> Vec<u8> {
         let last = self.came_back.len() - 1;
         self.came_back[last.saturating_sub(before)].clone()
+    }
+}
+
+/// Bodies as text.
+impl fmt::Debug for Mischief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |body| String::from_utf8_lossy(body).into_owned();
+        match self {
+            Self::Says(status, body) => write!(f, "says {status} {}", text(body)),
+            Self::SaysAfter(status, body) => write!(f, "then says {status} {}", text(body)),
+            Self::Earlier(before) => write!(f, "the message {before} before it"),
+            Self::EarlierAnswer(before) => write!(f, "the answer {before} before it"),
+            Self::LoseRequest => f.write_str("does not arrive"),
+            Self::LoseAnswer => f.write_str("is not answered"),
+            Self::Late => f.write_str("is late"),
+            Self::TwiceFirst | Self::TwiceSecond => f.write_str("arrives twice"),
+            Self::OtherAccount => f.write_str("is another account's"),
+            Self::OtherTenant => f.write_str("is another app's"),
+            Self::BrokenRequest => f.write_str("is altered"),
+            Self::BrokenAnswer => f.write_str("has an altered answer"),
+            Self::ShortAnswer => f.write_str("has a short answer"),
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, headers) = (&self.line, self.headers.join(", "));
+        write!(f, "{line} ({headers}), {} bytes", self.length)
     }
 }
 

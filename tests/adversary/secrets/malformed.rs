@@ -5,7 +5,6 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder};
 use vault_protocol::binary::to_base64url;
 
-use super::Arena;
 use super::observed::Observed;
 use crate::device::InnerMessage;
 use crate::process_calls::{self, Calls};
@@ -42,11 +41,7 @@ const MESSAGES: [(&str, &[(&str, usize)]); 7] = [
 ];
 
 /// Sends them; returns how many there were.
-pub async fn run(
-    server: &ServerProcess,
-    observed: &mut Observed,
-    _arena: &Arena,
-) -> anyhow::Result<usize> {
+pub async fn run(server: &ServerProcess, observed: &mut Observed) -> anyhow::Result<usize> {
     observed.names.text("a malformed request's canary", CANARY);
     observed.names.text("a stranger's account", ACCOUNT);
     let mut sender = Sender {

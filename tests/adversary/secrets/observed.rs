@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::holds;
 use crate::canaries::Canaries;
+use crate::memory::Part;
 use crate::process_server::ServerProcess;
 
 /// Everything that could tell, and everything that must not be told.
@@ -95,13 +96,14 @@ impl Observed {
     }
 
     /// Nor, of what only a device knows, in the memory.
-    pub fn search_memory(&self, image: &[Vec<u8>]) -> anyhow::Result<()> {
-        let is_there = |part: &Vec<u8>| !self.always_there.found_in(part).is_empty();
+    pub fn search_memory(&self, image: &[Part]) -> anyhow::Result<()> {
+        let is_there = |part: &Part| !self.always_there.found_in(&part.bytes).is_empty();
         let complete = image.iter().any(is_there);
         ensure!(complete, "the image lacks what the server must have");
         for part in image {
-            nothing("the server's memory", &self.secrets.found_in(part))?;
-            nothing("the server's memory", &self.sessions.found_in(part))?;
+            let place = format!("the server's memory, {}", part.name);
+            nothing(&place, &self.secrets.found_in(&part.bytes))?;
+            nothing(&place, &self.sessions.found_in(&part.bytes))?;
         }
         Ok(())
     }
