@@ -14,6 +14,7 @@ pub mod gate;
 pub mod parallel_start;
 pub mod patch;
 pub mod relay;
+pub mod resources;
 pub mod restored_files;
 pub mod run;
 pub mod secrets;
@@ -27,4 +28,5 @@ pub const GATES: &[Gate] = &[
     relay::GATE,
     restored_files::GATE,
     secrets::GATE,
+    resources::GATE,
 ];

@@ -9,6 +9,7 @@
 //! | [`programs`] | server, backend and client as processes, out of one binary |
 //! | [`process`], [`process_server`], [`process_backend`] | a real vault, and a real app backend, over TLS |
 //! | [`process_client`], [`process_calls`] | the client library, and the tests' own device, connected to such a vault |
+//! | [`process_connection`] | bare TLS connections, for what no HTTP library would send |
 //! | [`process_certificates`] | its certificate |
 
 #[path = "../adversary/mod.rs"]
@@ -22,5 +23,6 @@ pub mod process_backend;
 pub mod process_calls;
 pub mod process_certificates;
 pub mod process_client;
+pub mod process_connection;
 pub mod process_server;
 pub mod programs;

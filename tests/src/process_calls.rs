@@ -61,6 +61,14 @@ impl Calls {
         })
     }
 
+    /// The same over other connections.
+    pub fn over(&self, http: Client) -> Self {
+        Self {
+            http,
+            ..self.clone()
+        }
+    }
+
     /// Whose calls they are.
     pub fn scope(&self) -> &AccountScope {
         &self.scope
@@ -68,14 +76,22 @@ impl Calls {
 
     /// A sealed message, as its HTTP request.
     pub fn seal(&self, inner: &InnerMessage) -> (reqwest::RequestBuilder, ohttp::ClientResponse) {
-        let (sealed, key) = device::seal(&self.key_list, &inner.encode());
-        let request = self
-            .http
-            .post(&self.url)
-            .bearer_auth(&self.token)
-            .body(sealed);
+        let (sealed, key) = self.sealed(inner);
+        (self.request(sealed), key)
+    }
+
+    /// A sealed message, and what opens its answer.
+    pub fn sealed(&self, inner: &InnerMessage) -> (Vec<u8>, ohttp::ClientResponse) {
+        device::seal(&self.key_list, &inner.encode())
+    }
+
+    /// The HTTP request of a sealed message. The same one can be sent again and again.
+    pub fn request(&self, sealed: Vec<u8>) -> reqwest::RequestBuilder {
+        let request = self.http.post(&self.url).bearer_auth(&self.token);
         let request = request.header("vault-account", self.scope.account.as_str());
-        (request.header(CONTENT_TYPE, REQUEST_MEDIA_TYPE), key)
+        request
+            .header(CONTENT_TYPE, REQUEST_MEDIA_TYPE)
+            .body(sealed)
     }
 
     /// Sends JSON to an endpoint of the account. An outer problem, or no answer, is an error.
@@ -145,7 +161,12 @@ pub fn granted<T>(said: Said<T>) -> anyhow::Result<T> {
 
 /// An HTTP client that trusts this vault's certificate, with connections of its own.
 pub fn client(server: &ServerProcess) -> anyhow::Result<Client> {
-    let roots = Certificate::from_pem_bundle(server.root_certificate().as_bytes())?;
+    client_trusting(&server.root_certificate())
+}
+
+/// The same from the certificate alone, as PEM.
+pub fn client_trusting(root: &str) -> anyhow::Result<Client> {
+    let roots = Certificate::from_pem_bundle(root.as_bytes())?;
     Ok(Client::builder()
         .tls_certs_only(roots)
         .https_only(true)

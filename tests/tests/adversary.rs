@@ -3,7 +3,7 @@
 
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
 use vault_tests::adversary::{
-    GATES, drop_ke3, parallel_start, relay, restored_files, run, secrets,
+    GATES, drop_ke3, parallel_start, relay, resources, restored_files, run, secrets,
 };
 use vault_tests::programs::Programs;
 
@@ -43,4 +43,7 @@ fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
 #[test]
 fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()> {
     check(&secrets::GATE)
+
+fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
+    check(&resources::GATE)
 }

@@ -1,14 +1,5 @@
 //! What the tests start and talk to.
 
-use std::sync::Arc;
-
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use vault_client::Password;
 use vault_tests::process_backend::AppBackendProcess;
 use vault_tests::process_client;
@@ -16,6 +7,7 @@ use vault_tests::process_server::{ServerOptions, ServerProcess};
 use vault_tests::programs::Programs;
 
 pub use vault_tests::process_client::{Client, direct};
+pub use vault_tests::process_connection::tls_connection;
 
 /// The password that is right in every test.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -56,26 +48,4 @@ pub fn app_password(user: &str) -> String {
 
 pub fn password(text: &str) -> anyhow::Result<Password> {
     Ok(Password::prepare(text)?)
-}
-
-/// A TLS connection without HTTP.
-pub async fn tls_connection(
-    server: &ServerProcess,
-    alpn: &str,
-) -> anyhow::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(
-        server.root_certificate().as_bytes(),
-    )?)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-    let tcp = TcpStream::connect(server.address()).await?;
-    let name = ServerName::try_from("localhost")?;
-    Ok(TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?)
 }
