@@ -43,7 +43,9 @@ fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
 #[test]
 fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()> {
     check(&secrets::GATE)
+}
 
+#[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
     check(&resources::GATE)
 }
