@@ -142,7 +142,8 @@ impl Attack {
             }
         }
         let all = self.evaluated == LIMIT;
-        Ok(ensure!(all, "the limit was not reached: nothing was tried"))
+        ensure!(all, "the limit was not reached: nothing was tried");
+        Ok(())
     }
 
     /// Every mixture of the newest moment and the one before its guess that takes one volume, or

@@ -48,11 +48,17 @@ pub async fn wrong_keys_are_not_talked_to(arena: &Arena) -> anyhow::Result<usize
     let own = Forger::new(&scene.server)?;
     let mut all = own.all(&older, &newest, &statement(&stranger).await?)?;
     all.extend(nonsense());
+    let mut served = 0;
     for this in &all {
         scene.before_the_first_call(this, &own, arena).await?;
-        scene.in_the_middle(this, &own, arena).await?;
+        served += 1;
+        // A clock that is wrong from the middle on is wrong from the start.
+        if this.clock == 0 {
+            scene.in_the_middle(this, &own, arena).await?;
+            served += 1;
+        }
     }
-    Ok(2 * all.len())
+    Ok(served)
 }
 
 impl Scene {
@@ -82,9 +88,6 @@ impl Scene {
         let mut phone = self.phone(self.trusting(own, arena)?, 0)?;
         self.relay.behave(ACCOUNT);
         phone.status().await?;
-        if this.clock != 0 {
-            return Ok(());
-        }
         self.relay.seen().statement = Some((200, this.body.clone()));
         let unknown = serde_json::to_vec(&Problem::OhttpKey.details())?;
         self.relay.plan(0, Mischief::Says(400, unknown), true);

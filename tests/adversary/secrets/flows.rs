@@ -202,7 +202,8 @@ impl Known<'_> {
         let names = &mut self.observed.names;
         names.bytes("a released key", &released.released_key.0);
         let key = login.open(&released).ok().context("what was released")?;
-        Ok(ensure!(key.is_same(device.key()), "another K was released"))
+        ensure!(key.is_same(device.key()), "another K was released");
+        Ok(())
     }
 
     async fn replace(&mut self, device: &Device) -> anyhow::Result<()> {

@@ -65,7 +65,8 @@ pub async fn send_in_clear(server: &ServerProcess, password: &str) -> anyhow::Re
     let (request, _) = calls.seal(&InnerMessage::request("GET", "/"));
     let body = password.repeat(16_000 / password.len());
     let status = request.body(body).send().await?.status();
-    Ok(ensure!(status.is_client_error(), "{status}"))
+    ensure!(status.is_client_error(), "{status}");
+    Ok(())
 }
 
 struct Sender<'a> {
