@@ -43,7 +43,7 @@ pub async fn changes_no_outcome(arena: &Arena) -> anyhow::Result<usize> {
     plans.shuffle(&mut StdRng::seed_from_u64(4));
     // What forges an outcome of a guess comes first: it is tried at every scale.
     plans.sort_by_key(|plan| !(plan.call == Call::Retrieve && plan.is_forged_destruction()));
-    let count = arena.scaled(12, 120, plans.len());
+    let count = arena.scaled(12, 80, plans.len());
     for (number, plan) in plans.iter().take(count).enumerate() {
         let account = format!("user-{number}");
         let tried = scene.carry_out(plan, &account).await;
