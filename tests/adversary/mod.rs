@@ -10,6 +10,7 @@
 //! | [`book`], [`said`] | what gates expect of an account's counters, and of an answer |
 //! | every other | one gate |
 
+mod book;
 pub mod decoders;
 pub mod drop_ke3;
 pub mod foreign_tokens;
@@ -19,12 +20,14 @@ pub mod honest_user;
 pub mod parallel_start;
 pub mod patch;
 pub mod registration_races;
+pub mod relay;
 pub mod resources;
+pub mod restored_files;
 pub mod run;
+mod said;
+pub mod secrets;
 pub mod success_farming;
 pub mod tickets;
-mod book;
-mod said;
 
 use self::gate::Gate;
 
@@ -36,6 +39,9 @@ pub const GATES: &[Gate] = &[
     honest_user::GATE,
     tickets::GATE,
     registration_races::GATE,
+    relay::GATE,
+    restored_files::GATE,
+    secrets::GATE,
     resources::GATE,
     foreign_tokens::GATE,
     decoders::GATE,

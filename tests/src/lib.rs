@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`adversary`] | the gates that attack the vault, and their controls (in `tests/adversary`) |
 //! | [`decoders`] | every decoder of outside or stored bytes, as a function of bytes |
+//! | [`canaries`], [`memory`] | what must not be found, in every form; where to look for it |
 //! | [`device`] | a device that speaks the protocol byte by byte, also wrongly |
 //! | [`in_process`] | a real vault on a real folder, inside the test's process, at a time of the test's choice |
 //! | [`programs`] | server, backend and client as processes, out of one binary |
@@ -15,9 +16,11 @@
 
 #[path = "../adversary/mod.rs"]
 pub mod adversary;
+pub mod canaries;
 pub mod decoders;
 pub mod device;
 pub mod in_process;
+pub mod memory;
 pub mod process;
 pub mod process_backend;
 pub mod process_calls;

@@ -158,7 +158,8 @@ impl Calls {
             .context("the released key does not open")
     }
 
-    async fn send(&self, inner: &InnerMessage) -> anyhow::Result<InnerResponse> {
+    /// Sends an inner message, whatever it is, and opens the answer.
+    pub async fn send(&self, inner: &InnerMessage) -> anyhow::Result<InnerResponse> {
         let (request, key) = self.seal(inner);
         let answer = request.send().await?;
         let (status, body) = (answer.status(), answer.bytes().await?);

@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use vault_protocol::{AccountId, AccountScope, TenantId, VaultId};
+use vault_server::keyring::{Keyring, Unlock};
+use vault_server::secret_file;
 
 use crate::process::Running;
 use crate::process_certificates::CertificateAuthority;
@@ -37,6 +39,8 @@ pub struct ServerOptions {
     pub unlock: &'static str,
     /// A command that starts the server, with the server as its last arguments.
     pub launcher: &'static [&'static str],
+    /// Files of the folder: `anchor.path` and then the mirrors.
+    pub anchors: &'static [&'static str],
 }
 
 /// A vault's files: everything that `vault-server` needs, in a temporary folder.
@@ -66,6 +70,7 @@ impl Default for ServerOptions {
             settings: "",
             unlock: "key_file",
             launcher: &[],
+            anchors: &["anchor/anchor"],
         }
     }
 }
@@ -127,6 +132,12 @@ impl VaultFolder {
         self.folder.path().join(name)
     }
 
+    /// The vault's keyring, opened with its key file: what nobody but the vault has.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        let unlock = Unlock::KeyFile(secret_file::read_key(&self.file("unlock"))?);
+        Ok(Keyring::unseal(&fs::read(self.file("keyring"))?, &unlock)?)
+    }
+
     /// Writes a file that only we can read.
     pub fn write_secret(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
         write_secret(&self.file(name), content)
@@ -134,7 +145,7 @@ impl VaultFolder {
 
     /// Writes the configuration: where to listen, and more sections.
     pub fn configure(&self, listen: &str, more: &str) -> anyhow::Result<()> {
-        self.write_configuration(listen, "data", &["anchor/anchor"], more)
+        self.write_configuration(listen, "data", self.options.anchors, more)
     }
 
     /// The same with another data folder and other anchors, the first of them `anchor.path`.
@@ -308,6 +319,11 @@ impl ServerProcess {
     /// Its process.
     pub fn process(&mut self) -> &mut Running {
         &mut self.running
+    }
+
+    /// The same, to look at only.
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// Its log since its last start.

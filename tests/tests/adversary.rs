@@ -49,6 +49,21 @@ fn of_registrations_that_meet_one_wins() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_relay_learns_nothing_and_changes_nothing() -> anyhow::Result<()> {
+    check(&adversary::relay::GATE)
+}
+
+#[test]
+fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
+    check(&adversary::restored_files::GATE)
+}
+
+#[test]
+fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()> {
+    check(&adversary::secrets::GATE)
+}
+
+#[test]
 fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
     check(&adversary::resources::GATE)
 }

@@ -12,7 +12,7 @@
 //! | [`http`] | routes, sealed channel, authentication, problems, TLS |
 //! | [`admin`], [`admin_socket`] | administration |
 //! | [`vault`], [`cli`] | putting it together; the command line |
-//! | [`config`], [`keyring`], [`secret_file`], [`clock`], [`hardening`], [`descriptors`], [`telemetry`] | the edge |
+//! | [`config`], [`keyring`], [`secret_file`], [`clock`], [`hardening`], [`descriptors`], [`stack`], [`telemetry`] | the edge |
 
 pub mod account_leaf;
 pub mod admin;
@@ -32,6 +32,7 @@ pub mod places;
 pub mod publication;
 pub mod secret_file;
 pub mod service;
+pub mod stack;
 pub mod standing;
 pub mod stored;
 pub mod telemetry;

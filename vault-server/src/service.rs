@@ -30,6 +30,7 @@ use crate::error::ServiceError;
 use crate::keyring::Keyring;
 use crate::opaque::{self, ChargedAttempt, CheckedRequest};
 use crate::places;
+use crate::stack;
 use crate::standing;
 use crate::tenant::Tenant;
 use crate::ticket::{self, TicketKeys};
@@ -151,7 +152,7 @@ impl Service {
             })
             .await?;
         let attempt = ChargedAttempt::from_commit(committed).map_err(ServiceError::Refused)?;
-        self.evaluate(scope, &attempt, checked)
+        stack::wiped(|| self.evaluate(scope, &attempt, checked))
     }
 
     fn evaluate(
@@ -184,7 +185,8 @@ impl Service {
         request: RetrievalFinish,
     ) -> Result<RetrievalFinished, ServiceError> {
         let ticket = self.open_ticket(scope, &request.retrieval_ticket)?;
-        let session = opaque::verify(scope, &ticket.login_state, &request.credential_finalization);
+        let (state, finalization) = (&ticket.login_state, &request.credential_finalization);
+        let session = stack::wiped(|| opaque::verify(scope, state, finalization));
         let clock = self.rules_clock();
         let command = FinishRetrieval {
             clock,
@@ -197,14 +199,17 @@ impl Service {
             .await?;
         // The rules release nothing to a KE3 that did not verify.
         let session = session.ok_or(ServiceError::Refused(Refusal::TicketExpired))?;
-        Ok(RetrievalFinished {
-            released_key: wrapping::release_key(
+        let released_key = stack::wiped(|| {
+            wrapping::release_key(
                 session.expose_secret(),
                 scope,
                 release.generation(),
                 release.wrapped_key().expose_secret(),
                 &mut OsRng,
-            ),
+            )
+        });
+        Ok(RetrievalFinished {
+            released_key,
             failures_since_success: release.failures_since_success(),
             failures_in_generation: release.failures_in_generation(),
             last_success_at: release.last_success_at(),
@@ -314,7 +319,7 @@ impl Service {
         ticket: &Ticket,
     ) -> Result<ticket::Contents, ServiceError> {
         let account_key = self.keyring.account_key(&scope.tenant, &scope.account);
-        let opened = self.ticket_keys.load().open(self.vault_id(), ticket);
+        let opened = stack::wiped(|| self.ticket_keys.load().open(self.vault_id(), ticket));
         opened
             .filter(|contents| contents.account_key == account_key)
             .ok_or(ServiceError::Refused(Refusal::TicketExpired))

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use vault_protocol::binary::{from_base64url, to_base64url};
+use vault_protocol::binary::from_base64url;
 use vault_protocol::messages::{
     RegistrationFinish, Reset, RetrievalFinish, RetrievalFinished, RetrievalStarted,
 };
-use vault_protocol::{AccountScope, BackupKey, Binary, Ticket};
+use vault_protocol::{AccountScope, Binary, Ticket};
+use vault_tests::canaries::Canaries;
 use vault_tests::device::{Device, Guess, abandon, false_finish};
 use vault_tests::in_process::{Answered, TestVault};
 
@@ -52,46 +53,28 @@ impl<'a> MakeWriter<'a> for Log {
 
 /// What must not be found, and everything in which it was looked for.
 #[derive(Default)]
-struct Canaries {
-    /// Name and bytes.
-    hidden: Vec<(&'static str, Vec<u8>)>,
+struct Observed {
+    hidden: Canaries,
     error_bodies: Vec<u8>,
 }
 
-impl Canaries {
-    /// Hides a text.
-    fn text(&mut self, name: &'static str, text: &str) {
-        self.hidden.push((name, text.as_bytes().to_vec()));
-    }
-
-    /// Hides bytes as they are, as base64url, as hexadecimal, and as `Debug` prints them.
-    fn bytes(&mut self, name: &'static str, bytes: &[u8]) {
-        let hex = |byte: &u8| format!("{byte:02x}");
-        let lower: String = bytes.iter().map(hex).collect();
-        let list: Vec<String> = bytes[..8].iter().map(u8::to_string).collect();
-        self.text(name, &to_base64url(bytes));
-        self.text(name, &lower);
-        self.text(name, &lower.to_uppercase());
-        self.text(name, &list.join(", "));
-        self.hidden.push((name, bytes.to_vec()));
-    }
-
-    fn key(&mut self, key: &BackupKey) {
-        self.bytes("K", key.expose_secret());
-        self.text("the 64 digits", &key.grouped_digits());
-    }
-
+impl Observed {
     fn registration(&mut self, message: &RegistrationFinish) {
-        self.bytes("the registration's ticket", &message.registration_ticket.0);
-        self.bytes("the record", &message.registration_record.0);
-        self.bytes("the wrapped key", &message.wrapped_key.0);
-        self.bytes("the management key", &message.management_key.0);
+        self.hidden
+            .bytes("the registration's ticket", &message.registration_ticket.0);
+        self.hidden
+            .bytes("the record", &message.registration_record.0);
+        self.hidden.bytes("the wrapped key", &message.wrapped_key.0);
+        self.hidden
+            .bytes("the management key", &message.management_key.0);
     }
 
     fn start(&mut self, guess: &Guess, answer: &RetrievalStarted) {
-        self.bytes("KE1", &guess.message.credential_request.0);
-        self.bytes("KE2", &answer.credential_response.0);
-        self.bytes("the retrieval's ticket", &answer.retrieval_ticket.0);
+        self.hidden
+            .bytes("KE1", &guess.message.credential_request.0);
+        self.hidden.bytes("KE2", &answer.credential_response.0);
+        self.hidden
+            .bytes("the retrieval's ticket", &answer.retrieval_ticket.0);
     }
 
     /// Remembers an answer; an error's body must not tell anything.
@@ -104,10 +87,8 @@ impl Canaries {
     }
 
     fn assert_hidden(&self, place: &str, bytes: &[u8]) {
-        for (name, hidden) in &self.hidden {
-            let found = bytes.windows(hidden.len()).any(|window| window == hidden);
-            assert!(!found, "{name} is in {place}");
-        }
+        let found = self.hidden.found_in(bytes);
+        assert!(found.is_empty(), "in {place}: {}", found.join(", "));
     }
 }
 
@@ -122,51 +103,53 @@ async fn no_name_and_no_secret_gets_out() {
         .finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let mut vault = TestVault::start(policy(4, 8)).await;
-    let mut canaries = Canaries::default();
-    hide_what_is_always_there(&vault, &mut canaries);
+    let mut observed = Observed::default();
+    hide_what_is_always_there(&vault, &mut observed);
     let scope = vault.account(ACCOUNT);
 
-    let device = register(&vault, &scope, &mut canaries).await;
-    retrieve(&vault, &device, &mut canaries).await;
-    replace(&vault, &device, &mut canaries).await;
-    be_refused(&vault, &scope, &mut canaries).await;
+    let device = register(&vault, &scope, &mut observed).await;
+    retrieve(&vault, &device, &mut observed).await;
+    replace(&vault, &device, &mut observed).await;
+    be_refused(&vault, &scope, &mut observed).await;
     let while_running = files(&vault.data_folder());
     vault.restart(vault.now()).await;
-    be_wrong_until_destroyed(&vault, &scope, &mut canaries).await;
+    be_wrong_until_destroyed(&vault, &scope, &mut observed).await;
     vault.sweep().await;
     vault.stop();
 
     let text = log.0.lock().unwrap().clone();
     let is_full = String::from_utf8_lossy(&text).contains("answered status=200");
     assert!(is_full, "nothing was logged");
-    canaries.assert_hidden("the log", &text);
-    canaries.assert_hidden("an error's body", &canaries.error_bodies);
-    canaries.assert_hidden("the data folder of the running vault", &while_running);
-    canaries.assert_hidden("the data folder", &files(&vault.data_folder()));
-    canaries.assert_hidden("the anchor", &fs::read(vault.anchor()).unwrap());
+    observed.assert_hidden("the log", &text);
+    observed.assert_hidden("an error's body", &observed.error_bodies);
+    observed.assert_hidden("the data folder of the running vault", &while_running);
+    observed.assert_hidden("the data folder", &files(&vault.data_folder()));
+    observed.assert_hidden("the anchor", &fs::read(vault.anchor()).unwrap());
 }
 
-fn hide_what_is_always_there(vault: &TestVault, canaries: &mut Canaries) {
-    canaries.text("the account", ACCOUNT);
+fn hide_what_is_always_there(vault: &TestVault, observed: &mut Observed) {
+    observed.hidden.text("the account", ACCOUNT);
     for password in [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD] {
-        canaries.text("a password", password);
+        observed.hidden.text("a password", password);
     }
     let app = &vault.app;
     for token in [&app.use_token, &app.status_token, &app.reset_token] {
         let (_, secret) = token.rsplit_once("app_").unwrap();
-        canaries.text("a token", secret);
+        observed.hidden.text("a token", secret);
         let bytes = from_base64url(secret).unwrap();
-        canaries.bytes("a token's bytes", &bytes);
+        observed.hidden.bytes("a token's bytes", &bytes);
     }
-    canaries.bytes("the master key", vault.keyring().master_key());
+    observed
+        .hidden
+        .bytes("the master key", vault.keyring().master_key());
 }
 
-async fn register(vault: &TestVault, scope: &AccountScope, canaries: &mut Canaries) -> Device {
+async fn register(vault: &TestVault, scope: &AccountScope, observed: &mut Observed) -> Device {
     let device = Device::new(scope);
-    canaries.key(device.key());
-    let finish = prepare(vault, &device, PASSWORD, canaries).await;
+    observed.hidden.key("K", device.key());
+    let finish = prepare(vault, &device, PASSWORD, observed).await;
     let finished = finish_registration(vault, scope, &finish).await;
-    canaries.answered(finished, 201);
+    observed.answered(finished, 201);
     device
 }
 
@@ -174,10 +157,10 @@ async fn prepare(
     vault: &TestVault,
     device: &Device,
     password: &str,
-    canaries: &mut Canaries,
+    observed: &mut Observed,
 ) -> RegistrationFinish {
     let started = device.register(password);
-    canaries.bytes(
+    observed.hidden.bytes(
         "the blinded password",
         &started.message.registration_request.0,
     );
@@ -186,100 +169,108 @@ async fn prepare(
         .post(scope, "registration/start", &started.message)
         .await;
     let prepared = device.evaluated(&started, &answer.read(StatusCode::OK));
-    canaries.bytes("the export key", &prepared.export_key);
-    canaries.registration(&prepared.message);
+    observed
+        .hidden
+        .bytes("the export key", &prepared.export_key);
+    observed.registration(&prepared.message);
     prepared.message
 }
 
-async fn retrieve(vault: &TestVault, device: &Device, canaries: &mut Canaries) {
+async fn retrieve(vault: &TestVault, device: &Device, observed: &mut Observed) {
     let guess = Guess::new(device.scope(), PASSWORD);
     let answer = evaluated(vault, &guess).await;
-    canaries.start(&guess, &answer);
+    observed.start(&guess, &answer);
     let login = guess.evaluated(&answer).unwrap();
-    canaries.bytes("the session key", &login.session_key);
-    canaries.bytes("KE3", &login.message.credential_finalization.0);
+    observed.hidden.bytes("the session key", &login.session_key);
+    observed
+        .hidden
+        .bytes("KE3", &login.message.credential_finalization.0);
     let released = finish(vault, device.scope(), &login.message).await;
     let released: RetrievalFinished = released.read(StatusCode::OK);
-    canaries.bytes("the released key", &released.released_key.0);
+    observed
+        .hidden
+        .bytes("the released key", &released.released_key.0);
     assert!(login.open(&released).unwrap().is_same(device.key()));
 }
 
-async fn replace(vault: &TestVault, device: &Device, canaries: &mut Canaries) {
+async fn replace(vault: &TestVault, device: &Device, observed: &mut Observed) {
     let scope = device.scope();
-    let finish = prepare(vault, device, OTHER_PASSWORD, canaries).await;
+    let finish = prepare(vault, device, OTHER_PASSWORD, observed).await;
     let without_proof = finish_registration(vault, scope, &finish).await;
-    canaries.answered(without_proof, 409);
+    observed.answered(without_proof, 409);
     let forged = Device::new(scope).proven(&finish, 1);
     let refused = finish_registration(vault, scope, &forged).await;
-    canaries.answered(refused, 403);
+    observed.answered(refused, 403);
     let proven = device.proven(&finish, 1);
-    canaries.bytes("a proof", &proven.replace_proof.unwrap().0);
+    observed
+        .hidden
+        .bytes("a proof", &proven.replace_proof.unwrap().0);
     let finished = finish_registration(vault, scope, &proven).await;
-    canaries.answered(finished, 201);
+    observed.answered(finished, 201);
 }
 
 /// Everything that is refused before or after the message was opened.
-async fn be_refused(vault: &TestVault, scope: &AccountScope, canaries: &mut Canaries) {
+async fn be_refused(vault: &TestVault, scope: &AccountScope, observed: &mut Observed) {
     let guess = Guess::new(scope, WRONG_PASSWORD).message;
     let body = serde_json::to_string(&guess).unwrap();
     let path = format!("{}/retrieval/start", scope.path());
     for broken in [&body[..60], &body.replace("credential", PASSWORD), "[]"] {
         let answer = vault.sealed_call(ACCOUNT, "POST", &path, broken.as_bytes());
-        canaries.answered(answer.await.opened(), 400);
+        observed.answered(answer.await.opened(), 400);
     }
     let mismatch = vault
         .sealed_call("another", "POST", &path, body.as_bytes())
         .await;
-    canaries.answered(mismatch.opened(), 400);
+    observed.answered(mismatch.opened(), 400);
     let unknown = format!("{path}/{PASSWORD}");
     let unknown = vault.sealed_call(ACCOUNT, "POST", &unknown, b"{}");
-    canaries.answered(unknown.await.opened(), 404);
+    observed.answered(unknown.await.opened(), 404);
     let foreign = RetrievalFinish {
         retrieval_ticket: Ticket(b"canary".repeat(40)),
         credential_finalization: Binary([1; 64]),
     };
     let refused = finish(vault, scope, &foreign).await;
-    canaries.answered(refused, 409);
+    observed.answered(refused, 409);
     let tampered = vault.relay(&vault.app, ACCOUNT, vec![0; 2000]).await;
-    canaries.answered(tampered, 400);
+    observed.answered(tampered, 400);
     let outside = vault.get(&scope.path(), Some(&vault.app.use_token)).await;
-    canaries.answered(outside, 403);
+    observed.answered(outside, 403);
     let encoded = format!("{}/%41", scope.path());
     let outside = vault.get(&encoded, None).await;
-    canaries.answered(outside, 400);
+    observed.answered(outside, 400);
     let reset = serde_json::to_vec(&Reset { generation: 1 }).unwrap();
     let path = format!("{}/reset", scope.path());
     let refused = vault.post_outside(&path, Some(&vault.app.reset_token), reset);
-    canaries.answered(refused.await, 409);
+    observed.answered(refused.await, 409);
     let wrong_proof = Device::new(scope).deletion(2);
-    canaries.answered(vault.post(scope, "deletion", &wrong_proof).await, 403);
+    observed.answered(vault.post(scope, "deletion", &wrong_proof).await, 403);
 }
 
 async fn be_wrong_until_destroyed(
     vault: &TestVault,
     scope: &AccountScope,
-    canaries: &mut Canaries,
+    observed: &mut Observed,
 ) {
     for (number, expected) in [(1, 403), (2, 403), (3, 403), (4, 410)] {
         let guess = Guess::new(scope, WRONG_PASSWORD);
         let answer = evaluated(vault, &guess).await;
-        canaries.start(&guess, &answer);
+        observed.start(&guess, &answer);
         if number == 1 {
             let message = abandon(&answer.retrieval_ticket);
             let abandoned = vault.post(scope, "retrieval/abandon", &message).await;
-            canaries.answered(abandoned, 200);
+            observed.answered(abandoned, 200);
             continue;
         }
         let message = false_finish(&answer.retrieval_ticket);
         let refused = finish(vault, scope, &message).await;
-        canaries.answered(refused, expected);
+        observed.answered(refused, expected);
     }
     let refused = start(vault, &Guess::new(scope, PASSWORD)).await;
-    canaries.answered(refused, 410);
+    observed.answered(refused, 410);
     let status = vault
         .get(&scope.path(), Some(&vault.app.status_token))
         .await;
-    canaries.answered(status, 200);
+    observed.answered(status, 200);
 }
 
 /// The content of every file of a folder.

@@ -1,0 +1,245 @@
+//! Everything that devices, backends and operators do, with secrets that are known here.
+
+use anyhow::{Context, ensure};
+use rand::rngs::OsRng;
+use serde::Serialize;
+use vault_client::error::Error;
+use vault_client::{BackupKey, Password};
+use vault_protocol::messages::{
+    RegistrationFinish, Reset, RetrievalFinished, RetrievalStarted, Status,
+};
+use vault_protocol::wrapping::WrappedKey;
+use vault_protocol::{AccountScope, Binary};
+
+use super::observed::{Observed, secret_of};
+use super::{Arena, NOT_WRAPPED};
+use crate::device::{Device, Guess, InnerMessage, abandon, false_finish};
+use crate::process_calls::{self, Calls};
+use crate::process_client;
+use crate::process_server::ServerProcess;
+
+/// The password of every owner.
+pub const PASSWORD: &str = "canary-password-91bc";
+const OTHER_PASSWORD: &str = "canary-password-22de";
+const WRONG_PASSWORD: &str = "canary-password-0e5f";
+
+/// So many logins end before the memory is looked at: each may have run on another thread.
+const LOGINS: usize = 8;
+
+/// All flows once, for accounts of their own; returns how many requests the tests' own
+/// device made.
+pub async fn run(
+    server: &ServerProcess,
+    observed: &mut Observed,
+    round: usize,
+    arena: &Arena,
+) -> anyhow::Result<usize> {
+    for password in [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD] {
+        observed.secrets.text("a password", password);
+    }
+    let [phone, device] = ["phone", "device"].map(|who| format!("canary-{who}-7f3a-{round}"));
+    for account in [&phone, &device] {
+        observed.names.text("an account", account);
+    }
+    with_the_library(server, observed, &phone).await?;
+    let mut known = Known {
+        calls: Calls::connect(server, &device).await?,
+        observed,
+        requests: 0,
+    };
+    known.everything(arena.is_switched(NOT_WRAPPED)).await?;
+    let requests = known.requests;
+    with_backend_and_operator(server, observed, &device).await?;
+    Ok(requests)
+}
+
+/// What an app's users do.
+async fn with_the_library(
+    server: &ServerProcess,
+    observed: &mut Observed,
+    account: &str,
+) -> anyhow::Result<()> {
+    let mut phone = process_client::direct(server, account)?;
+    let key = BackupKey::generate(&mut OsRng);
+    observed.secrets.key("K", &key);
+    phone.enable(Password::prepare(PASSWORD)?, &key).await?;
+    let wrong = phone.retrieve(Password::prepare(WRONG_PASSWORD)?).await;
+    let is_wrong = matches!(wrong, Err(Error::WrongPassword { .. }));
+    ensure!(is_wrong, "{wrong:?}");
+    phone.retrieve(Password::prepare(PASSWORD)?).await?;
+    phone
+        .change_password(Password::prepare(OTHER_PASSWORD)?, &key)
+        .await?;
+    Ok(phone.disable(&key).await?)
+}
+
+/// What a backend and an operator ask for: outside the sealed channel, and at the socket.
+async fn with_backend_and_operator(
+    server: &ServerProcess,
+    observed: &mut Observed,
+    account: &str,
+) -> anyhow::Result<()> {
+    let vault = server.vault();
+    let token = vault.done(["tenant", "rotate-token", "app", "--scopes", "status,reset"])?;
+    observed.names.text("a token", secret_of(&token));
+    let http = process_calls::client(server)?;
+    let url = format!("{}/v1/tenants/app/accounts/{account}", server.url());
+    let asked = http.get(&url).bearer_auth(token.trim()).send().await?;
+    let status: Status = serde_json::from_slice(&asked.bytes().await?)?;
+    let reset = |generation| {
+        let body = serde_json::to_vec(&Reset { generation });
+        let request = http.post(format!("{url}/reset")).bearer_auth(token.trim());
+        let request = request.header("content-type", "application/json");
+        body.map(|body| request.body(body).send())
+    };
+    let refused = reset(status.generation + 1)?.await?;
+    observed.outer(refused.status().as_u16(), &refused.bytes().await?);
+    vault.done(["account", "show", "app", account])?;
+    vault.done(["tenant", "list"])?;
+    vault
+        .done(["tenant", "rotate-token", "app", "--revoke", "999"])
+        .ok();
+    Ok(())
+}
+
+/// The tests' own device, whose every secret is known.
+struct Known<'a> {
+    calls: Calls,
+    observed: &'a mut Observed,
+    requests: usize,
+}
+
+impl Known<'_> {
+    async fn everything(&mut self, not_wrapped: bool) -> anyhow::Result<()> {
+        let scope = self.calls.scope().clone();
+        self.refused_for_lack_of_a_record(&scope).await?;
+        let device = Device::new(&scope);
+        self.observed.secrets.key("K", device.key());
+        let mut finish = self.prepare(&device, PASSWORD).await?;
+        if not_wrapped {
+            finish.wrapped_key = unwrapped(&device);
+        }
+        self.post("registration/finish", &finish, 201).await?;
+        self.post("registration/finish", &finish, 201).await?;
+        self.wrong(&scope).await?;
+        if !not_wrapped {
+            for _ in 0..LOGINS {
+                self.right(&device).await?;
+            }
+        }
+        self.replace(&device).await?;
+        let wrong_proof = Device::new(&scope).deletion(2);
+        self.post("deletion", &wrong_proof, 403).await?;
+        // One attempt stays open.
+        let guess = Guess::new(&scope, WRONG_PASSWORD);
+        self.start(&guess).await.map(drop)
+    }
+
+    async fn refused_for_lack_of_a_record(&mut self, scope: &AccountScope) -> anyhow::Result<()> {
+        let guess = Guess::new(scope, WRONG_PASSWORD);
+        self.post("retrieval/start", &guess.message, 404).await?;
+        let deletion = Device::new(scope).deletion(1);
+        self.post("deletion", &deletion, 404).await.map(drop)
+    }
+
+    async fn prepare(
+        &mut self,
+        device: &Device,
+        password: &str,
+    ) -> anyhow::Result<RegistrationFinish> {
+        let started = device.register(password);
+        let request = started.message.registration_request;
+        let names = &mut self.observed.names;
+        names.bytes("a blinded password", &request.0);
+        let answer = self
+            .post("registration/start", &started.message, 200)
+            .await?;
+        let evaluated = device.evaluated(&started, &serde_json::from_slice(&answer)?);
+        let finish = evaluated.message;
+        let secrets = &mut self.observed.secrets;
+        secrets.bytes("an export key", &evaluated.export_key);
+        let names = &mut self.observed.names;
+        names.bytes("a registration's ticket", &finish.registration_ticket.0);
+        names.bytes("a record", &finish.registration_record.0);
+        names.bytes("a wrapped key", &finish.wrapped_key.0);
+        names.bytes("a management key", &finish.management_key.0);
+        Ok(finish)
+    }
+
+    async fn start(&mut self, guess: &Guess) -> anyhow::Result<RetrievalStarted> {
+        let answer = self.post("retrieval/start", &guess.message, 200).await?;
+        let started: RetrievalStarted = serde_json::from_slice(&answer)?;
+        let names = &mut self.observed.names;
+        names.bytes("KE1", &guess.message.credential_request.0);
+        names.bytes("KE2", &started.credential_response.0);
+        names.bytes("a retrieval's ticket", &started.retrieval_ticket.0);
+        Ok(started)
+    }
+
+    async fn wrong(&mut self, scope: &AccountScope) -> anyhow::Result<()> {
+        let started = self.start(&Guess::new(scope, WRONG_PASSWORD)).await?;
+        let message = false_finish(&started.retrieval_ticket);
+        self.post("retrieval/finish", &message, 403).await?;
+        self.post("retrieval/finish", &message, 409).await?;
+        let started = self.start(&Guess::new(scope, WRONG_PASSWORD)).await?;
+        let message = abandon(&started.retrieval_ticket);
+        self.post("retrieval/abandon", &message, 200)
+            .await
+            .map(drop)
+    }
+
+    async fn right(&mut self, device: &Device) -> anyhow::Result<()> {
+        let guess = Guess::new(device.scope(), PASSWORD);
+        let started = self.start(&guess).await?;
+        let login = guess.evaluated(&started).ok().context("the password")?;
+        let finalization = login.message.credential_finalization;
+        self.observed.names.bytes("KE3", &finalization.0);
+        self.observed
+            .sessions
+            .bytes("a session key", &login.session_key);
+        let answer = self.post("retrieval/finish", &login.message, 200).await?;
+        let released: RetrievalFinished = serde_json::from_slice(&answer)?;
+        let names = &mut self.observed.names;
+        names.bytes("a released key", &released.released_key.0);
+        let key = login.open(&released).ok().context("what was released")?;
+        ensure!(key.is_same(device.key()), "another K was released");
+        Ok(())
+    }
+
+    async fn replace(&mut self, device: &Device) -> anyhow::Result<()> {
+        let finish = self.prepare(device, OTHER_PASSWORD).await?;
+        self.post("registration/finish", &finish, 409).await?;
+        let forged = Device::new(device.scope()).proven(&finish, 1);
+        self.post("registration/finish", &forged, 403).await?;
+        let proven = device.proven(&finish, 1);
+        let proof = proven.replace_proof.context("a proof")?;
+        self.observed.names.bytes("a proof", &proof.0);
+        self.post("registration/finish", &proven, 201)
+            .await
+            .map(drop)
+    }
+
+    async fn post<M: Serialize>(
+        &mut self,
+        endpoint: &str,
+        message: &M,
+        expected: u16,
+    ) -> anyhow::Result<Vec<u8>> {
+        let path = format!("{}/{endpoint}", self.calls.scope().path());
+        let inner = InnerMessage::json("POST", &path, &serde_json::to_vec(message)?);
+        let answer = self.calls.send(&inner).await?;
+        self.observed.inner(&answer);
+        self.requests += 1;
+        let (status, content) = (answer.status, answer.content);
+        let is_expected = status == expected;
+        ensure!(is_expected, "{endpoint}: {status} {content:?}");
+        Ok(content)
+    }
+}
+
+/// K where its wrapping should be.
+fn unwrapped(device: &Device) -> WrappedKey {
+    let mut bytes = [0; 60];
+    bytes[12..44].copy_from_slice(device.key().expose_secret());
+    Binary(bytes)
+}

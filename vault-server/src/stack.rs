@@ -1,0 +1,47 @@
+//! What a computation leaves behind on its thread's stack. Libraries erase their values, but not the
+//! copies that moving a value makes, nor a hash function's block: the session key of a login that had
+//! ended was found in the memory of a running vault that way.
+
+use std::hint::black_box;
+
+use zeroize::Zeroize;
+
+/// How far down it is erased, in words: 128 KiB, more than OPAQUE, AES-GCM and HKDF together need.
+/// A thread's stack has 2 MiB.
+const WORDS: usize = 16 * 1024;
+
+/// Runs a computation on secrets, and then erases the stack where it was. What it returns must keep
+/// its secrets on the heap.
+pub fn wiped<T>(compute: impl FnOnce() -> T) -> T {
+    let result = apart(compute);
+    wipe();
+    result
+}
+
+/// With a frame of its own, below which everything of it lies.
+#[inline(never)]
+fn apart<T>(compute: impl FnOnce() -> T) -> T {
+    compute()
+}
+
+/// Its frame takes the place of the one that has ended.
+#[inline(never)]
+fn wipe() {
+    let mut below = [0_u64; WORDS];
+    below.zeroize();
+    black_box(&below);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That the stack is erased can only be seen from outside: the gate `secrets` of the adversary
+    /// looks for session keys in the memory of a running vault.
+    #[test]
+    fn the_result_is_the_computations_also_on_a_small_stack() {
+        let small = std::thread::Builder::new().stack_size(256 * 1024);
+        let running = small.spawn(|| wiped(|| vec![7; 100])).unwrap();
+        assert_eq!(running.join().unwrap(), vec![7; 100]);
+    }
+}
