@@ -7,16 +7,23 @@
 //! | [`gate`] | what a gate is, what it is given, how it says that its property is violated |
 //! | [`run`] | runs gates and controls, and says what came out |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
+//! | [`disk`] | the layer between a server and its disk |
+//! | [`lives`] | people whose vault dies again and again |
 //! | every other | one gate |
 
 pub mod decoders;
+mod disk;
 pub mod drop_ke3;
+pub mod durable_before_visible;
 pub mod gate;
 pub mod hardening;
+pub mod kill_anywhere;
+mod lives;
 pub mod parallel_start;
 pub mod patch;
 pub mod resources;
 pub mod run;
+pub mod sick_disk;
 
 use self::gate::Gate;
 
@@ -24,6 +31,9 @@ use self::gate::Gate;
 pub const GATES: &[Gate] = &[
     drop_ke3::GATE,
     parallel_start::GATE,
+    durable_before_visible::GATE,
+    kill_anywhere::GATE,
+    sick_disk::GATE,
     resources::GATE,
     decoders::GATE,
     hardening::GATE,
