@@ -8,15 +8,21 @@
 //! | [`run`] | runs gates and controls, and says what came out |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
 //! | [`book`], [`said`] | what gates expect of an account's counters, and of an answer |
+//! | [`disk`] | the layer between a server and its disk |
+//! | [`lives`] | people whose vault dies again and again |
 //! | every other | one gate |
 
 mod book;
 pub mod decoders;
+mod disk;
 pub mod drop_ke3;
+pub mod durable_before_visible;
 pub mod foreign_tokens;
 pub mod gate;
 pub mod hardening;
 pub mod honest_user;
+pub mod kill_anywhere;
+mod lives;
 pub mod parallel_start;
 pub mod patch;
 pub mod registration_races;
@@ -26,6 +32,7 @@ pub mod restored_files;
 pub mod run;
 mod said;
 pub mod secrets;
+pub mod sick_disk;
 pub mod success_farming;
 pub mod tickets;
 
@@ -36,7 +43,10 @@ pub const GATES: &[Gate] = &[
     drop_ke3::GATE,
     parallel_start::GATE,
     success_farming::GATE,
+    durable_before_visible::GATE,
+    kill_anywhere::GATE,
     honest_user::GATE,
+    sick_disk::GATE,
     tickets::GATE,
     registration_races::GATE,
     relay::GATE,

@@ -29,12 +29,19 @@
  * DISK_SHIM_FAIL_READ=n:X   A bad sector: reads by pread of the byte at offset n in paths that end with X
  *                           fail with EIO.
  *
+ * DISK_SHIM_ONLY=X          Only calls on paths that end with X are counted; those on others go on.
+ * DISK_SHIM_SENDS=counted   What is sent through TCP connections is recorded, and is one of the counted
+ *                           calls: a kill before or after the nth call can be between an answer and the
+ *                           disk. It never fails.
+ *                 recorded  The same without being counted.
+ *
  * Calls are counted from 1 in each process: writes, syncs, truncations, creations, renames, removals.
  *
  * A record: kind (1 byte), number of the call or 0 (8), offset or length (8), length of the path (4),
  * length of the data (4), path, data; integers little-endian. Kinds: C create, D make a folder,
  * W write, T set the length, S sync, R rename (data: the new path), U remove, E remove a folder, N note,
- * f failed sync, x failed otherwise, s skipped, P a process begins.
+ * A sent through a connection (without data), f failed sync, x failed otherwise, s skipped, P a process
+ * begins.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,6 +54,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -54,10 +62,10 @@
 
 /* The kernel itself is called by syscall(), so no other definition of these functions is needed. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const char *folders, *notes, *skip_sync, *skip_path, *skip_until, *fail_read;
+static const char *folders, *notes, *skip_sync, *skip_path, *skip_until, *fail_read, *only, *sends;
 static off_t fail_read_at;
 static int journal = -1;
-static uint64_t calls, fail_at, kill_at;
+static uint64_t calls, this_call, fail_at, kill_at;
 static int fail_on, fail_errno, fail_short, kill_after, disk_full;
 
 static void record(char kind, uint64_t call, uint64_t offset, const char *path, const void *data, size_t length)
@@ -76,6 +84,8 @@ __attribute__((constructor)) static void start(void)
     if (!value || !*value)
         return;
     notes = getenv("DISK_SHIM_NOTES");
+    only = getenv("DISK_SHIM_ONLY");
+    sends = getenv("DISK_SHIM_SENDS");
     if ((end = getenv("DISK_SHIM_FAIL"))) {
         fail_at = strtoull(end, &end, 10);
         fail_on = *end == '+';
@@ -170,9 +180,14 @@ enum fate { GO, HALF, FAIL };
 /* Counts a call, under the lock, and says what becomes of it. */
 static enum fate count(char kind, const char *path)
 {
-    calls++;
+    int is_send = kind == 'A';
+    if (is_send ? strcmp(sends, "counted") : only && !ends_with(path, only))
+        return this_call = 0, GO;
+    this_call = ++calls;
     if (calls == kill_at && !kill_after)
         kill(getpid(), SIGKILL);
+    if (is_send)
+        return GO;
     int is_write = kind == 'W', hit = calls == fail_at || (fail_on && calls > fail_at && fail_at);
     if (hit && fail_short && is_write && !disk_full)
         return disk_full = 1, HALF;
@@ -188,10 +203,10 @@ static long finish(char kind, long result, uint64_t offset, const char *path, co
 {
     int saved = errno;
     if (result >= 0)
-        record(kind, calls, offset, path, data, length);
+        record(kind, this_call, offset, path, data, length);
     else /* The disk's own refusal; a name that is not there is no fault. */
-        record(kind == 'S' ? 'f' : errno == ENOENT || errno == EEXIST ? 's' : 'x', calls, 0, path, NULL, 0);
-    if (calls == kill_at && kill_after)
+        record(kind == 'S' ? 'f' : errno == ENOENT || errno == EEXIST ? 's' : 'x', this_call, 0, path, NULL, 0);
+    if (this_call && this_call == kill_at && kill_after)
         kill(getpid(), SIGKILL);
     errno = saved;
     return result;
@@ -333,10 +348,40 @@ ssize_t write(int fd, const void *data, size_t length) { return write_to(fd, dat
 ssize_t pwrite(int fd, const void *data, size_t length, off_t at) { return write_to(fd, data, length, at); }
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at) { return write_to(fd, data, length, at); }
 
-/* Only the first part that is not empty is written: callers go on after a short count. */
+/* Whether sends are watched, and this is a connection to somebody. */
+static int is_connection(int fd)
+{
+    int saved = errno, domain = 0;
+    socklen_t length = sizeof domain;
+    int known = folders && sends && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+    errno = saved;
+    return known && (domain == AF_INET || domain == AF_INET6);
+}
+
+/* One send; its offset in the record is how much was sent. A full buffer is no fault. */
+static long send_to(int fd, const struct iovec *parts, int number, int flags)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = number };
+    if (!is_connection(fd))
+        return syscall(SYS_sendmsg, fd, &message, flags);
+    hold();
+    count('A', "");
+    long sent = syscall(SYS_sendmsg, fd, &message, flags);
+    return release(sent < 0 ? sent : finish('A', sent, sent, "", NULL, 0));
+}
+
+ssize_t send(int fd, const void *data, size_t length, int flags)
+{
+    struct iovec part = { (void *)data, length };
+    return send_to(fd, &part, 1, flags);
+}
+
+/* Of a write to files only the first part that is not empty: callers go on after a short count. */
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     char name[PATH_MAX];
+    if (is_connection(fd))
+        return send_to(fd, parts, count, 0);
     if (!path_of(fd, name))
         return syscall(SYS_writev, fd, parts, count);
     while (count > 1 && !parts->iov_len)

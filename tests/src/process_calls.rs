@@ -2,14 +2,14 @@
 
 use anyhow::{Context, anyhow, bail};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_protocol::messages::{RegistrationFinished, RetrievalStarted, Status};
 use vault_protocol::ohttp_keys::REQUEST_MEDIA_TYPE;
 use vault_protocol::problem::ProblemDetails;
 use vault_protocol::sealed::{InnerResponse, decode_response};
-use vault_protocol::{AccountScope, BackupKey, Problem};
+use vault_protocol::{AccountId, AccountScope, BackupKey, Problem};
 
 use crate::device::{self, Device, Guess, InnerMessage};
 use crate::process_backend::AppBackendProcess;
@@ -31,7 +31,20 @@ pub struct Calls {
 impl Calls {
     /// Connects for an account of the vault's first tenant.
     pub async fn connect(server: &ServerProcess, account: &str) -> anyhow::Result<Self> {
-        let http = client(server)?;
+        Self::connect_through(client(server)?, server, account).await
+    }
+
+    /// The same over HTTP/1.1: a connection has one request at a time, and carries nothing else.
+    pub async fn connect_http1(server: &ServerProcess, account: &str) -> anyhow::Result<Self> {
+        let http = trusting(&server.root_certificate())?.http1_only().build()?;
+        Self::connect_through(http, server, account).await
+    }
+
+    async fn connect_through(
+        http: Client,
+        server: &ServerProcess,
+        account: &str,
+    ) -> anyhow::Result<Self> {
         let answer = http
             .get(format!("{}/v1/ohttp-keys", server.url()))
             .send()
@@ -70,6 +83,14 @@ impl Calls {
             token,
             ..self.clone()
         }
+    }
+
+    /// The same connections for another account of the same tenant.
+    #[must_use]
+    pub fn for_account(&self, account: AccountId) -> Self {
+        let mut other = self.clone();
+        other.scope.account = account;
+        other
     }
 
     /// The same over other connections.
@@ -123,8 +144,13 @@ impl Calls {
 
     /// The account's status.
     pub async fn status(&self) -> anyhow::Result<Status> {
+        granted(self.ask_status().await?)
+    }
+
+    /// The same, which may be refused.
+    pub async fn ask_status(&self) -> anyhow::Result<Said<Status>> {
         let inner = InnerMessage::request("GET", &self.scope.path());
-        granted(said(&self.send(&inner).await?)?)
+        said(&self.send(&inner).await?)
     }
 
     /// Registers a new key with cheap stretching; returns the device that holds it.
@@ -182,12 +208,15 @@ pub fn client(server: &ServerProcess) -> anyhow::Result<Client> {
 
 /// The same from the certificate alone, as PEM.
 pub fn client_trusting(root: &str) -> anyhow::Result<Client> {
+    Ok(trusting(root)?.build()?)
+}
+
+fn trusting(root: &str) -> anyhow::Result<ClientBuilder> {
     let roots = Certificate::from_pem_bundle(root.as_bytes())?;
     Ok(Client::builder()
         .tls_certs_only(roots)
         .https_only(true)
-        .no_proxy()
-        .build()?)
+        .no_proxy())
 }
 
 fn said<T: DeserializeOwned>(answer: &InnerResponse) -> anyhow::Result<Said<T>> {

@@ -1,11 +1,12 @@
 //! A real vault as a process: its folder, its configuration, its certificate, its life.
 
+use std::error::Error;
 use std::ffi::OsStr;
-use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
+use std::{fmt, fs};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
@@ -49,6 +50,15 @@ pub struct VaultFolder {
     programs: Programs,
     options: ServerOptions,
     authority: CertificateAuthority,
+}
+
+/// A vault that ended before it served.
+#[derive(Debug)]
+pub struct DidNotServe {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it printed.
+    pub log: String,
 }
 
 /// A vault that serves. Killed when dropped.
@@ -242,7 +252,8 @@ impl VaultFolder {
         error.context("no error was printed")
     }
 
-    /// Starts `vault-server serve` and waits until it serves. Fails with its log if it ends first.
+    /// Starts `vault-server serve` and waits until it serves. Fails with [`DidNotServe`] if it ends
+    /// first.
     pub fn serve(&self) -> anyhow::Result<(Running, SocketAddr)> {
         self.serve_below(|_| {})
     }
@@ -251,9 +262,14 @@ impl VaultFolder {
         &self,
         prepare: impl FnOnce(&mut Command),
     ) -> anyhow::Result<(Running, SocketAddr)> {
-        let running = self.start(prepare)?;
-        let line = running.line_after(0, |line| has_message(line, SERVING));
-        let line = line.context("the vault does not start")?;
+        let mut running = self.start(prepare)?;
+        let line = match running.line_after(0, |line| has_message(line, SERVING)) {
+            Ok(line) => line,
+            Err(_) => {
+                let (status, log) = (running.wait()?, running.text());
+                return Err(DidNotServe { status, log }.into());
+            }
+        };
         let address = field(&line, "address").context("no address in the log")?;
         Ok((running, address.parse()?))
     }
@@ -398,14 +414,22 @@ impl ServerProcess {
         self.restart_below(|_| {})
     }
 
-    /// The same with something done to its command, which may end it before it serves; that is an
-    /// error.
+    /// The same with something done to its command, which may end it before it serves; then it is
+    /// [`DidNotServe`].
     pub fn restart_below(&mut self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<()> {
         self.vault.configure(&self.address.to_string(), "")?;
         (self.running, self.address) = self.vault.serve_below(prepare)?;
         Ok(())
     }
 }
+
+impl fmt::Display for DidNotServe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the vault does not start: {}\n{}", self.status, self.log)
+    }
+}
+
+impl Error for DidNotServe {}
 
 fn has_message(line: &str, message: &str) -> bool {
     field(line, "message").is_some_and(|text| text == message)

@@ -34,8 +34,23 @@ fn the_owners_successes_give_a_thief_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
+fn no_answer_leaves_before_what_it_says_is_durable() -> anyhow::Result<()> {
+    check(&adversary::durable_before_visible::GATE)
+}
+
+#[test]
+fn who_kills_the_vault_at_any_moment_gains_nothing_and_loses_nothing() -> anyhow::Result<()> {
+    check(&adversary::kill_anywhere::GATE)
+}
+
+#[test]
 fn who_types_the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
     check(&adversary::honest_user::GATE)
+}
+
+#[test]
+fn on_a_sick_disk_nothing_is_evaluated_and_nothing_lost() -> anyhow::Result<()> {
+    check(&adversary::sick_disk::GATE)
 }
 
 #[test]

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
-#[path = "disk/shim.rs"]
+#[path = "../../../tests/disk/shim.rs"]
 mod shim;
 
 use std::path::{Path, PathBuf};

@@ -10,8 +10,10 @@ mod common;
 
 mod disk {
     pub mod home;
+    #[path = "../../../../tests/disk/journal.rs"]
     pub mod journal;
     pub mod replay;
+    #[path = "../../../../tests/disk/shim.rs"]
     pub mod shim;
     pub mod sweep;
     pub mod workload;

@@ -131,7 +131,11 @@ impl Disk {
             }
             Event::Sync(path) => self.sync(path),
             Event::FailedSync(path) => self.fail_to_sync(path),
-            Event::ProcessBegins | Event::Failed(_) | Event::Nothing(_) | Event::Note(_) => {}
+            Event::ProcessBegins
+            | Event::Sent(_)
+            | Event::Failed(_)
+            | Event::Nothing(_)
+            | Event::Note(_) => {}
         }
     }
 

@@ -37,6 +37,8 @@ pub enum Event {
     },
     /// A file or an empty folder.
     Remove(PathBuf),
+    /// So many bytes through a connection.
+    Sent(u64),
     /// A sync answered with an error.
     FailedSync(PathBuf),
     /// Another call answered with an error; it did nothing.
@@ -61,12 +63,25 @@ impl Event {
 /// Reads a whole journal.
 pub fn read(path: &Path) -> Vec<Record> {
     let bytes = std::fs::read(path).expect("the layer wrote a journal");
-    let mut rest = bytes.as_slice();
-    let mut records = Vec::new();
-    while !rest.is_empty() {
-        records.push(record(&mut rest).expect("every record of a journal is whole"));
-    }
+    let (records, rest) = records(&bytes);
+    assert!(rest.is_empty(), "every record of a journal is whole");
     records
+}
+
+/// Reads a journal that is still written: its last record may be half there, and there may be none.
+pub fn read_so_far(path: &Path) -> Vec<Record> {
+    records(&std::fs::read(path).unwrap_or_default()).0
+}
+
+fn records(bytes: &[u8]) -> (Vec<Record>, &[u8]) {
+    let mut rest = bytes;
+    let mut records = Vec::new();
+    let mut behind = rest;
+    while let Some(record) = record(&mut behind) {
+        records.push(record);
+        rest = behind;
+    }
+    (records, rest)
 }
 
 fn record(rest: &mut &[u8]) -> Option<Record> {
@@ -96,6 +111,7 @@ fn record(rest: &mut &[u8]) -> Option<Record> {
             to: PathBuf::from(text(data)?),
         },
         b'U' | b'E' => Event::Remove(path),
+        b'A' => Event::Sent(offset),
         b'f' => Event::FailedSync(path),
         b'x' => Event::Failed(path),
         b's' => Event::Nothing(path),

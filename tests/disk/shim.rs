@@ -26,6 +26,9 @@ pub struct Layer {
     pub fail: Option<Fail>,
     pub kill: Option<Kill>,
     pub skip: Option<Skip>,
+    /// Only calls on paths that end so are counted.
+    pub only: Option<&'static str>,
+    pub sends: Option<Sends>,
 }
 
 /// Which call fails, counted from 1, and how.
@@ -54,6 +57,14 @@ pub enum Kill {
     After(u64),
 }
 
+/// What is sent through TCP connections.
+#[derive(Clone, Copy, Debug)]
+pub enum Sends {
+    /// Is one of the counted calls, and recorded.
+    Counted,
+    Recorded,
+}
+
 /// What is answered as done and is not.
 #[derive(Clone, Copy, Debug)]
 pub enum Skip {
@@ -67,21 +78,25 @@ pub enum Skip {
 }
 
 impl Shim {
-    /// Compiles it, once for this process. `None`, and the test says that it is skipped, on a system
-    /// that is not Linux or without a C compiler; an error with `VAULT_TESTS_REQUIRE_TOOLS=1`.
+    /// Compiles it, once for this process. Fails on a system that is not Linux or without a C
+    /// compiler.
+    pub fn compiled(source: &Path, scratch: &Path) -> Result<Shim, String> {
+        static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let library = LIBRARY.get_or_init(|| compile(source, scratch));
+        let library = library.as_deref().map_err(Clone::clone)?;
+        Ok(Shim { library })
+    }
+
+    /// The same for a test: `None`, and it says that it is skipped, where it cannot be compiled; an
+    /// error with `VAULT_TESTS_REQUIRE_TOOLS=1`.
     pub fn get(source: &Path, scratch: &Path) -> Option<Shim> {
-        static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let library = LIBRARY.get_or_init(|| {
-            let compiled = compile(source, scratch);
-            if let Err(reason) = &compiled {
-                let required = env::var_os("VAULT_TESTS_REQUIRE_TOOLS").is_some_and(|v| v == "1");
-                assert!(!required, "{reason}");
-                skipped(reason);
-            }
-            compiled.ok()
-        });
-        let library = library.as_deref()?;
-        Some(Shim { library })
+        let compiled = Shim::compiled(source, scratch);
+        if let Err(reason) = &compiled {
+            let required = env::var_os("VAULT_TESTS_REQUIRE_TOOLS").is_some_and(|v| v == "1");
+            assert!(!required, "{reason}");
+            skipped(reason);
+        }
+        compiled.ok()
     }
 
     /// Puts the layer below the process that this command starts.
@@ -96,6 +111,8 @@ impl Shim {
             ("DISK_SHIM_FAIL", layer.fail.map(Fail::setting)),
             ("DISK_SHIM_KILL", layer.kill.map(Kill::setting)),
             ("DISK_SHIM_SKIP", layer.skip.map(Skip::setting)),
+            ("DISK_SHIM_ONLY", layer.only.map(Into::into)),
+            ("DISK_SHIM_SENDS", layer.sends.map(Sends::setting)),
         ];
         for (name, value) in settings {
             match value {
@@ -123,6 +140,15 @@ impl Kill {
         match self {
             Kill::Before(call) => call.to_string().into(),
             Kill::After(call) => format!("{call}+").into(),
+        }
+    }
+}
+
+impl Sends {
+    fn setting(self) -> OsString {
+        match self {
+            Sends::Counted => "counted".into(),
+            Sends::Recorded => "recorded".into(),
         }
     }
 }

@@ -1,0 +1,37 @@
+//! The layer between a server and its disk (`tests/disk`), as gates use it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::gate::NotHere;
+use crate::process_server::VaultFolder;
+
+#[path = "../disk/journal.rs"]
+pub mod journal;
+#[path = "../disk/shim.rs"]
+pub mod shim;
+
+use self::shim::{Layer, Shim};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/disk/shim.c");
+
+/// The compiled layer.
+pub fn shim() -> anyhow::Result<Shim> {
+    let own = env::current_exe()?;
+    let scratch = own.parent().context("a binary is in a folder")?;
+    Ok(Shim::compiled(Path::new(SOURCE), scratch).map_err(NotHere)?)
+}
+
+/// A layer that watches what a vault keeps, and does nothing to it.
+pub fn below(vault: &VaultFolder) -> anyhow::Result<Layer> {
+    let folders: Result<Vec<PathBuf>, _> = ["data", "anchor"]
+        .map(|name| vault.file(name).canonicalize())
+        .into_iter()
+        .collect();
+    Ok(Layer {
+        folders: folders?,
+        ..Layer::default()
+    })
+}

@@ -1,0 +1,47 @@
+//! A registration whose outcome may be unknown.
+
+use vault_protocol::messages::{RegistrationFinish, RegistrationFinished, RegistrationStarted};
+
+use super::Line;
+use crate::adversary::gate::Violation;
+use crate::device::Device;
+
+/// A registration under way.
+pub struct Registering {
+    password: String,
+    finish: Option<RegistrationFinish>,
+}
+
+impl Registering {
+    pub fn new(password: &str) -> Self {
+        Self {
+            password: password.to_owned(),
+            finish: None,
+        }
+    }
+
+    /// Starts it, if no start was answered yet, and finishes it, with the identical message however
+    /// often. With the proof that it may replace a record. Returns its generation.
+    pub async fn go_on(&mut self, device: &Device, line: &Line) -> anyhow::Result<u64> {
+        let finish = match &self.finish {
+            Some(finish) => finish.clone(),
+            None => self.finish.insert(self.start(device, line).await?).clone(),
+        };
+        let said = line.ask("registration/finish", &finish).await?;
+        let finished: RegistrationFinished = said.map_err(|problem| {
+            Violation::new(format!(
+                "a registration was started, and is lost: {problem:?}"
+            ))
+        })?;
+        Ok(finished.generation)
+    }
+
+    async fn start(&self, device: &Device, line: &Line) -> anyhow::Result<RegistrationFinish> {
+        let started = device.register(&self.password);
+        let said = line.ask("registration/start", &started.message).await?;
+        let answer: RegistrationStarted = said
+            .map_err(|problem| Violation::new(format!("a registration is refused: {problem:?}")))?;
+        let finish = device.evaluated(&started, &answer).message;
+        Ok(device.proven(&finish, answer.generation))
+    }
+}
