@@ -109,9 +109,12 @@ impl Leaves {
                 last = Some(*row);
                 if self.is_due_at(&row.1, row.0) {
                     due.push(*row);
-                } else {
-                    self.remove_wrong_due(*row);
-                    removed += 1;
+                    continue;
+                }
+                self.remove_wrong_due(*row);
+                removed += 1;
+                if self.failure.is_some() {
+                    return Vec::new();
                 }
             }
             if rows.len() < page {
@@ -181,7 +184,11 @@ impl Leaves {
         }
     }
 
+    /// Nothing once storage has failed: a leaf that was not read may well be due.
     fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) {
+        if self.failure.is_some() {
+            return;
+        }
         if let Err(error) = self.vault.store.remove_due(&key, due_ms) {
             self.note(error);
         }
@@ -217,6 +224,8 @@ impl Leaves {
         let (state, events) = (draft.leaves.remove(key), draft.events.remove(key));
         let mut is_changed = state.is_some() || events.is_some();
         let opened = self.record(key).map(|_| ());
+        // No change has read a leaf of which the draft holds a due time only, so nobody has asked yet.
+        self.check()?;
         let mut record = match (opened, self.opened.remove(key)) {
             (Ok(()), Some(Ok(record))) => record,
             // Its due time is all that a draft may hold of it, and that decides nothing.
@@ -299,6 +308,10 @@ impl Leaves {
 
     pub(crate) fn lose_events(&self) {
         self.vault.store.spoil("DROP TABLE event");
+    }
+
+    pub(crate) fn lose_nodes(&self) {
+        self.vault.store.spoil("DROP TABLE node");
     }
 
     pub(crate) fn ignore_updates(&self) {

@@ -184,17 +184,27 @@ impl Store {
 
     /// A planted trigger, a lost row, or a row that should not be there shows as another count.
     fn change_one(&self, sql: &str, params: impl Params) -> Result<(), StorageError> {
-        let changed = self
-            .statement(sql)?
-            .execute(params)
-            .during("changing a row")?;
-        match changed {
+        match self.change(sql, params)? {
             1 => Ok(()),
-            _ => Err(StorageError::new(
+            changed => Err(StorageError::new(
                 "changing a row",
                 format!("{changed} rows were changed instead of one"),
             )),
         }
+    }
+
+    /// Within a transaction only. At some errors SQLite rolls it back by itself, and from then on
+    /// every change would be durable alone, without the others of its batch.
+    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StorageError> {
+        if self.connection.is_autocommit() {
+            return Err(StorageError::new(
+                "changing a row",
+                "SQLite has left the transaction",
+            ));
+        }
+        self.statement(sql)?
+            .execute(params)
+            .during("changing a row")
     }
 }
 
@@ -266,10 +276,8 @@ impl Store {
 
     /// Somebody may have removed it already; it is behind everything that counts.
     pub(crate) fn forget_event(&self, row: i64) -> Result<(), StorageError> {
-        self.statement("DELETE FROM event WHERE id = ?")?
-            .execute([row])
+        self.change("DELETE FROM event WHERE id = ?", [row])
             .map(drop)
-            .during("removing an old event")
     }
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
@@ -283,17 +291,13 @@ impl Store {
 /// The due index. It is a hint: what is not there, or is there already, is no error.
 impl Store {
     pub(crate) fn put_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.statement("INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)")?
-            .execute((time(due_ms), key.0))
-            .map(drop)
-            .during("writing a due time")
+        let sql = "INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn remove_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.statement("DELETE FROM due WHERE due_ms = ? AND leaf_key = ?")?
-            .execute((time(due_ms), key.0))
-            .map(drop)
-            .during("removing a due time")
+        let sql = "DELETE FROM due WHERE due_ms = ? AND leaf_key = ?";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
@@ -494,6 +498,7 @@ mod tests {
         let (_temporary, store) = store();
         store.spoil("CREATE TRIGGER t BEFORE INSERT ON node BEGIN SELECT RAISE(IGNORE); END");
         store.spoil("CREATE VIEW v AS SELECT 1");
+        store.begin().unwrap();
         store.put_row(Place::ROOT, b"sealed").unwrap();
         let view = store.connection.prepare("SELECT * FROM v").map(drop);
         assert!(view.is_err());
@@ -503,11 +508,37 @@ mod tests {
     #[test]
     fn removing_a_row_that_is_not_there_or_changing_none_is_a_storage_error() {
         let (_temporary, store) = store();
+        store.begin().unwrap();
         store.remove_row(Place::ROOT).unwrap_err();
         store.put_row(Place::ROOT, b"sealed").unwrap();
         store.allow_triggers();
         store.spoil("CREATE TRIGGER t BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END");
         store.put_row(Place::ROOT, b"newer").unwrap_err();
+    }
+
+    // Fails when `Store::change` does not ask whether there is a transaction.
+    #[test]
+    fn without_its_transaction_nothing_is_written() {
+        let (_temporary, store) = store();
+        let key = LeafKey([1; 32]);
+        store.begin().unwrap();
+        let event = store.append_event(b"event").unwrap();
+        store.put_due(&key, 1).unwrap();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
+        store.commit().unwrap();
+        // What SQLite does by itself when a page cannot be read or written, or memory is short.
+        store.begin().unwrap();
+        store.spoil("ROLLBACK");
+        store.put_row(Place::ROOT, b"newer").unwrap_err();
+        store.remove_row(Place::ROOT).unwrap_err();
+        store.append_event(b"another").unwrap_err();
+        store.forget_event(event).unwrap_err();
+        store.put_due(&key, 2).unwrap_err();
+        store.remove_due(&key, 1).unwrap_err();
+        store.commit().unwrap_err();
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), b"sealed");
+        assert!(store.event(event).unwrap().is_some());
+        assert!(store.has_due(&key, 1).unwrap() && !store.has_due(&key, 2).unwrap());
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
 const ONE: LeafKey = LeafKey([1; 32]);
 const TWO: LeafKey = LeafKey([2; 32]);
 const THREE: LeafKey = LeafKey([3; 32]);
+const FAR: LeafKey = LeafKey([0xff; 32]);
 
 fn identity() -> Identity {
     Identity {
@@ -33,13 +34,15 @@ fn identity() -> Identity {
     }
 }
 
-/// A vault with one leaf, open for `prepare` to spoil before its writer starts.
+/// A vault with a small and a large leaf, open for `prepare` to spoil before its writer starts.
 fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
     let temporary = tempfile::tempdir().unwrap();
     let paths = ["vault", "anchor"].map(|name| temporary.path().join(name));
     let options = Options::new(&paths[0], &paths[1]);
     let ledger = Ledger::create(options.clone(), identity()).unwrap();
     ledger.commit_blocking(put(ONE, 1)).unwrap();
+    // Not in the root, which a start reads.
+    ledger.commit_blocking(put(FAR, 4_000)).unwrap();
     ledger.close().unwrap();
     let folder = Folder::open(&options.folder).unwrap();
     let parts = Parts::open(folder, &options, &identity()).unwrap();
@@ -135,6 +138,19 @@ async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
         Ok(())
     })
     .await;
+}
+
+// Of such a leaf the commit reads the first, after the changes' own reads were looked at. Fails when
+// `Leaves::changed` does not call `check`.
+#[tokio::test]
+async fn a_storage_error_during_the_commit_of_a_due_time_stops_the_ledger() {
+    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_nodes());
+    let scheduled = ledger.commit(|batch| {
+        batch.schedule(&FAR, None);
+        Ok(())
+    });
+    assert_eq!(scheduled.await.unwrap_err(), CommitError::Stopped);
+    assert!(!ledger.is_healthy());
 }
 
 // Fails when `Store::change_one` does not look at the count.
