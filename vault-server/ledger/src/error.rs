@@ -103,6 +103,14 @@ pub enum OpenError {
         /// The number of the newest batch that an anchor holds a key of, if any does.
         anchors: Option<u64>,
     },
+    /// The log is the latest one, and much of the database below it does not open.
+    #[error(
+        "much of the database does not open ({ways} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` goes on with what is left; the rest is then lost for good"
+    )]
+    Mixture {
+        /// On how many of the ways that were looked at a node does not open.
+        ways: usize,
+    },
     /// An anchor is not there.
     #[error(
         "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove` with the paths of all that are lost; if none is left, every key in this vault is lost: make a new vault, devices that hold their key register again"

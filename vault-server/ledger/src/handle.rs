@@ -31,6 +31,8 @@ pub struct Options {
     pub queue_capacity: usize,
     /// How many changes are committed together at most. 0 counts as 1.
     pub batch_limit: usize,
+    /// Whether to open what [`OpenError::Mixture`] refuses: its unavailable leaves stay so for ever.
+    pub accept_damage: bool,
 }
 
 impl Options {
@@ -49,6 +51,7 @@ impl Options {
             anchors: vec![anchor.into()],
             queue_capacity: Options::QUEUE_CAPACITY,
             batch_limit: Options::BATCH_LIMIT,
+            accept_damage: false,
         }
     }
 }

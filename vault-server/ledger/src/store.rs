@@ -33,6 +33,7 @@ pub(crate) struct Meta {
 pub(crate) struct Store {
     connection: Connection,
     log: PathBuf,
+    had_log: bool,
 }
 
 impl Store {
@@ -49,6 +50,7 @@ impl Store {
         let store = Store {
             connection,
             log: folder.log(),
+            had_log: false,
         };
         store.begin()?;
         store
@@ -73,10 +75,10 @@ impl Store {
     /// Opens the folder's database, or says why not.
     ///
     /// What a killed process left in the log may be in the page cache only, and answers could be
-    /// given from it. So the log is written again and synced, and then becomes part of the database,
-    /// before anything is read.
+    /// given from it. So the log is written again and synced before anything is read. Nothing else is
+    /// written before [`settle`](Store::settle).
     pub(crate) fn open(folder: &Folder) -> Result<Store, OpenError> {
-        rewrite(&folder.log()).during("making the log durable")?;
+        let log_size = rewrite(&folder.log()).during("making the log durable")?;
         folder.sync()?;
         let mut connection = connect(&folder.database()).during("opening the database")?;
         // First, so that an opening that is given up does not write when the connection is dropped.
@@ -84,14 +86,25 @@ impl Store {
         refuse_other_connections(&connection, folder)?;
         schema::configure(&connection)?;
         schema::check_and_migrate(&mut connection)?;
-        let store = Store {
+        Ok(Store {
             connection,
             log: folder.log(),
-        };
-        store.remove_malformed_due()?;
-        store.checkpoint()?;
-        folder.sync()?;
-        Ok(store)
+            had_log: log_size > 0,
+        })
+    }
+
+    /// Whether a process was stopped before it could write the log back. Only then can the log be one
+    /// of another file than the one it is laid over.
+    pub(crate) fn had_log(&self) -> bool {
+        self.had_log
+    }
+
+    /// Makes the log part of the database, for good: a database that it does not belong to would be
+    /// mixed with it, and the log gone.
+    pub(crate) fn settle(&self, folder: &Folder) -> Result<(), StorageError> {
+        self.remove_malformed_due()?;
+        self.checkpoint()?;
+        folder.sync()
     }
 
     /// Which vault the database belongs to.
@@ -396,11 +409,12 @@ fn refuse_other_connections(connection: &Connection, folder: &Folder) -> Result<
 }
 
 /// Writes a file's bytes over themselves and syncs them: after a failed sync the kernel may call
-/// pages clean that never reached the disk, and would not write them again by itself.
-fn rewrite(path: &Path) -> io::Result<()> {
+/// pages clean that never reached the disk, and would not write them again by itself. Returns how many
+/// there are.
+fn rewrite(path: &Path) -> io::Result<u64> {
     const BLOCK: usize = 1 << 20;
     let file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         opened => opened?,
     };
     let mut block = vec![0; BLOCK];
@@ -408,7 +422,7 @@ fn rewrite(path: &Path) -> io::Result<()> {
     loop {
         let length = file.read_at(&mut block, offset)?;
         if length == 0 {
-            return file.sync_all();
+            return file.sync_all().map(|()| offset);
         }
         file.write_all_at(&block[..length], offset)?;
         offset += length as u64;
@@ -462,6 +476,7 @@ mod tests {
         };
         Store::create(&folder, &meta, |_| Ok(())).unwrap();
         let store = Store::open(&folder).unwrap();
+        store.settle(&folder).unwrap();
         (temporary, store)
     }
 
@@ -545,10 +560,10 @@ mod tests {
     fn rewriting_the_log_changes_nothing_in_it() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("log");
-        rewrite(&path).unwrap();
+        assert_eq!(rewrite(&path).unwrap(), 0);
         assert!(!path.exists());
         std::fs::write(&path, b"frames").unwrap();
-        rewrite(&path).unwrap();
+        assert_eq!(rewrite(&path).unwrap(), 6);
         assert_eq!(std::fs::read(&path).unwrap(), b"frames");
     }
 
