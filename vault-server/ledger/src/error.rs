@@ -190,7 +190,7 @@ pub enum OpenError {
     },
     /// The configuration names an anchor that the vault does not have.
     #[error(
-        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration, or move the file away and run `vault-server anchor add`"
+        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration. If an interrupted `vault-server anchor remove` left it, run that again with its path: it erases what the file still holds. To use the path for a new anchor, move the file away and run `vault-server anchor add`"
     )]
     AnchorUnknown {
         /// The file.
