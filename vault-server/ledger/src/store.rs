@@ -24,6 +24,10 @@ const FORMAT: i64 = 2;
 const LOG_LIMIT: i64 = 4_000;
 
 /// Which vault a database belongs to, as it is stored.
+/// No row is longer, in bytes: a node is of a few KiB, and so are the user's values. Somebody who
+/// writes the file could otherwise have the vault read a row of 1 GB into memory.
+const ROW_LIMIT: usize = 1 << 20;
+
 pub(crate) struct Meta {
     pub(crate) vault_id: String,
     pub(crate) keyring_fingerprint: [u8; 32],
@@ -246,8 +250,9 @@ impl LogState {
 /// The rows of nodes.
 impl Rows for Store {
     fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
-        self.statement("SELECT sealed FROM node WHERE id = ?")?
-            .query_row([place.row()], blob)
+        let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM node WHERE id = ?";
+        self.statement(sql)?
+            .query_row((ROW_LIMIT, place.row()), blob)
             .optional()
             .during("reading a node")
     }
@@ -269,6 +274,7 @@ impl Rows for Store {
 
 impl Store {
     /// How many rows of nodes there are, whatever is in them.
+        refuse_too_long(sealed)?;
     pub(crate) fn count_rows(&self) -> Result<u64, StorageError> {
         self.statement("SELECT count(*) FROM node")?
             .query_row([], |row| row.get(0))
@@ -294,8 +300,10 @@ impl Store {
     }
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
-        self.statement("SELECT sealed FROM event WHERE id = ?")?
-            .query_row([row], blob)
+        refuse_too_long(sealed)?;
+        let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM event WHERE id = ?";
+        self.statement(sql)?
+            .query_row((ROW_LIMIT, row), blob)
             .optional()
             .during("reading an event")
     }
@@ -380,6 +388,17 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Whether it was made a database with a log: SQLite says so before it has written it, and rusqlite
 /// passes over the error of that write. Two bytes of the file's head say it (SQLite's file format,
 /// section 1.3, "File format version numbers").
+/// It could not be read again.
+fn refuse_too_long(sealed: &[u8]) -> Result<(), StorageError> {
+    match sealed.len() {
+        ..=ROW_LIMIT => Ok(()),
+        length => Err(StorageError::new(
+            "changing a row",
+            format!("{length} bytes are too many for a row"),
+        )),
+    }
+}
+
 fn refuse_without_log(path: &Path) -> Result<(), StorageError> {
     let mut versions = [0; 2];
     File::open(path)
@@ -577,5 +596,27 @@ mod tests {
         assert_ne!(log.metadata().unwrap().len(), 0);
         store.close().unwrap();
         assert_eq!(log.metadata().unwrap().len(), 0);
+    // Fails when a row is read whatever its length, or written.
+    #[test]
+    fn a_row_that_is_too_long_is_not_read_and_not_written() {
+        let (_temporary, store) = store();
+        let longest = vec![7; ROW_LIMIT];
+        store.begin().unwrap();
+        store.put_row(Place::ROOT, &longest).unwrap();
+        let event = store.append_event(&longest).unwrap();
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), longest);
+        assert_eq!(store.event(event).unwrap().unwrap(), longest);
+        let longer = [&longest[..], &[7]].concat();
+        store.put_row(Place::ROOT, &longer).unwrap_err();
+        store.append_event(&longer).unwrap_err();
+        for table in ["node", "event"] {
+            store.spoil(&format!(
+                "UPDATE {table} SET sealed = zeroblob({ROW_LIMIT} + 1)"
+            ));
+        }
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), b"");
+        assert_eq!(store.event(event).unwrap().unwrap(), b"");
+    }
+
     }
 }
