@@ -34,7 +34,16 @@ impl Folder {
         make_folder(path).during("making the data folder")?;
         let folder = Folder::lock(path)?;
         // Under the lock, so that two creations at once cannot both find nothing.
-        if exists(&folder.database())? {
+        Folder::refuse_existing(&folder.path)?;
+        // SQLite would take either for the new database's.
+        folder.refuse_if_there(JOURNAL)?;
+        folder.refuse_if_there(LOG)?;
+        Ok(folder)
+    }
+
+    /// Refuses a folder that holds a database, without a trace in one that holds none.
+    pub(crate) fn refuse_existing(path: &Path) -> Result<(), OpenError> {
+        if exists(&path.join(DATABASE))? {
             return Err(OpenError::AlreadyExists {
                 folder: folder.path,
             });

@@ -151,6 +151,15 @@ impl Ledger {
         Ok(removed)
     }
 
+    /// Refuses a folder with a database, as [`Ledger::create`] does: for what must not be made then.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::AlreadyExists`]; [`OpenError::Storage`] if nobody can say.
+    pub fn refuse_existing(folder: &Path) -> Result<(), OpenError> {
+        Folder::refuse_existing(folder)
+    }
+
     /// Makes the data folder, and those above it that are not there, as [`Ledger::create`] does: for
     /// what has to be in it before.
     ///
