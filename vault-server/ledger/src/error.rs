@@ -40,15 +40,28 @@ pub enum OpenError {
         /// The permission bits it should have.
         wanted: u32,
     },
+    /// A file or folder belongs to another user, who could change it at any time.
+    #[error(
+        "{path:?} belongs to user {owner}, and this program runs as user {us}; run it as that user, or find out who put the file there"
+    )]
+    ForeignOwner {
+        /// The file or folder.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// Our user id.
+        us: u32,
+    },
     /// A name in the data folder is not what it has to be, for example a symbolic link.
     #[error("{path:?} is not a plain file or folder; put the vault's own one there")]
     WrongKind {
         /// The name.
         path: PathBuf,
     },
-    /// There is a file in the data folder that this program never makes, and that SQLite would act on.
+    /// There is a file in the data folder that SQLite would act on, and that no database of this program
+    /// left there.
     #[error(
-        "{path:?} was not made by the vault; find out who wrote to the data folder, and move it away"
+        "{path:?} does not belong there; find out who wrote to the data folder, and move it away"
     )]
     NotOurs {
         /// The file.

@@ -2,15 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
+use rustix::fs::OFlags;
 
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::Folder;
+use crate::folder::{Folder, identity};
 use crate::key::LeafKey;
 use crate::schema;
 use crate::tree::{Place, Rows};
@@ -23,11 +24,11 @@ const FORMAT: i64 = 2;
 /// measurement, see `benches/changes.rs`.
 const LOG_LIMIT: i64 = 4_000;
 
-/// Which vault a database belongs to, as it is stored.
 /// No row is longer, in bytes: a node is of a few KiB, and so are the user's values. Somebody who
 /// writes the file could otherwise have the vault read a row of 1 GB into memory.
 const ROW_LIMIT: usize = 1 << 20;
 
+/// Which vault a database belongs to, as it is stored.
 pub(crate) struct Meta {
     pub(crate) vault_id: String,
     pub(crate) keyring_fingerprint: [u8; 32],
@@ -36,6 +37,9 @@ pub(crate) struct Meta {
 /// The open database.
 pub(crate) struct Store {
     connection: Connection,
+    database: PathBuf,
+    /// The database's device and inode when it was opened.
+    identity: Option<(u64, u64)>,
     log: PathBuf,
     had_log: bool,
 }
@@ -53,6 +57,8 @@ impl Store {
         schema::create(&mut connection)?;
         let store = Store {
             connection,
+            identity: identity(&unfinished)?,
+            database: unfinished.clone(),
             log: folder.log(),
             had_log: false,
         };
@@ -92,6 +98,8 @@ impl Store {
         schema::check_and_migrate(&mut connection)?;
         Ok(Store {
             connection,
+            identity: identity(&folder.database())?,
+            database: folder.database(),
             log: folder.log(),
             had_log: log_size > 0,
         })
@@ -161,6 +169,12 @@ impl Store {
             return Ok(());
         }
         self.checkpoint_in_mode("PASSIVE")?.demand_all()
+    }
+
+    /// Where the database should be and is not: removed, moved, or another file has its name.
+    pub(crate) fn lost_path(&self) -> Option<&Path> {
+        let is_there = identity(&self.database).is_ok_and(|found| found == self.identity);
+        (!is_there).then_some(&self.database)
     }
 
     /// An orderly end: everything into the database, the log empty.
@@ -260,6 +274,7 @@ impl Rows for Store {
     fn put_row(&self, place: Place, sealed: &[u8]) -> Result<(), StorageError> {
         #[cfg(test)]
         crate::tests::history::note_node(place, sealed);
+        refuse_too_long(sealed)?;
         self.change_one(
             "INSERT INTO node (id, sealed) VALUES (?, ?)
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
@@ -274,7 +289,6 @@ impl Rows for Store {
 
 impl Store {
     /// How many rows of nodes there are, whatever is in them.
-        refuse_too_long(sealed)?;
     pub(crate) fn count_rows(&self) -> Result<u64, StorageError> {
         self.statement("SELECT count(*) FROM node")?
             .query_row([], |row| row.get(0))
@@ -286,6 +300,7 @@ impl Store {
 impl Store {
     /// Behind all others; returns its number.
     pub(crate) fn append_event(&self, sealed: &[u8]) -> Result<i64, StorageError> {
+        refuse_too_long(sealed)?;
         self.change_one("INSERT INTO event (sealed) VALUES (?)", [sealed])?;
         let row = self.connection.last_insert_rowid();
         #[cfg(test)]
@@ -300,7 +315,6 @@ impl Store {
     }
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
-        refuse_too_long(sealed)?;
         let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM event WHERE id = ?";
         self.statement(sql)?
             .query_row((ROW_LIMIT, row), blob)
@@ -374,6 +388,17 @@ fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
     }
 }
 
+/// It could not be read again.
+fn refuse_too_long(sealed: &[u8]) -> Result<(), StorageError> {
+    match sealed.len() {
+        ..=ROW_LIMIT => Ok(()),
+        length => Err(StorageError::new(
+            "changing a row",
+            format!("{length} bytes are too many for a row"),
+        )),
+    }
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -388,17 +413,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Whether it was made a database with a log: SQLite says so before it has written it, and rusqlite
 /// passes over the error of that write. Two bytes of the file's head say it (SQLite's file format,
 /// section 1.3, "File format version numbers").
-/// It could not be read again.
-fn refuse_too_long(sealed: &[u8]) -> Result<(), StorageError> {
-    match sealed.len() {
-        ..=ROW_LIMIT => Ok(()),
-        length => Err(StorageError::new(
-            "changing a row",
-            format!("{length} bytes are too many for a row"),
-        )),
-    }
-}
-
 fn refuse_without_log(path: &Path) -> Result<(), StorageError> {
     let mut versions = [0; 2];
     File::open(path)
@@ -432,7 +446,14 @@ fn refuse_other_connections(connection: &Connection, folder: &Folder) -> Result<
 /// there are.
 fn rewrite(path: &Path) -> io::Result<u64> {
     const BLOCK: usize = 1 << 20;
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("open flags fit an int");
+    let mut options = OpenOptions::new();
+    let opened = options
+        .read(true)
+        .write(true)
+        .custom_flags(no_link)
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         opened => opened?,
     };
@@ -575,27 +596,6 @@ mod tests {
         assert!(store.has_due(&key, 1).unwrap() && !store.has_due(&key, 2).unwrap());
     }
 
-    #[test]
-    fn rewriting_the_log_changes_nothing_in_it() {
-        let temporary = tempfile::tempdir().unwrap();
-        let path = temporary.path().join("log");
-        assert_eq!(rewrite(&path).unwrap(), 0);
-        assert!(!path.exists());
-        std::fs::write(&path, b"frames").unwrap();
-        assert_eq!(rewrite(&path).unwrap(), 6);
-        assert_eq!(std::fs::read(&path).unwrap(), b"frames");
-    }
-
-    #[test]
-    fn a_closed_database_has_an_empty_log() {
-        let (temporary, store) = store();
-        store.begin().unwrap();
-        store.put_row(Place::ROOT, b"sealed").unwrap();
-        store.commit().unwrap();
-        let log = temporary.path().join("vault/ledger.db-wal");
-        assert_ne!(log.metadata().unwrap().len(), 0);
-        store.close().unwrap();
-        assert_eq!(log.metadata().unwrap().len(), 0);
     // Fails when a row is read whatever its length, or written.
     #[test]
     fn a_row_that_is_too_long_is_not_read_and_not_written() {
@@ -618,5 +618,30 @@ mod tests {
         assert_eq!(store.event(event).unwrap().unwrap(), b"");
     }
 
+    #[test]
+    fn rewriting_the_log_changes_nothing_in_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("log");
+        assert_eq!(rewrite(&path).unwrap(), 0);
+        assert!(!path.exists());
+        std::fs::write(&path, b"frames").unwrap();
+        assert_eq!(rewrite(&path).unwrap(), 6);
+        assert_eq!(std::fs::read(&path).unwrap(), b"frames");
+        // Fails without `NOFOLLOW`.
+        let link = temporary.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        rewrite(&link).unwrap_err();
+    }
+
+    #[test]
+    fn a_closed_database_has_an_empty_log() {
+        let (temporary, store) = store();
+        store.begin().unwrap();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
+        store.commit().unwrap();
+        let log = temporary.path().join("vault/ledger.db-wal");
+        assert_ne!(log.metadata().unwrap().len(), 0);
+        store.close().unwrap();
+        assert_eq!(log.metadata().unwrap().len(), 0);
     }
 }

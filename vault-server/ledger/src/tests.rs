@@ -140,6 +140,31 @@ async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
     .await;
 }
 
+// A stop would lose the last copy. Fails when `has_its_path` or `lost_path` looks for the name only.
+#[test]
+fn files_that_have_lost_their_path_are_found_out_and_the_vault_goes_on() {
+    let (_temporary, options, ledger) = spoiled(|parts| {
+        assert!(parts.leaves.lost_paths().is_empty());
+    });
+    ledger.close().unwrap();
+    let folder = Folder::open(&options.folder).unwrap();
+    let mut parts = Parts::open(folder, &options, &identity()).unwrap();
+    let paths = [options.folder.join("ledger.db"), options.anchors[0].clone()];
+    for path in &paths {
+        std::fs::remove_file(path).unwrap();
+    }
+    assert_eq!(parts.leaves.lost_paths(), paths);
+    for path in &paths {
+        std::fs::write(path, b"another file").unwrap();
+    }
+    assert_eq!(parts.leaves.lost_paths(), paths);
+    parts.leaves.maintain().unwrap();
+    let ledger = Ledger::start(parts, &options).unwrap();
+    ledger.commit_blocking(put(ONE, 2)).unwrap();
+    assert_eq!(size_of(&ledger, ONE), Some(2));
+    assert!(ledger.is_healthy());
+}
+
 // Of such a leaf the commit reads the first, after the changes' own reads were looked at. Fails when
 // `Leaves::changed` does not call `check`.
 #[tokio::test]

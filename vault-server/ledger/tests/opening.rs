@@ -347,3 +347,46 @@ fn one_damaged_page_does_not_keep_a_killed_vault_from_starting() {
     let state = read(&ledger, far(3)).unwrap();
     assert_eq!(state.as_deref(), Some("answered"));
 }
+
+// SQLite would lay the log over the new database, and roll the journal back into it. Fails when
+// `Folder::create` does not refuse them.
+#[test]
+fn a_log_or_a_journal_without_its_database_is_refused_at_the_creation_and_left_alone() {
+    for name in ["ledger.db-wal", "ledger.db-journal"] {
+        for is_link in [false, true] {
+            let home = Home::new();
+            fs::create_dir(home.folder()).unwrap();
+            chmod(&home.folder(), 0o700);
+            let (planted, elsewhere) = (home.folder().join(name), home.folder().join("notes"));
+            fs::write(&elsewhere, b"precious").unwrap();
+            match is_link {
+                true => symlink(&elsewhere, &planted).unwrap(),
+                false => fs::rename(&elsewhere, &planted).unwrap(),
+            }
+            let error = home.create().unwrap_err();
+            assert!(matches!(&error, OpenError::NotOurs { path } if path.ends_with(name)));
+            assert_eq!(fs::read(&planted).unwrap(), b"precious");
+            fs::remove_file(planted).unwrap();
+            home.create().unwrap();
+        }
+    }
+}
+
+// Only root can give a file away. Fails when `refuse_others` does not look at the owner.
+#[test]
+fn what_belongs_to_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = Home::with_vault();
+    let inside = ["ledger.db", "ledger.db-wal", "ledger.lock"].map(|name| home.folder().join(name));
+    for path in inside.into_iter().chain([home.folder(), home.anchor()]) {
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        let error = refused(&home);
+        let is_named = matches!(&error, OpenError::ForeignOwner { path: named, owner: 1, .. }
+            if named.file_name() == path.file_name());
+        assert!(is_named, "{path:?}: {error}");
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    }
+    home.open().unwrap();
+}
