@@ -44,6 +44,13 @@ pub fn open_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenErr
     Ledger::open(ledger_options(config), identity(keyring))
 }
 
+/// Opens it also where [`OpenError::Mixture`] says that much of it is lost.
+pub fn open_damaged_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
+    let mut options = ledger_options(config);
+    options.accept_damage = true;
+    Ledger::open(options, identity(keyring))
+}
+
 /// Makes the ledger of the configured data folder.
 pub fn create_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
     Ledger::create(ledger_options(config), identity(keyring))

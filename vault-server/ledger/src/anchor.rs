@@ -60,6 +60,9 @@ pub(crate) trait Anchor: Send {
     /// Where it is, for messages and for the configuration.
     fn path(&self) -> &Path;
 
+    /// Whether it can still be found at its path.
+    fn has_its_path(&self) -> bool;
+
     /// What it holds: what reading it gave, and what the writes since then left.
     fn slots(&self) -> &[Slot; 2];
 

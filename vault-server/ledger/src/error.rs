@@ -40,15 +40,28 @@ pub enum OpenError {
         /// The permission bits it should have.
         wanted: u32,
     },
+    /// A file or folder belongs to another user, who could change it at any time.
+    #[error(
+        "{path:?} belongs to user {owner}, and this program runs as user {us}; run it as that user, or find out who put the file there"
+    )]
+    ForeignOwner {
+        /// The file or folder.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// Our user id.
+        us: u32,
+    },
     /// A name in the data folder is not what it has to be, for example a symbolic link.
     #[error("{path:?} is not a plain file or folder; put the vault's own one there")]
     WrongKind {
         /// The name.
         path: PathBuf,
     },
-    /// There is a file in the data folder that this program never makes, and that SQLite would act on.
+    /// There is a file in the data folder that SQLite would act on, and that no database of this program
+    /// left there.
     #[error(
-        "{path:?} was not made by the vault; find out who wrote to the data folder, and move it away"
+        "{path:?} does not belong there; find out who wrote to the data folder, and move it away"
     )]
     NotOurs {
         /// The file.
@@ -102,6 +115,14 @@ pub enum OpenError {
         database: Option<u64>,
         /// The number of the newest batch that an anchor holds a key of, if any does.
         anchors: Option<u64>,
+    },
+    /// The log is the latest one, and much of the database below it does not open.
+    #[error(
+        "much of the database does not open ({ways} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` goes on with what is left; the rest is then lost for good"
+    )]
+    Mixture {
+        /// On how many of the ways that were looked at a node does not open.
+        ways: usize,
     },
     /// An anchor is not there.
     #[error(
@@ -182,7 +203,7 @@ pub enum OpenError {
     },
     /// The configuration names an anchor that the vault does not have.
     #[error(
-        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration, or move the file away and run `vault-server anchor add`"
+        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration. If an interrupted `vault-server anchor remove` left it, run that again with its path: it erases what the file still holds. To use the path for a new anchor, move the file away and run `vault-server anchor add`"
     )]
     AnchorUnknown {
         /// The file.

@@ -1,9 +1,11 @@
 //! The data folder: who may read it, and that one process at a time has it open.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 use crate::error::{During, OpenError, StorageError};
 
@@ -34,12 +36,21 @@ impl Folder {
         make_folder(path).during("making the data folder")?;
         let folder = Folder::lock(path)?;
         // Under the lock, so that two creations at once cannot both find nothing.
-        if exists(&folder.database())? {
+        Folder::refuse_existing(&folder.path)?;
+        // SQLite would take either for the new database's.
+        folder.refuse_if_there(JOURNAL)?;
+        folder.refuse_if_there(LOG)?;
+        Ok(folder)
+    }
+
+    /// Refuses a folder that holds a database, without a trace in one that holds none.
+    pub(crate) fn refuse_existing(path: &Path) -> Result<(), OpenError> {
+        if exists(&path.join(DATABASE))? {
             return Err(OpenError::AlreadyExists {
-                folder: folder.path,
+                folder: path.canonicalize().during("finding the data folder")?,
             });
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Locks a folder that holds a database.
@@ -54,7 +65,7 @@ impl Folder {
         for name in [DATABASE, LOG] {
             refuse_exposed_file(&folder.path.join(name))?;
         }
-        folder.refuse_journal()?;
+        folder.refuse_if_there(JOURNAL)?;
         Ok(folder)
     }
 
@@ -66,7 +77,7 @@ impl Folder {
         if !metadata.is_dir() {
             return Err(OpenError::WrongKind { path });
         }
-        refuse_exposed(&path, metadata.permissions().mode(), FOLDER_MODE)?;
+        refuse_others(&path, &metadata, FOLDER_MODE)?;
         let lock = open_lock(&path.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Folder { path, _lock: lock }),
@@ -110,8 +121,8 @@ impl Folder {
         self.sync()
     }
 
-    fn refuse_journal(&self) -> Result<(), OpenError> {
-        let path = self.path.join(JOURNAL);
+    fn refuse_if_there(&self, name: &str) -> Result<(), OpenError> {
+        let path = self.path.join(name);
         match exists(&path)? {
             true => Err(OpenError::NotOurs { path }),
             false => Ok(()),
@@ -185,7 +196,7 @@ pub(crate) fn exists(path: &Path) -> Result<bool, StorageError> {
     }
 }
 
-/// Absent is fine; a link or a device is not, and nor is a file that others can read.
+/// Absent is fine; a link or a device is not, and nor is a file that others own or can read.
 pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
     if !exists(path)? {
         return Ok(());
@@ -196,10 +207,29 @@ pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
             path: path.to_owned(),
         });
     }
-    refuse_exposed(path, metadata.permissions().mode(), FILE_MODE)
+    refuse_others(path, &metadata, FILE_MODE)
 }
 
-fn refuse_exposed(path: &Path, mode: u32, wanted: u32) -> Result<(), OpenError> {
+/// Device and inode of the file with this name. None if there is no such file.
+pub(crate) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let metadata = fs::symlink_metadata(path).during("identifying a file")?;
+    Ok(Some((metadata.dev(), metadata.ino())))
+}
+
+/// Whose it is comes first: an owner can change the mode back at any time, and has it open for ever.
+fn refuse_others(path: &Path, metadata: &Metadata, wanted: u32) -> Result<(), OpenError> {
+    let (owner, us) = (metadata.uid(), geteuid().as_raw());
+    if owner != us {
+        return Err(OpenError::ForeignOwner {
+            path: path.to_owned(),
+            owner,
+            us,
+        });
+    }
+    let mode = metadata.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
     }

@@ -31,6 +31,8 @@ pub struct Options {
     pub queue_capacity: usize,
     /// How many changes are committed together at most. 0 counts as 1.
     pub batch_limit: usize,
+    /// Whether to open what [`OpenError::Mixture`] refuses: its unavailable leaves stay so for ever.
+    pub accept_damage: bool,
 }
 
 impl Options {
@@ -49,6 +51,7 @@ impl Options {
             anchors: vec![anchor.into()],
             queue_capacity: Options::QUEUE_CAPACITY,
             batch_limit: Options::BATCH_LIMIT,
+            accept_damage: false,
         }
     }
 }
@@ -146,6 +149,15 @@ impl Ledger {
         let (vault, removed) = start::open_removing(&folder, options, identity, paths)?;
         vault.store.close()?;
         Ok(removed)
+    }
+
+    /// Refuses a folder with a database, as [`Ledger::create`] does: for what must not be made then.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::AlreadyExists`]; [`OpenError::Storage`] if nobody can say.
+    pub fn refuse_existing(folder: &Path) -> Result<(), OpenError> {
+        Folder::refuse_existing(folder)
     }
 
     /// Makes the data folder, and those above it that are not there, as [`Ledger::create`] does: for

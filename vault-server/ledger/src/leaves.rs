@@ -1,6 +1,7 @@
 //! Leaves, events, and due times as plaintext, over the key tree and the tables beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,8 @@ pub(crate) struct Leaves {
     /// waits here for the writer.
     failure: Option<StorageError>,
     unavailable: Arc<AtomicU64>,
+    /// After so many batches in a row a file was not found at its path.
+    batches_without: u64,
 }
 
 impl Leaves {
@@ -37,6 +40,7 @@ impl Leaves {
             opened: BTreeMap::new(),
             failure: None,
             unavailable,
+            batches_without: 0,
         }
     }
 
@@ -109,9 +113,12 @@ impl Leaves {
                 last = Some(*row);
                 if self.is_due_at(&row.1, row.0) {
                     due.push(*row);
-                } else {
-                    self.remove_wrong_due(*row);
-                    removed += 1;
+                    continue;
+                }
+                self.remove_wrong_due(*row);
+                removed += 1;
+                if self.failure.is_some() {
+                    return Vec::new();
                 }
             }
             if rows.len() < page {
@@ -140,8 +147,30 @@ impl Leaves {
     }
 
     /// What storage does between batches.
-    pub(crate) fn maintain(&self) -> Result<(), StorageError> {
+    pub(crate) fn maintain(&mut self) -> Result<(), StorageError> {
+        self.report_lost_files();
         self.vault.store.keep_log_short()
+    }
+
+    /// Where an anchor or the database should be and is not. Only the open file is left of it, and that
+    /// ends with this process; so the vault goes on, and somebody has to save it.
+    pub(crate) fn lost_paths(&self) -> Vec<&Path> {
+        let lost = self.vault.store.lost_path().into_iter();
+        lost.chain(self.vault.anchors.lost_paths()).collect()
+    }
+
+    /// Ever more rarely, as with what is unavailable.
+    fn report_lost_files(&mut self) {
+        let batches = self.batches_without + 1;
+        let lost = self.lost_paths();
+        for path in lost.iter().filter(|_| batches.is_power_of_two()) {
+            let pid = std::process::id();
+            tracing::error!(
+                ?path,
+                "this file is open and was removed, moved or replaced; what is written to it is lost when                  the vault stops. Save it: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, copy                  /proc/{pid}/fd/NUMBER to its path (mode 0600), `kill -KILL {pid}`, start the vault again"
+            );
+        }
+        self.batches_without = if lost.is_empty() { 0 } else { batches };
     }
 
     /// An orderly end.
@@ -181,7 +210,11 @@ impl Leaves {
         }
     }
 
+    /// Nothing once storage has failed: a leaf that was not read may well be due.
     fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) {
+        if self.failure.is_some() {
+            return;
+        }
         if let Err(error) = self.vault.store.remove_due(&key, due_ms) {
             self.note(error);
         }
@@ -217,6 +250,8 @@ impl Leaves {
         let (state, events) = (draft.leaves.remove(key), draft.events.remove(key));
         let mut is_changed = state.is_some() || events.is_some();
         let opened = self.record(key).map(|_| ());
+        // No change has read a leaf of which the draft holds a due time only, so nobody has asked yet.
+        self.check()?;
         let mut record = match (opened, self.opened.remove(key)) {
             (Ok(()), Some(Ok(record))) => record,
             // Its due time is all that a draft may hold of it, and that decides nothing.
@@ -299,6 +334,10 @@ impl Leaves {
 
     pub(crate) fn lose_events(&self) {
         self.vault.store.spoil("DROP TABLE event");
+    }
+
+    pub(crate) fn lose_nodes(&self) {
+        self.vault.store.spoil("DROP TABLE node");
     }
 
     pub(crate) fn ignore_updates(&self) {

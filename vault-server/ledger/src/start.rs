@@ -4,12 +4,13 @@
 //! the page cache only, and a failed sync may have been forgotten. So:
 //!
 //! 1. The locks: data folder, database, every anchor.
-//! 2. The database's log is written again and synced, and becomes part of the database, before any
-//!    anchor is written (`Store::open`).
+//! 2. The database's log is written again and synced (`Store::open`).
 //! 3. The root is opened with one of the at most two keys that the anchors hold. If none fits, the
 //!    database is not the latest one, and the vault does not start.
-//! 4. The anchors are exactly those that the root names.
-//! 5. One whole batch without changes, with a number above all that were ever seen. After it, one
+//! 4. The log belongs to the database that it lies beside, as far as a few looks show. Then it becomes
+//!    part of it (`Store::settle`), before any anchor is written.
+//! 5. The anchors are exactly those that the root names.
+//! 6. One whole batch without changes, with a number above all that were ever seen. After it, one
 //!    root key is left, on all anchors, durably; whatever was interrupted is decided.
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,10 @@ use crate::members::Members;
 use crate::seal::{Key, Keys};
 use crate::store::{Meta, Store};
 use crate::tree::{NodeError, Tree};
+
+/// One damaged page is on one of the ways that are looked at, at most. An older database beside the
+/// current log is, unless hardly anything has changed since, wrong on many.
+const BROKEN_WAYS: usize = 1;
 
 /// Makes a vault without leaves: anchors first, then the database, complete or not at all.
 pub(crate) fn create(
@@ -135,7 +140,7 @@ impl Leaving {
     }
 }
 
-/// Steps 1 to 3. Returns the anchors that the root names as well.
+/// Steps 1 to 4. Returns the anchors that the root names as well.
 fn open_root(
     folder: &Folder,
     options: &Options,
@@ -151,8 +156,12 @@ fn open_root(
         anchors.open_leaving(path, vault_id, master_key)?;
     }
     let tree = latest_tree(vault_id, &store, &anchors)?;
+    if !options.accept_damage {
+        refuse_mixture(&store, &tree)?;
+    }
     let members = Members::decode(tree.metadata())
         .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
+    store.settle(folder)?;
     let vault = Vault {
         vault_id: vault_id.clone(),
         store,
@@ -181,7 +190,24 @@ fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree,
     })
 }
 
-/// Step 5.
+/// SQLite lays the log over whatever database is beside it, and the root comes from the log. Somebody
+/// who put an older database back would be served from a mixture, and the batch of the start would
+/// forget the key that opens the true state.
+fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
+    if !store.had_log() {
+        return Ok(());
+    }
+    match tree.broken_ways(store) {
+        0 => Ok(()),
+        ways @ ..=BROKEN_WAYS => {
+            tracing::error!(ways, "a part of the database does not open");
+            Ok(())
+        }
+        ways => Err(OpenError::Mixture { ways }),
+    }
+}
+
+/// Step 6.
 fn run_first_batch(vault: &mut Vault, members: &Members) -> Result<(), StorageError> {
     let sequence = next_sequence(vault)?;
     vault.store.begin()?;

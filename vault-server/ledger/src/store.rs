@@ -2,15 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
+use rustix::fs::OFlags;
 
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::Folder;
+use crate::folder::{Folder, identity};
 use crate::key::LeafKey;
 use crate::schema;
 use crate::tree::{Place, Rows};
@@ -23,6 +24,10 @@ const FORMAT: i64 = 2;
 /// measurement, see `benches/changes.rs`.
 const LOG_LIMIT: i64 = 4_000;
 
+/// No row is longer, in bytes: a node is of a few KiB, and so are the user's values. Somebody who
+/// writes the file could otherwise have the vault read a row of 1 GB into memory.
+const ROW_LIMIT: usize = 1 << 20;
+
 /// Which vault a database belongs to, as it is stored.
 pub(crate) struct Meta {
     pub(crate) vault_id: String,
@@ -32,7 +37,11 @@ pub(crate) struct Meta {
 /// The open database.
 pub(crate) struct Store {
     connection: Connection,
+    database: PathBuf,
+    /// The database's device and inode when it was opened.
+    identity: Option<(u64, u64)>,
     log: PathBuf,
+    had_log: bool,
 }
 
 impl Store {
@@ -48,7 +57,10 @@ impl Store {
         schema::create(&mut connection)?;
         let store = Store {
             connection,
+            identity: identity(&unfinished)?,
+            database: unfinished.clone(),
             log: folder.log(),
+            had_log: false,
         };
         store.begin()?;
         store
@@ -73,10 +85,10 @@ impl Store {
     /// Opens the folder's database, or says why not.
     ///
     /// What a killed process left in the log may be in the page cache only, and answers could be
-    /// given from it. So the log is written again and synced, and then becomes part of the database,
-    /// before anything is read.
+    /// given from it. So the log is written again and synced before anything is read. Nothing else is
+    /// written before [`settle`](Store::settle).
     pub(crate) fn open(folder: &Folder) -> Result<Store, OpenError> {
-        rewrite(&folder.log()).during("making the log durable")?;
+        let log_size = rewrite(&folder.log()).during("making the log durable")?;
         folder.sync()?;
         let mut connection = connect(&folder.database()).during("opening the database")?;
         // First, so that an opening that is given up does not write when the connection is dropped.
@@ -84,14 +96,27 @@ impl Store {
         refuse_other_connections(&connection, folder)?;
         schema::configure(&connection)?;
         schema::check_and_migrate(&mut connection)?;
-        let store = Store {
+        Ok(Store {
             connection,
+            identity: identity(&folder.database())?,
+            database: folder.database(),
             log: folder.log(),
-        };
-        store.remove_malformed_due()?;
-        store.checkpoint()?;
-        folder.sync()?;
-        Ok(store)
+            had_log: log_size > 0,
+        })
+    }
+
+    /// Whether a process was stopped before it could write the log back. Only then can the log be one
+    /// of another file than the one it is laid over.
+    pub(crate) fn had_log(&self) -> bool {
+        self.had_log
+    }
+
+    /// Makes the log part of the database, for good: a database that it does not belong to would be
+    /// mixed with it, and the log gone.
+    pub(crate) fn settle(&self, folder: &Folder) -> Result<(), StorageError> {
+        self.remove_malformed_due()?;
+        self.checkpoint()?;
+        folder.sync()
     }
 
     /// Which vault the database belongs to.
@@ -146,6 +171,12 @@ impl Store {
         self.checkpoint_in_mode("PASSIVE")?.demand_all()
     }
 
+    /// Where the database should be and is not: removed, moved, or another file has its name.
+    pub(crate) fn lost_path(&self) -> Option<&Path> {
+        let is_there = identity(&self.database).is_ok_and(|found| found == self.identity);
+        (!is_there).then_some(&self.database)
+    }
+
     /// An orderly end: everything into the database, the log empty.
     pub(crate) fn close(self) -> Result<(), StorageError> {
         self.checkpoint()?;
@@ -184,17 +215,27 @@ impl Store {
 
     /// A planted trigger, a lost row, or a row that should not be there shows as another count.
     fn change_one(&self, sql: &str, params: impl Params) -> Result<(), StorageError> {
-        let changed = self
-            .statement(sql)?
-            .execute(params)
-            .during("changing a row")?;
-        match changed {
+        match self.change(sql, params)? {
             1 => Ok(()),
-            _ => Err(StorageError::new(
+            changed => Err(StorageError::new(
                 "changing a row",
                 format!("{changed} rows were changed instead of one"),
             )),
         }
+    }
+
+    /// Within a transaction only. At some errors SQLite rolls it back by itself, and from then on
+    /// every change would be durable alone, without the others of its batch.
+    fn change(&self, sql: &str, params: impl Params) -> Result<usize, StorageError> {
+        if self.connection.is_autocommit() {
+            return Err(StorageError::new(
+                "changing a row",
+                "SQLite has left the transaction",
+            ));
+        }
+        self.statement(sql)?
+            .execute(params)
+            .during("changing a row")
     }
 }
 
@@ -223,8 +264,9 @@ impl LogState {
 /// The rows of nodes.
 impl Rows for Store {
     fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
-        self.statement("SELECT sealed FROM node WHERE id = ?")?
-            .query_row([place.row()], blob)
+        let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM node WHERE id = ?";
+        self.statement(sql)?
+            .query_row((ROW_LIMIT, place.row()), blob)
             .optional()
             .during("reading a node")
     }
@@ -232,6 +274,7 @@ impl Rows for Store {
     fn put_row(&self, place: Place, sealed: &[u8]) -> Result<(), StorageError> {
         #[cfg(test)]
         crate::tests::history::note_node(place, sealed);
+        refuse_too_long(sealed)?;
         self.change_one(
             "INSERT INTO node (id, sealed) VALUES (?, ?)
              ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
@@ -257,6 +300,7 @@ impl Store {
 impl Store {
     /// Behind all others; returns its number.
     pub(crate) fn append_event(&self, sealed: &[u8]) -> Result<i64, StorageError> {
+        refuse_too_long(sealed)?;
         self.change_one("INSERT INTO event (sealed) VALUES (?)", [sealed])?;
         let row = self.connection.last_insert_rowid();
         #[cfg(test)]
@@ -266,15 +310,14 @@ impl Store {
 
     /// Somebody may have removed it already; it is behind everything that counts.
     pub(crate) fn forget_event(&self, row: i64) -> Result<(), StorageError> {
-        self.statement("DELETE FROM event WHERE id = ?")?
-            .execute([row])
+        self.change("DELETE FROM event WHERE id = ?", [row])
             .map(drop)
-            .during("removing an old event")
     }
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
-        self.statement("SELECT sealed FROM event WHERE id = ?")?
-            .query_row([row], blob)
+        let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM event WHERE id = ?";
+        self.statement(sql)?
+            .query_row((ROW_LIMIT, row), blob)
             .optional()
             .during("reading an event")
     }
@@ -283,17 +326,13 @@ impl Store {
 /// The due index. It is a hint: what is not there, or is there already, is no error.
 impl Store {
     pub(crate) fn put_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.statement("INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)")?
-            .execute((time(due_ms), key.0))
-            .map(drop)
-            .during("writing a due time")
+        let sql = "INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn remove_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
-        self.statement("DELETE FROM due WHERE due_ms = ? AND leaf_key = ?")?
-            .execute((time(due_ms), key.0))
-            .map(drop)
-            .during("removing a due time")
+        let sql = "DELETE FROM due WHERE due_ms = ? AND leaf_key = ?";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
@@ -349,6 +388,17 @@ fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
     }
 }
 
+/// It could not be read again.
+fn refuse_too_long(sealed: &[u8]) -> Result<(), StorageError> {
+    match sealed.len() {
+        ..=ROW_LIMIT => Ok(()),
+        length => Err(StorageError::new(
+            "changing a row",
+            format!("{length} bytes are too many for a row"),
+        )),
+    }
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -392,11 +442,19 @@ fn refuse_other_connections(connection: &Connection, folder: &Folder) -> Result<
 }
 
 /// Writes a file's bytes over themselves and syncs them: after a failed sync the kernel may call
-/// pages clean that never reached the disk, and would not write them again by itself.
-fn rewrite(path: &Path) -> io::Result<()> {
+/// pages clean that never reached the disk, and would not write them again by itself. Returns how many
+/// there are.
+fn rewrite(path: &Path) -> io::Result<u64> {
     const BLOCK: usize = 1 << 20;
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).expect("open flags fit an int");
+    let mut options = OpenOptions::new();
+    let opened = options
+        .read(true)
+        .write(true)
+        .custom_flags(no_link)
+        .open(path);
+    let file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         opened => opened?,
     };
     let mut block = vec![0; BLOCK];
@@ -404,7 +462,7 @@ fn rewrite(path: &Path) -> io::Result<()> {
     loop {
         let length = file.read_at(&mut block, offset)?;
         if length == 0 {
-            return file.sync_all();
+            return file.sync_all().map(|()| offset);
         }
         file.write_all_at(&block[..length], offset)?;
         offset += length as u64;
@@ -458,6 +516,7 @@ mod tests {
         };
         Store::create(&folder, &meta, |_| Ok(())).unwrap();
         let store = Store::open(&folder).unwrap();
+        store.settle(&folder).unwrap();
         (temporary, store)
     }
 
@@ -494,6 +553,7 @@ mod tests {
         let (_temporary, store) = store();
         store.spoil("CREATE TRIGGER t BEFORE INSERT ON node BEGIN SELECT RAISE(IGNORE); END");
         store.spoil("CREATE VIEW v AS SELECT 1");
+        store.begin().unwrap();
         store.put_row(Place::ROOT, b"sealed").unwrap();
         let view = store.connection.prepare("SELECT * FROM v").map(drop);
         assert!(view.is_err());
@@ -503,6 +563,7 @@ mod tests {
     #[test]
     fn removing_a_row_that_is_not_there_or_changing_none_is_a_storage_error() {
         let (_temporary, store) = store();
+        store.begin().unwrap();
         store.remove_row(Place::ROOT).unwrap_err();
         store.put_row(Place::ROOT, b"sealed").unwrap();
         store.allow_triggers();
@@ -510,15 +571,66 @@ mod tests {
         store.put_row(Place::ROOT, b"newer").unwrap_err();
     }
 
+    // Fails when `Store::change` does not ask whether there is a transaction.
+    #[test]
+    fn without_its_transaction_nothing_is_written() {
+        let (_temporary, store) = store();
+        let key = LeafKey([1; 32]);
+        store.begin().unwrap();
+        let event = store.append_event(b"event").unwrap();
+        store.put_due(&key, 1).unwrap();
+        store.put_row(Place::ROOT, b"sealed").unwrap();
+        store.commit().unwrap();
+        // What SQLite does by itself when a page cannot be read or written, or memory is short.
+        store.begin().unwrap();
+        store.spoil("ROLLBACK");
+        store.put_row(Place::ROOT, b"newer").unwrap_err();
+        store.remove_row(Place::ROOT).unwrap_err();
+        store.append_event(b"another").unwrap_err();
+        store.forget_event(event).unwrap_err();
+        store.put_due(&key, 2).unwrap_err();
+        store.remove_due(&key, 1).unwrap_err();
+        store.commit().unwrap_err();
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), b"sealed");
+        assert!(store.event(event).unwrap().is_some());
+        assert!(store.has_due(&key, 1).unwrap() && !store.has_due(&key, 2).unwrap());
+    }
+
+    // Fails when a row is read whatever its length, or written.
+    #[test]
+    fn a_row_that_is_too_long_is_not_read_and_not_written() {
+        let (_temporary, store) = store();
+        let longest = vec![7; ROW_LIMIT];
+        store.begin().unwrap();
+        store.put_row(Place::ROOT, &longest).unwrap();
+        let event = store.append_event(&longest).unwrap();
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), longest);
+        assert_eq!(store.event(event).unwrap().unwrap(), longest);
+        let longer = [&longest[..], &[7]].concat();
+        store.put_row(Place::ROOT, &longer).unwrap_err();
+        store.append_event(&longer).unwrap_err();
+        for table in ["node", "event"] {
+            store.spoil(&format!(
+                "UPDATE {table} SET sealed = zeroblob({ROW_LIMIT} + 1)"
+            ));
+        }
+        assert_eq!(store.row(Place::ROOT).unwrap().unwrap(), b"");
+        assert_eq!(store.event(event).unwrap().unwrap(), b"");
+    }
+
     #[test]
     fn rewriting_the_log_changes_nothing_in_it() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("log");
-        rewrite(&path).unwrap();
+        assert_eq!(rewrite(&path).unwrap(), 0);
         assert!(!path.exists());
         std::fs::write(&path, b"frames").unwrap();
-        rewrite(&path).unwrap();
+        assert_eq!(rewrite(&path).unwrap(), 6);
         assert_eq!(std::fs::read(&path).unwrap(), b"frames");
+        // Fails without `NOFOLLOW`.
+        let link = temporary.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        rewrite(&link).unwrap_err();
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
 const ONE: LeafKey = LeafKey([1; 32]);
 const TWO: LeafKey = LeafKey([2; 32]);
 const THREE: LeafKey = LeafKey([3; 32]);
+const FAR: LeafKey = LeafKey([0xff; 32]);
 
 fn identity() -> Identity {
     Identity {
@@ -33,13 +34,15 @@ fn identity() -> Identity {
     }
 }
 
-/// A vault with one leaf, open for `prepare` to spoil before its writer starts.
+/// A vault with a small and a large leaf, open for `prepare` to spoil before its writer starts.
 fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
     let temporary = tempfile::tempdir().unwrap();
     let paths = ["vault", "anchor"].map(|name| temporary.path().join(name));
     let options = Options::new(&paths[0], &paths[1]);
     let ledger = Ledger::create(options.clone(), identity()).unwrap();
     ledger.commit_blocking(put(ONE, 1)).unwrap();
+    // Not in the root, which a start reads.
+    ledger.commit_blocking(put(FAR, 4_000)).unwrap();
     ledger.close().unwrap();
     let folder = Folder::open(&options.folder).unwrap();
     let parts = Parts::open(folder, &options, &identity()).unwrap();
@@ -135,6 +138,44 @@ async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
         Ok(())
     })
     .await;
+}
+
+// A stop would lose the last copy. Fails when `has_its_path` or `lost_path` looks for the name only.
+#[test]
+fn files_that_have_lost_their_path_are_found_out_and_the_vault_goes_on() {
+    let (_temporary, options, ledger) = spoiled(|parts| {
+        assert!(parts.leaves.lost_paths().is_empty());
+    });
+    ledger.close().unwrap();
+    let folder = Folder::open(&options.folder).unwrap();
+    let mut parts = Parts::open(folder, &options, &identity()).unwrap();
+    let paths = [options.folder.join("ledger.db"), options.anchors[0].clone()];
+    for path in &paths {
+        std::fs::remove_file(path).unwrap();
+    }
+    assert_eq!(parts.leaves.lost_paths(), paths);
+    for path in &paths {
+        std::fs::write(path, b"another file").unwrap();
+    }
+    assert_eq!(parts.leaves.lost_paths(), paths);
+    parts.leaves.maintain().unwrap();
+    let ledger = Ledger::start(parts, &options).unwrap();
+    ledger.commit_blocking(put(ONE, 2)).unwrap();
+    assert_eq!(size_of(&ledger, ONE), Some(2));
+    assert!(ledger.is_healthy());
+}
+
+// Of such a leaf the commit reads the first, after the changes' own reads were looked at. Fails when
+// `Leaves::changed` does not call `check`.
+#[tokio::test]
+async fn a_storage_error_during_the_commit_of_a_due_time_stops_the_ledger() {
+    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_nodes());
+    let scheduled = ledger.commit(|batch| {
+        batch.schedule(&FAR, None);
+        Ok(())
+    });
+    assert_eq!(scheduled.await.unwrap_err(), CommitError::Stopped);
+    assert!(!ledger.is_healthy());
 }
 
 // Fails when `Store::change_one` does not look at the count.

@@ -22,6 +22,7 @@
 
 mod node;
 mod place;
+mod sample;
 mod walk;
 
 #[cfg(test)]

@@ -208,7 +208,8 @@ impl Writer {
 }
 
 fn stop(shared: &Shared, error: &StorageError) {
+    // First: writing a log line may wait for whoever reads it.
+    shared.status.send_replace(Status::Failed);
     let reason = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::error!(%reason, "{error}; the ledger has stopped");
-    shared.status.send_replace(Status::Failed);
 }

@@ -170,6 +170,22 @@ fn an_anchor_that_cannot_be_used_is_removed_and_said_not_to_be_erased() {
     }
 }
 
+// Removed and not erased yet. Fails when the message does not say how that is finished.
+#[test]
+fn an_interrupted_removal_is_finished_by_the_command_that_the_refusal_names() {
+    let vault = Mirrored::new();
+    let [_, b, _] = &vault.anchors;
+    let before = fs::read(b).unwrap();
+    vault.remove(&[b]).unwrap();
+    fs::write(b, before).unwrap();
+    let error = vault.open(0..3).unwrap_err();
+    assert!(matches!(&error, OpenError::AnchorUnknown { path } if path == b));
+    let hint = "`vault-server anchor remove` left it, run that again with its path";
+    assert!(error.to_string().contains(hint), "{error}");
+    assert_eq!(vault.remove(&[b]).unwrap(), [Removed::Erased]);
+    vault.assert_opens_with([0, 2]);
+}
+
 // Somebody may be writing keys to it. Fails when `open_leaving` passes over every error.
 #[test]
 fn an_anchor_that_is_open_elsewhere_is_not_removed() {

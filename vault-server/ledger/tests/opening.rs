@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use common::{Home, ONE, identity, put, read};
+use common::{Home, ONE, Saved, identity, put, read};
 use rusqlite::Connection;
-use vault_ledger::{Identity, Ledger, MasterKey, OpenError};
+use vault_ledger::{CommitError, Identity, LeafKey, Ledger, MasterKey, OpenError};
 
 fn refused(home: &Home) -> OpenError {
     home.open().expect_err("the vault should not open")
@@ -260,4 +260,133 @@ fn a_link_to_the_folder_is_the_operator_s_business() {
     let link = home.folder().with_file_name("link");
     symlink(home.folder(), &link).unwrap();
     Ledger::open(vault_ledger::Options::new(link, home.anchor()), identity()).unwrap();
+}
+
+/// A leaf below a child of the root of its own.
+fn far(number: u8) -> LeafKey {
+    LeafKey([number << 2; 32])
+}
+
+/// A vault that was killed after a change, with the database of before that and of the change before:
+/// the older one, the newer one.
+fn killed() -> (Home, Vec<u8>, Vec<u8>) {
+    let home = Home::new();
+    let ledger = home.create().unwrap();
+    (0..64).for_each(|number| put(&ledger, far(number), &"old".repeat(900)));
+    ledger.close().unwrap();
+    let older = fs::read(home.database()).unwrap();
+    let ledger = home.open().unwrap();
+    (0..64).for_each(|number| put(&ledger, far(number), &"new".repeat(900)));
+    ledger.close().unwrap();
+    let ledger = home.open().unwrap();
+    put(&ledger, far(3), "answered");
+    let saved = Saved::of(&home);
+    ledger.close().unwrap();
+    saved.restore_folder(&home);
+    saved.restore_anchor(&home);
+    let newer = fs::read(home.database()).unwrap();
+    (home, older, newer)
+}
+
+// SQLite lays the log over it, and the root is in the log. Fails without `refuse_mixture`; the end of
+// it fails when `settle` or the first batch comes before it.
+#[test]
+fn an_older_database_beside_the_current_log_is_refused_and_nothing_is_lost() {
+    let (home, older, newer) = killed();
+    fs::write(home.database(), older).unwrap();
+    let before = home.files();
+    let error = refused(&home);
+    assert!(matches!(error, OpenError::Mixture { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("put back the ledger.db that was")
+    );
+    assert_eq!(home.files(), before);
+    fs::write(home.database(), newer).unwrap();
+    let ledger = home.open().unwrap();
+    let verified = ledger.commit_blocking(|batch| batch.verify()).unwrap();
+    assert!(verified.is_clean());
+    let state = read(&ledger, far(3)).unwrap();
+    assert_eq!(state.as_deref(), Some("answered"));
+}
+
+#[test]
+fn a_mixture_opens_when_its_damage_is_accepted_and_from_then_on() {
+    let (home, older, _) = killed();
+    fs::write(home.database(), older).unwrap();
+    let mut options = home.options();
+    options.accept_damage = true;
+    let ledger = Ledger::open(options, identity()).unwrap();
+    let state = read(&ledger, far(3)).unwrap();
+    assert_eq!(state.as_deref(), Some("answered"));
+    assert_eq!(read(&ledger, far(4)), Err(CommitError::Unavailable));
+    ledger.close().unwrap();
+    home.open().unwrap();
+}
+
+// Fails when `BROKEN_WAYS` is 0.
+#[test]
+fn one_damaged_page_does_not_keep_a_killed_vault_from_starting() {
+    let (home, ..) = killed();
+    // SQLite would write the log back if it opened the database itself.
+    let copy = home.folder().with_file_name("copy");
+    fs::copy(home.database(), &copy).unwrap();
+    let sealed = "SELECT sealed FROM node WHERE id = 64 + 5";
+    let sealed = Connection::open(copy)
+        .unwrap()
+        .query_row(sealed, [], |row| row.get(0));
+    let sealed: Vec<u8> = sealed.unwrap();
+    home.edit_bytes(|bytes| {
+        let mut found = bytes.windows(32).enumerate();
+        let (at, _) = found.find(|(_, window)| *window == &sealed[..32]).unwrap();
+        bytes[at + 20] ^= 1;
+    });
+    let ledger = home.open().unwrap();
+    assert_eq!(read(&ledger, far(5)), Err(CommitError::Unavailable));
+    let state = read(&ledger, far(3)).unwrap();
+    assert_eq!(state.as_deref(), Some("answered"));
+}
+
+// SQLite would lay the log over the new database, and roll the journal back into it. Fails when
+// `Folder::create` does not refuse them.
+#[test]
+fn a_log_or_a_journal_without_its_database_is_refused_at_the_creation_and_left_alone() {
+    for name in ["ledger.db-wal", "ledger.db-journal"] {
+        for is_link in [false, true] {
+            let home = Home::new();
+            fs::create_dir(home.folder()).unwrap();
+            chmod(&home.folder(), 0o700);
+            let (planted, elsewhere) = (home.folder().join(name), home.folder().join("notes"));
+            fs::write(&elsewhere, b"precious").unwrap();
+            match is_link {
+                true => symlink(&elsewhere, &planted).unwrap(),
+                false => fs::rename(&elsewhere, &planted).unwrap(),
+            }
+            let error = home.create().unwrap_err();
+            assert!(matches!(&error, OpenError::NotOurs { path } if path.ends_with(name)));
+            assert_eq!(fs::read(&planted).unwrap(), b"precious");
+            fs::remove_file(planted).unwrap();
+            home.create().unwrap();
+        }
+    }
+}
+
+// Only root can give a file away. Fails when `refuse_others` does not look at the owner.
+#[test]
+fn what_belongs_to_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = Home::with_vault();
+    let inside = ["ledger.db", "ledger.db-wal", "ledger.lock"].map(|name| home.folder().join(name));
+    for path in inside.into_iter().chain([home.folder(), home.anchor()]) {
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        let error = refused(&home);
+        let is_named = matches!(&error, OpenError::ForeignOwner { path: named, owner: 1, .. }
+            if named.file_name() == path.file_name());
+        assert!(is_named, "{path:?}: {error}");
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    }
+    home.open().unwrap();
 }

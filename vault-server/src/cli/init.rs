@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use rand::rngs::OsRng;
-use vault_ledger::{Ledger, OpenError};
+use vault_ledger::Ledger;
 use vault_protocol::VaultId;
 
 use super::unlock;
@@ -17,9 +17,12 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
     // The keyring first: anchors and database are sealed with it, and a former `init` that ended
     // between the two is gone on with.
-    let (keyring, is_new) = if file.exists() {
-        (left_by_former_init(config, &vault_id)?, false)
+    let keyring = if file.exists() {
+        left_by_former_init(config, &vault_id)?
     } else {
+        // A new one would hide that the right one is missing. It is never removed again: another
+        // `init` at the same time may have sealed a vault with it.
+        Ledger::refuse_existing(&config.data_folder)?;
         let unlock = unlock::for_new_keyring(config)?;
         // The keyring's default place is in it, and the ledger would make it later.
         let folder = &config.data_folder;
@@ -27,15 +30,9 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
         let keyring = Keyring::generate(vault_id, &mut OsRng);
         secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
-        (keyring, true)
+        keyring
     };
-    let created = vault::create_ledger(config, &keyring);
-    if is_new && matches!(created, Err(OpenError::AlreadyExists { .. })) {
-        // Made a moment ago, nothing was ever sealed with it, and it would hide that the right one
-        // is missing.
-        let _ = std::fs::remove_file(file);
-    }
-    created?.close()?;
+    vault::create_ledger(config, &keyring)?.close()?;
     print(config, &keyring);
     Ok(ExitCode::SUCCESS)
 }

@@ -68,7 +68,12 @@ enum Command {
     /// SIGTERM or Ctrl-C: answer what is in flight, then exit. SIGHUP: read the certificate again
     /// (that also happens by itself when its files change). A storage error ends the process with
     /// exit code 1; start it again, it decides from what is on the disk.
-    Serve,
+    Serve {
+        /// Go on with a database of which a start has said that much of it does not open; what does not
+        /// is lost for good. Never as a habit: it also hides that an older database was put back
+        #[arg(long)]
+        accept_damage: bool,
+    },
     /// Run a throw-away vault on this machine and print commands that use it.
     ///
     /// Nothing has to be configured. Everything is in a temporary folder that is removed when the
@@ -239,7 +244,7 @@ fn dispatch(cli: Cli, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
     let load = || Config::load(cli.config.as_deref());
     match cli.command {
         Command::Init { vault_id } => init::run(&load()?, vault_id),
-        Command::Serve => serve::run(&load()?, warnings),
+        Command::Serve { accept_damage } => serve::run(&load()?, warnings, accept_damage),
         Command::Dev { listen } => dev::run(listen),
         Command::Tenant(command) => ask::tenant(&load()?, command),
         Command::Account(command) => ask::account(&load()?, command),

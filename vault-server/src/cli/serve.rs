@@ -26,7 +26,7 @@ use crate::vault::{self, Vault, VaultOptions};
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 
-pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -35,7 +35,11 @@ pub fn run(config: &Config, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
         tracing::warn!("{too_few}");
     }
     let keyring = unlock::keyring(config)?;
-    let ledger = vault::open_ledger(config, &keyring)?;
+    let ledger = if accept_damage {
+        vault::open_damaged_ledger(config, &keyring)?
+    } else {
+        vault::open_ledger(config, &keyring)?
+    };
     for path in anchor::on_the_data_volume(config) {
         let path = path.display();
         tracing::warn!(%path, "the anchor {}", anchor::ON_THE_DATA_VOLUME);

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::slot::{SLOT_SIZE, SlotSealer};
 use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::{exists, make_file, make_folder, refuse_exposed_file, sync_folder};
+use crate::folder::{exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder};
 use crate::key::MasterKey;
 
 const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
@@ -176,6 +176,11 @@ impl Anchor for FileAnchor {
         &self.path
     }
 
+    fn has_its_path(&self) -> bool {
+        let open = self.file.metadata().map(|file| (file.dev(), file.ino()));
+        open.is_ok_and(|open| identity(&self.path).is_ok_and(|named| named == Some(open)))
+    }
+
     fn slots(&self) -> &[Slot; 2] {
         &self.slots
     }
@@ -229,15 +234,6 @@ pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[PathBuf]) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// Device and inode of the file with this name. None if there is no such file.
-pub(super) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
-    if !exists(path)? {
-        return Ok(None);
-    }
-    let metadata = fs::symlink_metadata(path).during("identifying an anchor")?;
-    Ok(Some((metadata.dev(), metadata.ino())))
 }
 
 fn open_locked(path: &Path) -> Result<File, OpenError> {

@@ -6,9 +6,9 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-use super::file::identity;
 use super::{Anchor, AnchorId, FileAnchor, Live, Slot, highest_sequence};
 use crate::error::{OpenError, StorageError};
+use crate::folder::identity;
 use crate::key::MasterKey;
 
 /// How many anchors a vault has at most. Each one costs two syncs a batch, one after the other.
@@ -112,6 +112,12 @@ impl Anchors {
         members
             .map(|anchor| (anchor.id(), anchor.path().to_owned()))
             .collect()
+    }
+
+    /// Where an anchor should be and is not: removed, moved, or another file has its name.
+    pub(crate) fn lost_paths(&self) -> impl Iterator<Item = &Path> {
+        let lost = self.0.iter().filter(|anchor| !anchor.has_its_path());
+        lost.map(|anchor| anchor.path())
     }
 
     /// The root keys that may be those of the latest database, newest first.

@@ -614,6 +614,10 @@ impl Anchor for Shown {
         Path::new("shown")
     }
 
+    fn has_its_path(&self) -> bool {
+        unreachable!("only read")
+    }
+
     fn slots(&self) -> &[Slot; 2] {
         &self.1
     }

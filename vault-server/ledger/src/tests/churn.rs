@@ -414,6 +414,10 @@ impl Anchor for NeverErased {
         self.0.path()
     }
 
+    fn has_its_path(&self) -> bool {
+        self.0.has_its_path()
+    }
+
     fn slots(&self) -> &[Slot; 2] {
         self.0.slots()
     }

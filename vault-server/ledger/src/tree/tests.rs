@@ -295,6 +295,24 @@ fn a_change_replaces_every_row_on_its_way_and_no_other() {
     }
 }
 
+// Fails when `broken_ways` looks at the root's children only.
+#[test]
+fn a_way_is_broken_wherever_on_it_a_node_does_not_open() {
+    let stored = Stored::with_leaves(4_000);
+    assert_eq!(stored.tree.broken_ways(&stored.rows), 0);
+    let removed = [0, 9].map(|slot| {
+        let child = Place::ROOT.child(slot);
+        let mut below = (0..64).map(|slot| child.child(slot));
+        below
+            .find(|place| stored.rows.remove_row(*place).is_ok())
+            .unwrap()
+    });
+    assert_eq!(removed.map(Place::depth), [2, 2]);
+    assert_eq!(stored.tree.broken_ways(&stored.rows), 2);
+    stored.rows.remove_row(Place::ROOT.child(1)).unwrap();
+    assert_eq!(stored.tree.broken_ways(&stored.rows), 3);
+}
+
 #[test]
 fn a_tree_whose_leaves_are_all_removed_has_one_row() {
     let mut stored = Stored::with_leaves(300);
