@@ -9,8 +9,8 @@ use vault_tests::device::{Device, Guess};
 use vault_tests::in_process::TestVault;
 
 use crate::support::{
-    RIGHT, at, charge, finish_registration, policy, prepare_registration, register, remaining, replace, start,
-    vault_of_alice, without_waits,
+    RIGHT, at, charge, finish_registration, policy, prepare_registration, register, remaining,
+    replace, start, vault_of_alice, without_waits,
 };
 
 #[tokio::test]
@@ -41,7 +41,11 @@ async fn a_finish_that_was_held_back_registers_nothing_after_a_deletion() {
         let removed = vault.post(&alice, "deletion", &device.deletion(1)).await;
         assert_eq!(removed.status, StatusCode::OK);
         let refused = finish_registration(&vault, &alice, &held.message).await;
-        assert_eq!(refused.problem(), Problem::TicketExpired, "{deleted_before}");
+        assert_eq!(
+            refused.problem(),
+            Problem::TicketExpired,
+            "{deleted_before}"
+        );
     }
     assert_eq!(vault.status(&alice).await.state, AccountState::Destroyed);
 }
