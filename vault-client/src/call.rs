@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use vault_protocol::problem::ProblemDetails;
 use vault_protocol::{AccountScope, MAX_BODY_LEN, Problem};
 
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 
 /// The two methods there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +110,16 @@ impl InnerAnswer {
         Err(problem(&self.content).map_or(Error::NotUnderstood, Error::from))
     }
 
-    /// The vault could not answer now ([`Error::Overloaded`], [`Error::Unavailable`]): the same
-    /// call can be sent again later. Ask before a flow's step takes the answer and is used up by it.
-    pub fn postponed(&self) -> Option<Error> {
+    /// What tells nothing of the call's outcome, sealed as it is: the vault could not answer now
+    /// ([`Error::Overloaded`], [`Error::Unavailable`]), or the relay named another account outside
+    /// ([`Refusal::AccountMismatch`]), which it can do whenever it likes, also with a copy of a
+    /// message that has had its effect. The same call can be sent again later. Ask before a flow's
+    /// step takes the answer and is used up by it.
+    pub fn no_outcome(&self) -> Option<Error> {
         match problem(&self.content) {
             Some(Problem::Overloaded) => Some(Error::Overloaded),
             Some(Problem::Unavailable) => Some(Error::Unavailable),
+            Some(Problem::AccountMismatch) => Some(Error::Refused(Refusal::AccountMismatch)),
             _ => None,
         }
         .filter(|_| !(200..300).contains(&self.status))

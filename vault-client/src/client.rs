@@ -5,9 +5,10 @@
 //! repeated with another credential request, and nothing is registered that was not asked for.
 
 mod attempt;
+mod removal;
 
 use rand::rngs::OsRng;
-use vault_protocol::messages::{AccountState, Status};
+use vault_protocol::messages::Status;
 use vault_protocol::password::Password;
 use vault_protocol::{AccountId, BackupKey, Policy, TenantId, Timestamp};
 
@@ -17,8 +18,8 @@ use self::attempt::{Resending, Step};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::{Error, NoAnswer};
 use crate::flows::{
-    Deletion, EvaluatedRetrieval, Opening, PreparedRegistration, ProvenRetrieval, Registered,
-    Registration, Retrieval, Retrieved, StatusQuery, check_registrable,
+    EvaluatedRetrieval, Opening, PreparedRegistration, ProvenRetrieval, Registered, Registration,
+    Retrieval, Retrieved, StatusQuery, check_registrable,
 };
 use crate::outer::OuterProblem;
 use crate::protection::{Enrolled, Protection};
@@ -40,6 +41,8 @@ pub struct VaultClient<T> {
     clock: Clock,
     maximum_policy: Policy,
     vault: Option<VerifiedVault>,
+    /// The generation of a deletion of which it is unknown whether it was granted.
+    deleting: Option<u64>,
 }
 
 /// One sending that brought no inner answer.
@@ -73,6 +76,7 @@ impl<T: Transport> VaultClient<T> {
             clock,
             maximum_policy: Policy::default(),
             vault: None,
+            deleting: None,
         }
     }
 
@@ -192,25 +196,6 @@ impl<T: Transport> VaultClient<T> {
         }
     }
 
-    /// Destroys the record, for who holds its key. A record that is destroyed already is fine.
-    /// [`Error::NotThisKey`] if the live record is another key's: nothing was destroyed.
-    pub async fn disable(&mut self, key: &BackupKey) -> Result<(), Error> {
-        let Some(generation) = self.live_generation().await? else {
-            return Ok(());
-        };
-        match self.delete(generation, key).await {
-            Err(Error::NotThisKey) => {}
-            ended => return ended,
-        }
-        // The proof holds for one generation: another device with the same key may have changed the
-        // password since the status.
-        match self.live_generation().await? {
-            Some(newer) if newer != generation => self.delete(newer, key).await,
-            Some(_) => Err(Error::NotThisKey),
-            None => Ok(()),
-        }
-    }
-
     /// Whether the key that was registered as `enrolled` is still protected. Costs nothing; ask
     /// once a day or so on a device that holds K.
     pub async fn check(&mut self, enrolled: &Enrolled) -> Result<Protection, Error> {
@@ -245,27 +230,13 @@ impl<T: Transport> VaultClient<T> {
         match opening.map_err(Error::UnknownOutcome)?? {
             Opening::Right(proven) => Ok(*proven),
             Opening::Wrong(abandonment) => {
-                // The guess was wrong, whether or not the vault hears of it now.
-                let answer = self.call(&abandonment.request()).await.ok();
+                // The guess was wrong, whether or not the vault hears of it now: sent once, for the
+                // user waits to be told.
+                let sending = &mut Resending::unlimited();
+                let answer = self.send(&abandonment.request(), sending).await.ok();
                 Err(abandonment.outcome(answer.as_ref()))
             }
         }
-    }
-
-    /// The generation of the live record; `None` if it is destroyed.
-    async fn live_generation(&mut self) -> Result<Option<u64>, Error> {
-        let status = self.status().await?;
-        match status.state {
-            AccountState::Absent => Err(Error::NotRegistered),
-            AccountState::Destroyed => Ok(None),
-            AccountState::Active | AccountState::Waiting => Ok(Some(status.generation)),
-        }
-    }
-
-    async fn delete(&mut self, generation: u64, key: &BackupKey) -> Result<(), Error> {
-        let deletion = Deletion::begin(self.vault_account().await?, generation, key);
-        let answer = self.call(&deletion.request()).await?;
-        deletion.finished(&answer).map(|_| ())
     }
 
     async fn status_of(&mut self, account: VaultAccount) -> Result<Status, Error> {
@@ -318,8 +289,12 @@ impl<T: Transport> VaultClient<T> {
         let mut may_fetch_keys = true;
         loop {
             let error = match self.send(call, resending).await {
-                Ok(answer) => match answer.postponed() {
+                Ok(answer) => match answer.no_outcome() {
                     None => return Ok(answer),
+                    // By the vault, but at the relay's word.
+                    Some(Error::Refused(refusal)) if call.has_effect() => {
+                        return Err(Error::UnknownOutcome(NoAnswer::Refused(refusal)));
+                    }
                     Some(error) => error,
                 },
                 Err(Failed::UnknownKey) if may_fetch_keys => {
@@ -348,7 +323,7 @@ impl<T: Transport> VaultClient<T> {
             // Once a sending may have arrived, nothing unsealed makes its outcome known; nor does
             // the vault, by not doing it a second time.
             return Err(match lost {
-                Some(reason) => unknown_outcome(call, reason),
+                Some(reason) => after_a_loss(call, reason, error),
                 None => error,
             });
         }
@@ -374,7 +349,8 @@ impl<T: Transport> VaultClient<T> {
             | NoAnswer::NotSealed
             | NoAnswer::Refused(_)
             | NoAnswer::Overloaded
-            | NoAnswer::UnknownKey => Failed::Lost(reason),
+            | NoAnswer::UnknownKey
+            | NoAnswer::StatementRefused(_) => Failed::Lost(reason),
         })?;
         let sealed = answer.into_content().map_err(|problem| match problem {
             OuterProblem::UnknownKey => Failed::UnknownKey,
@@ -394,6 +370,18 @@ fn unknown_outcome(call: &InnerCall, reason: NoAnswer) -> Error {
         Error::UnknownOutcome(reason)
     } else {
         Error::Network(reason)
+    }
+}
+
+/// The same when the repetition ended with `error`. A statement that is refused is an alarm, which
+/// must be heard although something else is unknown.
+fn after_a_loss(call: &InnerCall, reason: NoAnswer, error: Error) -> Error {
+    match error {
+        Error::StatementRefused(refused) if call.has_effect() => {
+            Error::UnknownOutcome(NoAnswer::StatementRefused(refused))
+        }
+        Error::StatementRefused(_) => error,
+        _ => unknown_outcome(call, reason),
     }
 }
 

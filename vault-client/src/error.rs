@@ -95,9 +95,10 @@ pub enum Error {
     /// charged stays charged.
     #[error("this took too long, or another device changed the record meanwhile: start again")]
     TicketExpired,
-    /// The app's backend or the vault's front door refused a call on which nothing depends, or the
-    /// vault itself refused any call, inside the seal. See the reason for who has to act. What a
-    /// relay says of a guess or a change is [`Self::UnknownOutcome`] with [`NoAnswer::Refused`].
+    /// The app's backend or the vault's front door refused a call on which nothing depends. See the
+    /// reason for who has to act. What a relay says of a guess or a change is
+    /// [`Self::UnknownOutcome`] with [`NoAnswer::Refused`]; so is [`Refusal::AccountMismatch`],
+    /// which the vault seals whenever the relay names another account.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is too much to do at the moment. Try the same again later.
@@ -112,7 +113,7 @@ pub enum Error {
     /// No answer came, and nothing depends on it. Try again when the network is back.
     #[error("no answer from the vault: check the network and try again")]
     Network(#[source] NoAnswer),
-    /// A guess or a change was sent, and no sealed answer came: it may or may not have had its
+    /// A guess or a change was sent, and no sealed answer came to it: it may or may not have had its
     /// effect, whatever was said outside the seal. Send the identical one again (the object that
     /// made it gives the same bytes each time), and nothing else. Without that object a guess may
     /// have cost an attempt, and another one costs another.
@@ -175,6 +176,9 @@ pub enum NoAnswer {
     /// The vault does not know the encryption key of its newest statement.
     #[error("the vault does not know the key of its own statement")]
     UnknownKey,
+    /// A statement was fetched for the repetition, and refused: see [`Error::StatementRefused`].
+    #[error(transparent)]
+    StatementRefused(StatementRefused),
 }
 
 /// What a transport reports as the cause.

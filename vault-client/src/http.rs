@@ -82,8 +82,10 @@ impl HttpTransport {
         options: &HttpOptions,
     ) -> Result<Self, InvalidTransport> {
         let mut transport = Self::new(base, token, options)?;
-        let account = HeaderValue::from_str(account.as_str())
+        let mut account = HeaderValue::from_str(account.as_str())
             .expect("an account id has only characters that headers allow");
+        // It names a person.
+        account.set_sensitive(true);
         transport.headers.insert(ACCOUNT_HEADER, account);
         Ok(transport)
     }
@@ -326,6 +328,17 @@ mod tests {
         assert_eq!(format!("{token:?}"), "BearerToken(…)");
         let transport = relay("http://127.0.0.1:1").unwrap();
         assert!(!format!("{transport:?}").contains("token\""));
+    }
+
+    // Fails if the header is not marked as sensitive.
+    #[test]
+    fn a_transport_that_is_printed_names_nobody() {
+        let token = BearerToken::new("secret").unwrap();
+        let account = AccountId::new("alice-the-person").unwrap();
+        let options = HttpOptions::default();
+        let transport = HttpTransport::direct("http://[::1]:1", &token, &account, &options);
+        let printed = format!("{:?}", transport.unwrap());
+        assert!(!printed.contains("alice") && !printed.contains("secret"));
     }
 
     #[test]

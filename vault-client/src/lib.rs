@@ -33,6 +33,10 @@
 //! new one is registered. A vault that answers falsely on purpose looks like a wrong password, and
 //! whoever carries the messages can keep them: neither learns anything by it.
 //!
+//! Let `VaultClient::run` come to its end: a call that is cancelled loses its attempt, which may be
+//! used up then. Keep the log targets `ohttp`, `hpke` and `bhttp` below trace, where `ohttp` writes
+//! key material.
+//!
 //! # Example
 //!
 #![cfg_attr(feature = "http", doc = "```no_run")]

@@ -55,9 +55,13 @@ impl Trust {
         }
     }
 
-    /// Accepts only the vault of this name. Without it, the first statement decides.
+    /// Accepts only the vault of this name. Without it, the first statement decides. What is
+    /// remembered of another one is left aside.
     #[must_use]
     pub fn expecting(mut self, vault: VaultId) -> Self {
+        if self.vault.as_ref() != Some(&vault) {
+            self.seen = None;
+        }
         self.vault = Some(vault);
         self
     }

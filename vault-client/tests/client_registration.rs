@@ -8,10 +8,11 @@ mod common;
 use common::wire::{Fault, Wire};
 use common::{RIGHT, TestVault, key, password, registered};
 use vault_client::client::MAX_REPEATS;
-use vault_client::error::{Error, Refusal};
+use vault_client::error::{Error, NoAnswer, Refusal};
 use vault_client::protection::{Enrolled, Protection, Reason};
 use vault_protocol::Problem;
 use vault_protocol::messages::{AccountState, DestructionReason};
+use vault_protocol::statement::StatementRefused;
 
 const NEW: &str = "another horse battery";
 
@@ -55,7 +56,7 @@ async fn a_key_is_enabled_changed_retrieved_and_disabled() {
 
     client.disable(&key(7)).await.unwrap();
     client.disable(&key(7)).await.unwrap();
-    assert_eq!(wire.state().vault.count("deletion"), 1);
+    assert_eq!(wire.state().vault.count("deletion"), 2);
     assert_eq!(
         client.status().await.unwrap().state,
         AccountState::Destroyed
@@ -118,6 +119,100 @@ async fn a_password_changed_meanwhile_does_not_keep_the_record_alive() {
     let error = wire.client().disable(&key(7)).await.unwrap_err();
     assert!(matches!(error, Error::NotThisKey), "{error:?}");
     assert_eq!(wire.state().vault.count("deletion"), 2);
+}
+
+// Fails if `disable` sends nothing where the status shows no record.
+#[tokio::test]
+async fn a_finish_that_was_held_back_registers_nothing_after_the_password_was_switched_off() {
+    for had_record in [false, true] {
+        let wire = Wire::new(if had_record {
+            registered()
+        } else {
+            TestVault::new()
+        });
+        if had_record {
+            wire.client().disable(&key(7)).await.unwrap();
+        }
+        let mut client = wire.client();
+        let held = client.prepare(password(RIGHT), &key(7), None).await;
+        let held = held.unwrap();
+        let ended = client.disable(&key(7)).await;
+        match ended {
+            Ok(()) => assert!(had_record),
+            Err(Error::NotRegistered) => assert!(!had_record),
+            Err(error) => panic!("{error:?}"),
+        }
+        let error = client.commit(&held).await.unwrap_err();
+        assert!(matches!(error, Error::TicketExpired), "{error:?}");
+        assert!(wire.state().vault.record.is_none());
+    }
+}
+
+// Fails if `disable` stops at a proof for a generation without a record.
+#[tokio::test]
+async fn a_finish_that_is_delivered_while_the_password_is_switched_off_does_not_last() {
+    let wire = Wire::new(TestVault::new());
+    let mut client = wire.client();
+    let held = client.prepare(password(RIGHT), &key(7), None).await;
+    let call = held.unwrap().request();
+    let deliver = Fault::Before(Box::new(move |vault| drop(vault.call(&call))));
+    wire.on("deletion", deliver);
+    client.disable(&key(7)).await.unwrap();
+    let state = wire.state();
+    assert_eq!(state.vault.generation, 1);
+    assert!(state.vault.record.is_none());
+}
+
+// Fails if `delete` does not remember what it began, or `status_to_delete` does not look.
+#[tokio::test]
+async fn a_record_made_after_a_deletion_without_an_answer_is_left_alone() {
+    // The answer is lost once and the repetition refused; or it never comes.
+    for losses in [1, 1 + MAX_REPEATS] {
+        let wire = Wire::new(registered());
+        let mut client = wire.client();
+        for _ in 0..losses {
+            wire.on("deletion", Fault::LoseAnswer);
+        }
+        let again = |vault: &mut TestVault| {
+            vault.record = registered().record;
+            vault.generation = 2;
+        };
+        if losses == 1 {
+            wire.on("deletion", Fault::Before(Box::new(again)));
+        } else {
+            let error = client.disable(&key(7)).await.unwrap_err();
+            assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+            again(&mut wire.state().vault);
+        }
+        let error = client.disable(&key(7)).await.unwrap_err();
+        assert!(matches!(error, Error::TicketExpired), "{error:?}");
+        assert!(wire.state().vault.record.is_some());
+        // Asked for once more, it is this one that is meant.
+        client.disable(&key(7)).await.unwrap();
+        assert!(wire.state().vault.record.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_answered_at_last_is_not_remembered() {
+    let wire = Wire::new(registered());
+    let mut client = wire.client();
+    wire.on("deletion", Fault::LoseAnswer);
+    client.disable(&key(7)).await.unwrap();
+    client.enable(password(NEW), &key(7)).await.unwrap();
+    client.disable(&key(7)).await.unwrap();
+    assert!(wire.state().vault.record.is_none());
+}
+
+// Fails if a replacement's finish carries no proof.
+#[tokio::test]
+async fn a_password_is_not_changed_into_a_new_registration() {
+    let wire = Wire::new(registered());
+    let deleted = Fault::Before(Box::new(|vault| drop(vault.delete(&key(7)))));
+    wire.on("registration/start", deleted);
+    let changed = wire.client().change_password(password(NEW), &key(7)).await;
+    assert!(matches!(changed.unwrap_err(), Error::TicketExpired));
+    assert!(wire.state().vault.record.is_none());
 }
 
 // Fails if `disable` signs again although nothing moved.
@@ -262,6 +357,62 @@ async fn what_was_lost_stays_unknown_when_the_vault_is_busy_afterwards() {
     assert!(matches!(error, Error::Overloaded), "{error:?}");
     client.commit(&prepared).await.unwrap();
     assert_eq!(wire.state().vault.generation, 1);
+}
+
+// Fails if `no_outcome` leaves `AccountMismatch` out, or if `call_while` believes the first one: the
+// relay may have delivered another copy of the finish before.
+#[tokio::test]
+async fn a_relay_that_names_another_account_does_not_make_an_outcome() {
+    for is_lost in [true, false] {
+        let wire = Wire::new(TestVault::new());
+        let mut client = wire.client();
+        let prepared = client.prepare(password(RIGHT), &key(7), None).await;
+        let prepared = prepared.unwrap();
+        if is_lost {
+            wire.on("registration/finish", Fault::LoseAnswer);
+        } else {
+            wire.state().vault.call(&prepared.request());
+        }
+        let mismatch = Fault::Inner(Problem::AccountMismatch);
+        wire.on("registration/finish", mismatch);
+        let error = client.commit(&prepared).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::UnknownOutcome(NoAnswer::Refused(Refusal::AccountMismatch))
+            ),
+            "{error:?}"
+        );
+        let registered = client.commit(&prepared).await.unwrap();
+        assert_eq!(registered.enrolled, enrolled(&wire, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_question_for_another_account_is_a_refusal() {
+    let wire = Wire::new(TestVault::new());
+    wire.on("", Fault::Inner(Problem::AccountMismatch));
+    let error = wire.client().status().await.unwrap_err();
+    assert!(matches!(error, Error::Refused(Refusal::AccountMismatch)));
+}
+
+// Fails if `after_a_loss` gives the reason of the loss only.
+#[tokio::test]
+async fn an_older_statement_is_reported_although_an_outcome_is_unknown() {
+    let wire = Wire::new(TestVault::new());
+    wire.state().vault.serial = 5;
+    let mut client = wire.client();
+    let prepared = client.prepare(password(RIGHT), &key(7), None).await;
+    let prepared = prepared.unwrap();
+    let unknown = serde_json::to_vec(&Problem::OhttpKey.details()).unwrap();
+    wire.on("registration/finish", Fault::Outer(400, unknown));
+    wire.state().vault.serial = 4;
+    let error = client.commit(&prepared).await.unwrap_err();
+    let refused = StatementRefused::Replayed;
+    assert!(
+        matches!(&error, Error::UnknownOutcome(NoAnswer::StatementRefused(r)) if *r == refused),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

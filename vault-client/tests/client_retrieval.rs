@@ -145,10 +145,8 @@ async fn a_wrong_password_is_tried_once_and_abandoned() {
     ));
     assert_eq!(outcomes(&wire), [Outcome::Failed]);
 
-    // Nothing comes back any more: the guess was wrong all the same.
-    for _ in 0..=MAX_REPEATS {
-        wire.on("retrieval/abandon", Fault::LoseRequest);
-    }
+    // Nothing comes back any more: the guess was wrong all the same. Fails if it is sent again.
+    wire.on("retrieval/abandon", Fault::LoseRequest);
     let error = wire.client().retrieve(password(WRONG)).await.unwrap_err();
     assert!(matches!(
         error,
@@ -227,6 +225,33 @@ async fn a_busy_vault_at_the_start_costs_no_second_attempt() {
     attempt = client.run(attempt).await.unwrap_err().attempt.unwrap();
     client.run(attempt).await.unwrap();
     assert_eq!(outcomes(&wire), [Outcome::Succeeded]);
+}
+
+// Fails if `no_outcome` leaves `AccountMismatch` out: the relay could end any attempt so.
+#[tokio::test]
+async fn an_attempt_survives_a_relay_that_names_another_account() {
+    for (endpoint, is_lost) in [
+        ("retrieval/start", true),
+        ("retrieval/start", false),
+        ("retrieval/finish", true),
+        ("retrieval/finish", false),
+    ] {
+        let wire = Wire::new(registered());
+        let mut client = wire.client();
+        let attempt = client.begin(password(RIGHT)).await.unwrap();
+        if is_lost {
+            wire.on(endpoint, Fault::LoseAnswer);
+        }
+        wire.on(endpoint, Fault::Inner(Problem::AccountMismatch));
+        let failed = client.run(attempt).await.unwrap_err();
+        let error = failed.error;
+        assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+        let same = failed.attempt.unwrap();
+        assert!(same.may_be_charged());
+        let retrieved = client.run(same).await.unwrap();
+        assert!(retrieved.key.is_same(&key(7)));
+        assert_eq!(outcomes(&wire), [Outcome::Succeeded]);
+    }
 }
 
 // Fails if `send` does not look at the time: the vault charges the same request anew then.

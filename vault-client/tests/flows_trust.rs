@@ -114,8 +114,24 @@ fn what_is_remembered_of_another_vault_is_left_aside() {
     let mut moved = new
         .trust()
         .expecting(new.scope.vault.clone())
-        .remembering(memory);
+        .remembering(memory.clone());
     assert!(moved.accept(&new.statement(), NOW).is_ok());
+    // Fails if `expecting` keeps what is remembered.
+    let mut moved = new
+        .trust()
+        .remembering(memory.clone())
+        .expecting(new.scope.vault.clone());
+    assert!(moved.accept(&new.statement(), NOW).is_ok());
+    // Of the same vault it is kept.
+    let mut same = old
+        .trust()
+        .remembering(memory)
+        .expecting(old.scope.vault.clone());
+    old.serial = 1;
+    assert_eq!(
+        refusal(&mut same, &old.statement(), NOW),
+        StatementRefused::Replayed
+    );
 }
 
 #[test]

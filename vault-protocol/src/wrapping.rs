@@ -44,8 +44,13 @@ pub fn unwrap_key(
 ) -> Result<BackupKey, DoesNotOpen> {
     let wrapping_key = sealing::derive_key(export_key, WRAP_LABEL);
     let opened = sealing::open(&wrapping_key, &wrap_data(scope), wrapped.as_bytes())?;
-    let bytes: [u8; BACKUP_KEY_LEN] = opened.as_slice().try_into().map_err(|_| DoesNotOpen)?;
-    Ok(BackupKey::from_bytes(&Zeroizing::new(bytes)))
+    if opened.len() != BACKUP_KEY_LEN {
+        return Err(DoesNotOpen);
+    }
+    // Into a buffer that erases itself: an array moved into one leaves a copy behind.
+    let mut bytes = Zeroizing::new([0; BACKUP_KEY_LEN]);
+    bytes.copy_from_slice(&opened);
+    Ok(BackupKey::from_bytes(&bytes))
 }
 
 /// `released_key` = AEAD(HKDF(session_key, label release), wrapped_key); associated data: label

@@ -9,8 +9,8 @@ use vault_tests::device::{Device, Guess};
 use vault_tests::in_process::TestVault;
 
 use crate::support::{
-    RIGHT, at, charge, policy, prepare_registration, register, remaining, replace, start,
-    vault_of_alice, without_waits,
+    RIGHT, at, charge, finish_registration, policy, prepare_registration, register, remaining,
+    replace, start, vault_of_alice, without_waits,
 };
 
 #[tokio::test]
@@ -18,9 +18,36 @@ async fn an_absent_account_is_not_registered() {
     let vault = TestVault::start(without_waits()).await;
     let alice = vault.account("alice");
     let device = Device::new(&alice);
-    prepare_registration(&vault, &device, RIGHT).await;
     let refused = vault.post(&alice, "deletion", &device.deletion(0)).await;
     assert_eq!(refused.problem(), Problem::NotRegistered);
+}
+
+/// Fails when `Delete` leaves `pending` alone where there is no record: the relay holds the finish
+/// back until the owner has been told that the password is switched off.
+#[tokio::test]
+async fn a_finish_that_was_held_back_registers_nothing_after_a_deletion() {
+    let vault = TestVault::start(without_waits()).await;
+    let alice = vault.account("alice");
+    let device = Device::new(&alice);
+    let held = prepare_registration(&vault, &device, RIGHT).await;
+    let refused = vault.post(&alice, "deletion", &device.deletion(0)).await;
+    assert_eq!(refused.problem(), Problem::NotRegistered);
+    let refused = finish_registration(&vault, &alice, &held.message).await;
+    assert_eq!(refused.problem(), Problem::TicketExpired);
+
+    let device = register(&vault, &alice, RIGHT).await;
+    for deleted_before in [false, true] {
+        let held = prepare_registration(&vault, &device, RIGHT).await;
+        let removed = vault.post(&alice, "deletion", &device.deletion(1)).await;
+        assert_eq!(removed.status, StatusCode::OK);
+        let refused = finish_registration(&vault, &alice, &held.message).await;
+        assert_eq!(
+            refused.problem(),
+            Problem::TicketExpired,
+            "{deleted_before}"
+        );
+    }
+    assert_eq!(vault.status(&alice).await.state, AccountState::Destroyed);
 }
 
 /// Fails when `verify_deletion` is not asked: a stolen login would take the key away.

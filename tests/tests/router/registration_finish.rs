@@ -147,6 +147,28 @@ async fn a_proof_that_does_not_verify_is_forbidden_and_changes_nothing() {
     retrieve(&vault, &device, RIGHT).await;
 }
 
+/// Fails when `FinishRegistration` looks at the proof of a live record only: nobody has asked the
+/// owner whether a destroyed record is to be made again.
+#[tokio::test]
+async fn a_replacement_registers_nothing_where_there_is_no_record_any_more() {
+    let (vault, alice, device) = vault_of_alice().await;
+    vault.post(&alice, "deletion", &device.deletion(1)).await;
+    let prepared = prepare_registration(&vault, &device, RIGHT).await.message;
+    let replacing = device.proven(&prepared, 1);
+    let refused = finish_registration(&vault, &alice, &replacing).await;
+    assert_eq!(refused.problem(), EXPIRED);
+    assert_eq!(vault.status(&alice).await.state, AccountState::Destroyed);
+    // As a new registration it is granted: the ticket was not used up.
+    let finished = finish_registration(&vault, &alice, &prepared).await;
+    assert_eq!(finished.status, StatusCode::CREATED);
+
+    let bob = vault.account("bob");
+    let device = Device::new(&bob);
+    let prepared = prepare_registration(&vault, &device, RIGHT).await.message;
+    let refused = finish_registration(&vault, &bob, &device.proven(&prepared, 0)).await;
+    assert_eq!(refused.problem(), EXPIRED);
+}
+
 /// The ticket is looked at before the proof, and the repetition before the ticket.
 #[tokio::test]
 async fn the_checks_come_in_the_order_of_the_contract() {

@@ -8,6 +8,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
+/// How many names a path may have. Each folder is reached from the root anew, and folders are removed
+/// by recursion: without a limit a small archive could keep the device busy, or overflow the stack.
+pub(super) const MAX_DEPTH: usize = 1000;
+
 /// The bits of a mode that are kept: who may read, write and execute. Not setuid, setgid, sticky.
 const PERMISSIONS: u32 = 0o777;
 

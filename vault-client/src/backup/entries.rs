@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{EntryType, Header};
 
-use super::beneath::{Attributes, Modified};
+use super::beneath::{Attributes, MAX_DEPTH, Modified};
 use super::faults::Faults;
 use super::{BackupError, NotABackup, Refusal};
 
@@ -170,6 +170,9 @@ impl Records {
             _ => return Err(refused(Refusal::Kind)),
         };
         let path = inside(&name).ok_or_else(|| refused(Refusal::Outside))?;
+        if path.iter().count() > MAX_DEPTH {
+            return Err(refused(Refusal::TooDeep));
+        }
         if path.as_os_str().is_empty() && !matches!(kind, EntryKind::Folder) {
             return Err(refused(Refusal::Outside));
         }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use vault_protocol::KeyId;
 
+use super::beneath::MAX_DEPTH;
+
 /// Why a backup was not written or not restored. Every text says what to do.
 ///
 /// Texts name files (quoted, with control characters escaped) and key ids; never contents, digits or
@@ -26,6 +28,9 @@ pub enum BackupError {
     /// A file changed while it was being read. Stop what writes it, and start again.
     #[error("{:?} changed while it was being read: close the program that writes it, then start again", .0)]
     SourceChanged(PathBuf),
+    /// Something is in more folders inside one another than a backup may have. Move it up.
+    #[error("{:?} is in more than {} folders inside one another: move it up, then start again", .0, MAX_DEPTH)]
+    TooDeep(PathBuf),
     /// Something could not be written. Make room or choose another place.
     #[error("cannot write {path:?}: check free space and permissions, then start again")]
     Unwritable {
@@ -108,6 +113,9 @@ pub enum Refusal {
     /// Another entry has this name already.
     #[error("exists twice")]
     Twice,
+    /// It is in more folders inside one another than a backup has.
+    #[error("is in more than {MAX_DEPTH} folders inside one another")]
+    TooDeep,
     /// It is no file, folder or symbolic link.
     #[error("is neither a file, a folder nor a symbolic link")]
     Kind,

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::BackupError;
-use super::beneath::{self, Attributes};
+use super::beneath::{self, Attributes, MAX_DEPTH};
 
 /// What a backup skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +168,10 @@ impl<'a> Walk<'a> {
         };
         if self.excluded.contains(&FileId::of(&stat)) {
             return Ok(None);
+        }
+        // What is written here can be restored.
+        if self.levels.len() > MAX_DEPTH {
+            return Err(BackupError::TooDeep(self.full(&path)));
         }
         if matches!(kind, Kind::Folder) {
             self.enter(path.clone())?;

@@ -72,6 +72,7 @@ impl From<Error> for AttemptFailed {
 /// Until when a call may be sent again.
 pub(super) struct Resending {
     is_limited: bool,
+    sendings: u32,
     /// When it was first sent.
     pub(super) sent_at: Option<Timestamp>,
 }
@@ -81,6 +82,7 @@ impl Resending {
     pub(super) fn unlimited() -> Self {
         Self {
             is_limited: false,
+            sendings: 0,
             sent_at: None,
         }
     }
@@ -89,6 +91,7 @@ impl Resending {
     pub(super) fn while_charged_once(sent_at: Option<Timestamp>) -> Self {
         Self {
             is_limited: true,
+            sendings: 0,
             sent_at,
         }
     }
@@ -96,7 +99,13 @@ impl Resending {
     /// Whether the call may be sent now. Asked directly before each sending, the first included.
     pub(super) fn allows(&mut self, now: Timestamp) -> bool {
         let sent_at = *self.sent_at.get_or_insert(now);
+        self.sendings += 1;
         !self.is_limited || !is_stale(sent_at, now)
+    }
+
+    /// Whether it was sent more than once: the last answer need not be what became of the first.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.sendings > 1
     }
 }
 

@@ -59,7 +59,7 @@ fn vectors() -> Vec<(&'static str, Archive, Expected)> {
     let mut refused =
         |name, reason, archive| vectors.push((name, archive, Expected::Refused(reason)));
 
-    use Refusal::{Kind, NoFolder, Outside, ThroughLink, Twice};
+    use Refusal::{Kind, NoFolder, Outside, ThroughLink, TooDeep, Twice};
     refused("absolute", Outside, new().file("/tmp/harm"));
     refused("absolute-twice", Outside, new().file("//tmp/harm"));
     refused("parent", Outside, new().file("../harm"));
@@ -122,6 +122,12 @@ fn vectors() -> Vec<(&'static str, Archive, Expected)> {
     );
     refused("through-file", ThroughLink, new().file("f").file("f/harm"));
     refused("no-folder", NoFolder, new().file("a/b"));
+
+    refused(
+        "too-deep",
+        TooDeep,
+        new().record(b'L', "a/".repeat(1001).as_bytes()).folder("x"),
+    );
 
     refused("over-link", Twice, new().link("l", "/tmp/harm").file("l"));
     refused(

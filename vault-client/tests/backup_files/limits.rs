@@ -147,6 +147,32 @@ fn make_removable(folder: &Path) {
     }
 }
 
+// Fails if `Walk` lets pass what a restore refuses, or either refuses one less.
+#[test]
+fn a_tree_is_kept_up_to_a_thousand_names_deep() {
+    let folder = tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut inner = rustix::fs::open(&source, flags, Mode::empty()).unwrap();
+    for _ in 0..999 {
+        rustix::fs::mkdirat(&inner, "a", Mode::RWXU).unwrap();
+        inner = rustix::fs::openat(&inner, "a", flags, Mode::empty()).unwrap();
+    }
+    rustix::fs::symlinkat("reached", &inner, "bottom").unwrap();
+    let file = folder.path().join(NAMED);
+    let written = create_file(&source, &file).unwrap();
+    assert_eq!((written.folders, written.links), (999, 1));
+    let restored = restore(&file, &folder.path().join("restored")).unwrap();
+    assert_eq!(restored, written);
+
+    rustix::fs::mkdirat(&inner, "z", Mode::RWXU).unwrap();
+    inner = rustix::fs::openat(&inner, "z", flags, Mode::empty()).unwrap();
+    rustix::fs::symlinkat("not reached", &inner, "bottom").unwrap();
+    let error = create_file(&source, &folder.path().join("deeper.age")).unwrap_err();
+    assert!(matches!(error, BackupError::TooDeep(_)), "{error:?}");
+}
+
 #[test]
 fn paths_longer_than_the_system_allows_are_kept() {
     let folder = tempdir().unwrap();

@@ -285,6 +285,8 @@ impl TestVault {
                 if !management::verify_replacement(key, scope, generation, &digest, &proof.0) {
                     return Err(Problem::Forbidden);
                 }
+            } else if finish.replace_proof.is_some() {
+                return Err(Problem::TicketExpired);
             }
             self.generation += 1;
             self.tombstone = None;
@@ -413,6 +415,10 @@ impl TestVault {
             }
             self.record = None;
             self.tombstone = Some(DestructionReason::Deleted);
+        }
+        self.pending.clear();
+        if generation == 0 {
+            return Err(Problem::NotRegistered);
         }
         Ok(ok(200, &messages::Removed { generation }))
     }

@@ -85,11 +85,19 @@ impl FinishRegistration {
         else {
             return Decision::Refused(Refusal::TicketExpired);
         };
-        if let Slot::Live(record) = &account.slot {
-            if let Some(refusal) = self.refusal_to_replace(record, &digest) {
-                return Decision::Refused(refusal);
+        match &account.slot {
+            Slot::Live(record) => {
+                if let Some(refusal) = self.refusal_to_replace(record, &digest) {
+                    return Decision::Refused(refusal);
+                }
+                journal.record(record.generation, EventKind::Replaced);
             }
-            journal.record(record.generation, EventKind::Replaced);
+            // What was to be replaced is gone. Registering anew over it is for the user to decide,
+            // who has not heard of that yet.
+            Slot::Never | Slot::Destroyed(_) if self.replace_proof.is_some() => {
+                return Decision::Refused(Refusal::TicketExpired);
+            }
+            Slot::Never | Slot::Destroyed(_) => {}
         }
         let pending = account.pending.swap_remove(index);
         Decision::Granted(self.complete(account, pending, digest, journal))

@@ -16,7 +16,10 @@ pub struct Removed {
 }
 
 impl Delete {
-    /// Destroys the record for who holds its K.
+    /// Destroys the record for who holds its K. Where there is none, drops what was begun: a device
+    /// that switches the password off must not have it switched on by a finish that was held back.
+    /// That takes no proof, for there is no key to check one with; whom the app vouches for can do
+    /// as much with four starts.
     pub fn apply(self, account: Account) -> Step<Decision<Removed>> {
         step(account, self.clock, |account, journal| {
             self.decide(account, journal)
@@ -26,9 +29,15 @@ impl Delete {
     fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Removed> {
         let generation = account.generation();
         let record = match &account.slot {
-            Slot::Never => return Decision::Refused(Refusal::NotRegistered),
+            Slot::Never => {
+                account.pending.clear();
+                return Decision::Refused(Refusal::NotRegistered);
+            }
             // What is asked for has happened; there is no key left to check a proof with.
-            Slot::Destroyed(_) => return Decision::Granted(Removed { generation }),
+            Slot::Destroyed(_) => {
+                account.pending.clear();
+                return Decision::Granted(Removed { generation });
+            }
             Slot::Live(record) => record,
         };
         let key = &record.management_key.0;

@@ -23,6 +23,8 @@
 //! | `bring_times_back_to` is not called | `every_wait_ends` |
 //! | `complete` does not add 1 to the generation | `World::begin` |
 //! | a proof is not verified | "no record is replaced without its proof" |
+//! | a proof without a live record is not looked at | "what was to be replaced is gone" |
+//! | `Delete` leaves `pending` alone where there is no record | `nothing_destroyed_is_left` |
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -152,4 +154,31 @@ fn replay_of_an_older_attempt_that_succeeds_last() {
     let ops = [Op::Start(0), Op::Start(1), Op::Finish(1, true)].into_iter();
     let end = [Op::Finish(0, true), Op::Finish(0, true)];
     play(policy, ops.chain(wrong.clone()).chain(wrong).chain(end));
+}
+
+/// Two devices; the finish of one is on its way while the other switches the password off.
+#[test]
+fn replay_of_a_deletion_that_meets_a_pending_registration_only() {
+    let policy = || Policy::new(2, 10, vec![0]).unwrap();
+    let (begun, finish) = (
+        Op::StartRegistration(1, policy()),
+        Op::FinishRegistration(1, Proof::None),
+    );
+    let ops = [Op::Delete(true), begun, Op::Delete(false), finish];
+    play(policy(), ops.clone());
+    let mut world = World::new();
+    for op in ops.into_iter().skip(1) {
+        world.run(op);
+        world.check();
+    }
+    assert!(world.account.is_removable());
+}
+
+/// The record is destroyed between the status and the start of its replacement.
+#[test]
+fn replay_of_a_replacement_that_finds_a_tombstone() {
+    let policy = || Policy::new(2, 10, vec![0]).unwrap();
+    let begun = Op::StartRegistration(1, policy());
+    let finish = Op::FinishRegistration(1, Proof::Right);
+    play(policy(), [Op::Delete(true), begun, finish]);
 }

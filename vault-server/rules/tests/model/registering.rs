@@ -62,6 +62,10 @@ impl World {
             is_proven || !is_replacement,
             "no record is replaced without its proof"
         );
+        assert!(
+            is_replacement || matches!(proof, Proof::None),
+            "what was to be replaced is gone"
+        );
         self.begin(pending, registration.generation);
     }
 

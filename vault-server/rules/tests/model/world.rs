@@ -157,7 +157,12 @@ impl World {
             proof,
         };
         self.facts.end_is_wanted = right;
-        match self.step(|account| command.apply(account)) {
+        let decision = self.step(|account| command.apply(account));
+        if !self.account.is_live() {
+            // Whether a record was destroyed or there was none: no registration is under way.
+            self.forget_pending(None);
+        }
+        match decision {
             Decision::Granted(_) => assert!(!self.account.is_live() && self.facts.generation > 0),
             Decision::Refused(Refusal::NotRegistered) => assert_eq!(self.facts.generation, 0),
             Decision::Refused(refusal) => {

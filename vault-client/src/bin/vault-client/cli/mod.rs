@@ -10,6 +10,7 @@
 //! | `secrets` | passwords, keys and tokens, from files and prompts only |
 //! | `work` | slow work: progress, repeats, Ctrl-C |
 //! | `code`, `failure`, `output` | exit codes, text and JSON |
+//! | `hardening` | no core dumps |
 
 mod arguments;
 mod code;
@@ -17,6 +18,7 @@ mod commands;
 mod connection;
 pub(crate) mod device;
 mod failure;
+mod hardening;
 mod output;
 mod secrets;
 mod work;
@@ -41,6 +43,8 @@ struct Context {
 /// Runs the command line; the first argument is the program's name. The meaning of the exit codes
 /// is part of `--help`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before any secret is read.
+    hardening::harden();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => execute(arguments),

@@ -181,7 +181,8 @@ fn ended(error: Error) -> Failure {
 /// Whether it may be different in a few seconds. What somebody refuses stays refused.
 fn passes(error: &Error) -> bool {
     match error {
-        Error::UnknownOutcome(reason) => !matches!(reason, NoAnswer::Refused(_)),
+        Error::UnknownOutcome(NoAnswer::Refused(_) | NoAnswer::StatementRefused(_)) => false,
+        Error::UnknownOutcome(_) => true,
         Error::Network(_) | Error::Overloaded | Error::Unavailable => true,
         _ => false,
     }
@@ -254,6 +255,7 @@ fn bar(screen: Screen, what: &'static str) -> ProgressBar {
 mod tests {
     use super::*;
     use vault_client::error::Refusal;
+    use vault_protocol::statement::StatementRefused;
 
     // Fails if `passes` gives up a vault that is busy: a right password is lost then.
     #[test]
@@ -270,6 +272,8 @@ mod tests {
         }
         let refused = unknown(NoAnswer::Refused(Refusal::Unauthenticated));
         assert!(!passes(&refused) && is_unknown(&refused));
+        let alarm = unknown(NoAnswer::StatementRefused(StatementRefused::Replayed));
+        assert!(!passes(&alarm) && is_unknown(&alarm));
         let proof = Error::NotThisKey;
         assert!(!passes(&proof) && is_outcome(&proof));
     }

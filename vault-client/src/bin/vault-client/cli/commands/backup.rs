@@ -28,9 +28,10 @@ pub async fn run(context: &Context, options: Backup) -> Result<Outcome, Failure>
     .await?;
     for skipped in &summary.skipped {
         context.screen.warn(&format!(
-            "left out, because it is {}: {}",
+            "left out, because it is {}: {:?}",
             kind(skipped.kind),
-            skipped.path.display()
+            // Quoted: a name could hold what a terminal obeys.
+            skipped.path
         ));
     }
     if backup::key_id_in_name(&target) != Some(key_id) {

@@ -18,6 +18,8 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
     let mut device = load(&file)?;
     let at_vault = match device.protection {
         Protection::Unfinished | Protection::Password(_) => device.connection.clone(),
+        // A registration whose outcome stayed unknown may have made a record, or still make one.
+        Protection::KeyOnly if !options.forget => device.connection.clone(),
         Protection::KeyOnly => None,
     };
     if at_vault.is_none() && !options.forget {

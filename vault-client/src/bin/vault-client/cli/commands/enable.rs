@@ -126,6 +126,7 @@ async fn by_password(
         file.store(&chosen.device)?;
         return Ok(already(&chosen.device));
     };
+    let is_replacement = replaces_live_record(&status, chosen.is_new && is_drawn)?;
     allow_after_destroyed(&status, options.after_destroyed, screen).await?;
     let password = match early {
         Some(password) => password,
@@ -140,9 +141,7 @@ async fn by_password(
         chosen.device.connection = Some(connection.clone());
         file.store(&chosen.device)?;
     }
-    // A K that was drawn just now is nobody's record; any other may be that of the live one.
-    let is_live = matches!(status.state, AccountState::Active | AccountState::Waiting);
-    let current = (is_live && !(chosen.is_new && is_drawn)).then_some(&chosen.device.key);
+    let current = is_replacement.then_some(&chosen.device.key);
     let prepare = client.prepare(password, &chosen.device.key, current);
     let prepared = work::online(screen, "Stretching the password …", prepare).await;
     let prepared = match learnt(prepared, &client, &mut connection, file) {
@@ -281,6 +280,20 @@ fn needed(
     }
 }
 
+/// Whether a live record is to be replaced. A K that was drawn just now is nobody's record; any
+/// other may be that of the live one. Told before a password is chosen: meanwhile the record may be
+/// destroyed, and nobody was asked whether another is to take its place.
+fn replaces_live_record(status: &Status, is_drawn_now: bool) -> Result<bool, Failure> {
+    match status.state {
+        AccountState::Active | AccountState::Waiting if is_drawn_now => {
+            let generation = status.generation;
+            Err(Failure::Vault(Error::AlreadyRegistered { generation }))
+        }
+        AccountState::Active | AccountState::Waiting => Ok(true),
+        AccountState::Absent | AccountState::Destroyed => Ok(false),
+    }
+}
+
 /// A destroyed record is registered again only if the user wants that: whoever destroyed it may
 /// have meant it, or somebody was guessing.
 async fn allow_after_destroyed(
@@ -322,7 +335,8 @@ async fn allow_after_destroyed(
     Ok(())
 }
 
-/// Whether the finish certainly registered nothing.
+/// Whether the finish certainly registered nothing. That the vault was too busy for one copy of it
+/// does not show what became of another.
 fn is_untouched(failure: &Failure) -> bool {
     matches!(
         failure,
@@ -332,7 +346,6 @@ fn is_untouched(failure: &Failure) -> bool {
                 | Error::NotRegistered
                 | Error::TicketExpired
                 | Error::Network(_)
-                | Error::Overloaded
                 | Error::Refused(_)
         )
     )
@@ -454,6 +467,34 @@ mod tests {
         }
         let live = status(None);
         assert!(allow_after_destroyed(&live, false, screen).await.is_ok());
+    }
+
+    // Fails if `replaces_live_record` leaves the refusal to the vault.
+    #[test]
+    fn a_new_key_is_refused_before_a_password_is_chosen_where_there_is_a_record() {
+        let refused = replaces_live_record(&status(None), true);
+        assert!(matches!(
+            refused,
+            Err(Failure::Vault(Error::AlreadyRegistered { generation: 3 }))
+        ));
+        assert!(matches!(
+            replaces_live_record(&status(None), false),
+            Ok(true)
+        ));
+        let destroyed = status(Some(DestructionReason::Deleted));
+        assert!(matches!(replaces_live_record(&destroyed, true), Ok(false)));
+    }
+
+    // Fails if `is_untouched` counts what a relay can bring about: K would be forgotten while it is
+    // registered.
+    #[test]
+    fn a_key_that_may_be_registered_is_kept() {
+        use vault_client::error::{NoAnswer, Refusal};
+        let mismatch = NoAnswer::Refused(Refusal::AccountMismatch);
+        let unknown = Failure::Unknown(Sent::Registration, Some(Error::UnknownOutcome(mismatch)));
+        assert!(!is_untouched(&unknown));
+        assert!(!is_untouched(&Failure::Vault(Error::Overloaded)));
+        assert!(is_untouched(&Failure::Vault(Error::TicketExpired)));
     }
 
     // Fails if `needed` compares the vault and the generation alone, or no pins.

@@ -18,8 +18,13 @@ pub fn run(context: &Context, options: &ShowKey) -> Result<Outcome, Failure> {
     let device = load_protected(&StateFile::open(&context.state)?)?;
     let (mut text, digits) = show_digits(&device.key);
     if options.qr {
-        text.push_str("\n\n");
-        text.push_str(&qr_code(&device.key)?);
+        let drawn = qr_code(&device.key)?;
+        let mut both = Zeroizing::new(String::with_capacity(text.len() + 2 + drawn.len()));
+        // Room for all of it: growing would leave a copy of the digits behind.
+        for part in [text.as_str(), "\n\n", drawn.as_str()] {
+            both.push_str(part);
+        }
+        text = both;
     }
     context
         .screen

@@ -1,0 +1,69 @@
+//! Switching the password off.
+
+use vault_protocol::BackupKey;
+use vault_protocol::messages::{AccountState, Status};
+
+use super::VaultClient;
+use super::attempt::Resending;
+use crate::error::Error;
+use crate::flows::Deletion;
+use crate::transport::Transport;
+
+impl<T: Transport> VaultClient<T> {
+    /// Destroys the record, for who holds its key; and what was begun earlier can make none any
+    /// more, not even a finish that was held back on its way. A record that is destroyed already is
+    /// fine. [`Error::NotRegistered`]: there is none, and none can come of what was begun.
+    /// [`Error::NotThisKey`] if the live record is another key's: nothing was destroyed.
+    ///
+    /// After [`Error::UnknownOutcome`] call it again. [`Error::TicketExpired`] then says that the
+    /// record is a newer one by now, perhaps of another device, and that it was left alone: the
+    /// next call takes it.
+    pub async fn disable(&mut self, key: &BackupKey) -> Result<(), Error> {
+        let status = self.status_to_delete().await?;
+        match self.delete(status.generation, key).await {
+            Err(Error::NotThisKey) => {}
+            ended => return ended,
+        }
+        // The proof holds for one generation: another device with the same key may have changed the
+        // password since the status.
+        let newer = self.status_to_delete().await?;
+        if is_live(&newer) && newer.generation == status.generation {
+            self.deleting = None;
+            return Err(Error::NotThisKey);
+        }
+        self.delete(newer.generation, key).await
+    }
+
+    /// The status, before a deletion is signed for its generation. While it is unknown what became
+    /// of an earlier deletion, none is signed for a newer record: that may be one that another
+    /// device has registered because the former was deleted.
+    async fn status_to_delete(&mut self) -> Result<Status, Error> {
+        let status = self.status().await?;
+        match self.deleting {
+            Some(generation) if is_live(&status) && status.generation != generation => {
+                self.deleting = None;
+                Err(Error::TicketExpired)
+            }
+            Some(_) | None => Ok(status),
+        }
+    }
+
+    /// Sent whatever the status says: where there is no record, it drops what was begun.
+    async fn delete(&mut self, generation: u64, key: &BackupKey) -> Result<(), Error> {
+        let deletion = Deletion::begin(self.vault_account().await?, generation, key);
+        let mut sending = Resending::unlimited();
+        // Before the call, which may be cancelled.
+        self.deleting = Some(generation);
+        let answer = self.call_while(&deletion.request(), &mut sending).await?;
+        let ended = deletion.finished(&answer).map(|_| ());
+        // Refused when it was sent again, it may have been granted the first time.
+        if !(sending.is_repeated() && matches!(ended, Err(Error::NotThisKey))) {
+            self.deleting = None;
+        }
+        ended
+    }
+}
+
+fn is_live(status: &Status) -> bool {
+    matches!(status.state, AccountState::Active | AccountState::Waiting)
+}
