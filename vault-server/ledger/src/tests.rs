@@ -7,6 +7,8 @@ pub(crate) mod history;
 mod residue;
 mod traffic;
 
+use std::fs;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::task::{Context, Waker};
@@ -14,8 +16,10 @@ use std::task::{Context, Waker};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use crate::anchor::{Anchor, FileAnchor, Slot};
 use crate::folder::Folder;
 use crate::handle::Parts;
+use crate::start;
 use crate::{
     Batch, CommitError, Identity, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey,
     Options,
@@ -189,7 +193,7 @@ async fn a_row_that_does_not_change_stops_the_ledger() {
 #[tokio::test]
 async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would_work() {
     let (_temporary, options, ledger) = spoiled(|_| {});
-    std::fs::remove_file(options.folder.join("ledger.db-wal")).unwrap();
+    fs::remove_file(options.folder.join("ledger.db-wal")).unwrap();
     // This one was on the disk, in a file that had no name any more.
     ledger.commit(put(ONE, 2)).await.unwrap();
     ledger.failed().await;
@@ -199,4 +203,30 @@ async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would
     // Fails when `Store::keep_log_short` does not save what is in the lost file.
     let ledger = Ledger::open(options, identity()).unwrap();
     assert_eq!(size_of(&ledger, ONE), Some(2));
+}
+
+// A torn slot may have shown any number, and one that is used twice names two states. Fails when
+// `next_sequence` does not ask `has_unreadable`.
+#[test]
+fn a_start_that_finds_a_torn_slot_does_not_take_the_next_number() {
+    let (_temporary, options, ledger) = spoiled(|_| {});
+    ledger.close().unwrap();
+    let start = || {
+        let folder = Folder::open(&options.folder).unwrap();
+        let vault = start::open(&folder, &options, &identity()).unwrap();
+        vault.tree.sequence()
+    };
+    let first = start();
+    assert_eq!(start(), first + 1);
+    tear_the_empty_slot(&options.anchors[0]);
+    assert!(start() > first + 2);
+}
+
+fn tear_the_empty_slot(path: &Path) {
+    let anchor = FileAnchor::open(path, "vault", &identity().master_key).unwrap();
+    let mut slots = anchor.slots().iter();
+    let empty = slots.position(|slot| matches!(slot, Slot::Empty { .. }));
+    let mut pages = fs::read(path).unwrap();
+    pages[empty.unwrap() * 4096 + 50] ^= 1;
+    fs::write(path, pages).unwrap();
 }

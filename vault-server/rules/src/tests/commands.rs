@@ -65,6 +65,26 @@ fn no_secret_and_no_account_is_printed_by_debug() {
     }
 }
 
+#[test]
+fn debug_tells_how_an_account_stands_and_nothing_else() {
+    let mut vault = Vault::new();
+    let enrolment = vault.start_registration(1, patient());
+    let account = |generation, state, pending| {
+        format!(
+            "Account {{ generation: {generation}, state: \"{state}\", pending: {pending}, .. }}"
+        )
+    };
+    assert_eq!(format!("{:?}", vault.account), account(0, "absent", 1));
+    assert_eq!(
+        format!("{enrolment:?}"),
+        "Enrolment { generation: 0, expires_at: Timestamp(1800000900000), .. }"
+    );
+    granted(vault.send(vault.finish_of(1)));
+    assert_eq!(format!("{:?}", vault.account), account(1, "live", 0));
+    granted(vault.reset(1));
+    assert_eq!(format!("{:?}", vault.account), account(1, "destroyed", 0));
+}
+
 /// Replicas apply what was written.
 #[test]
 fn commands_that_were_written_and_read_have_the_same_effect() {
@@ -106,4 +126,16 @@ fn each_command_has_its_own_outcome() {
             })),
         ]
     ));
+}
+
+/// The only part of a command that can be missing. Fails when `optional_binary` reads it as such.
+#[test]
+fn a_proof_that_was_written_and_read_is_still_one() {
+    let mut vault = Vault::registered(patient());
+    vault.start_registration(2, patient());
+    let finish = Command::FinishRegistration(vault.with_proof(vault.finish_of(2), 1));
+    let written = postcard::to_allocvec(&finish).unwrap();
+    let read: Command = postcard::from_bytes(&written).unwrap();
+    vault.step(|account| apply(account, read));
+    assert_eq!(vault.account.generation(), 2);
 }

@@ -103,6 +103,17 @@ fn a_success_releases_the_wrapped_key_and_ends_the_failures_in_a_row() {
     assert_eq!(vault.remaining(), 10);
 }
 
+/// Tickets and released keys are bound to the generation. Fails when `generation` of a charge or a
+/// release says another one.
+#[test]
+fn a_charge_and_its_release_are_of_the_records_generation() {
+    let mut vault = Vault::registered(patient());
+    granted(vault.reset(1));
+    vault.register(2, patient());
+    assert_eq!(granted(vault.start(1)).generation(), 2);
+    assert_eq!(vault.succeed(1).generation(), 2);
+}
+
 /// Fails when `before` does not take the own charge out, or is read after the success.
 #[test]
 fn a_success_tells_of_the_failures_before_it_without_its_own_charge() {

@@ -142,7 +142,7 @@ fn a_longer_form_of_an_integer_is_refused() {
 /// Each of these would break arithmetic or a rule. Fails when its line in `check` is removed.
 #[test]
 fn states_that_no_command_leads_to_are_refused() {
-    let edits: [fn(&mut LiveRecord); 22] = [
+    let edits: [fn(&mut LiveRecord); 23] = [
         |record| record.generation = 0,
         |record| record.generation = 1 << 53,
         |record| record.policy = policy(1, 100, &[]),
@@ -181,6 +181,16 @@ fn states_that_no_command_leads_to_are_refused() {
                 charged_at,
             };
             record.attempts.open = vec![open(4), open(3)];
+        },
+        |record| {
+            let request_digest = Binary([0; 32]);
+            let charged_at = Timestamp::from_millis(0);
+            let open = |number| OpenAttempt {
+                number,
+                request_digest,
+                charged_at,
+            };
+            record.attempts.open = vec![open(4), open(4)];
         },
         |record| {
             let request_digest = Binary([0; 32]);
