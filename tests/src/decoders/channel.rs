@@ -87,7 +87,7 @@ pub(super) fn client_answer(bytes: &[u8]) -> bool {
     let is_success = (200..300).contains(&status);
     let is_read = DEVICE.with_borrow(|device| device.reads(*reader, &answer));
     assert!(is_success || !is_read, "an outcome that no 2xx told");
-    assert!(!is_success || answer.postponed().is_none());
+    assert!(!is_success || answer.no_outcome().is_none());
     is_read
 }
 

@@ -69,7 +69,11 @@ pub(super) fn ticket_keys(bytes: &[u8]) -> bool {
         return false;
     };
     assert_eq!(keys.encode().as_slice(), bytes, "one encoding");
-    keys.rotate(NOW, DAY, &mut rng());
+    let clock = Clock {
+        now: NOW,
+        running_since: NOW,
+    };
+    keys.rotate(clock, DAY, &mut rng());
     let again = TicketKeys::decode(&keys.encode()).expect("what was written is read");
     assert_eq!(again.encode(), keys.encode());
     true
