@@ -340,12 +340,14 @@ fn after_a_destruction_registering_needs_no_proof_and_continues_the_generations(
 }
 
 #[test]
-fn a_superfluous_proof_is_not_looked_at() {
+fn a_replacement_is_refused_where_nothing_is_to_be_replaced() {
     let mut vault = Vault::new();
     vault.start_registration(1, patient());
     let finish = FinishRegistration {
         replace_proof: Some(Binary([0; 64])),
         ..vault.finish_of(1)
     };
-    assert_eq!(granted(vault.send(finish)).generation, 1);
+    assert_eq!(refused(vault.send(finish)), Refusal::TicketExpired);
+    assert!(!vault.changed);
+    assert_eq!(granted(vault.send(vault.finish_of(1))).generation, 1);
 }

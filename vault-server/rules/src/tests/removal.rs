@@ -6,13 +6,14 @@ use super::*;
 fn an_absent_account_is_neither_deleted_nor_reset() {
     let mut vault = Vault::new();
     vault.start_registration(1, patient());
-    let proof = signer(1).sign_deletion(&scope(), 0);
-    assert_eq!(refused(vault.delete(proof)), Refusal::NotRegistered);
-    assert!(!vault.changed);
     for generation in [0, 1] {
         assert_eq!(refused(vault.reset(generation)), Refusal::NotRegistered);
         assert!(!vault.changed);
     }
+    // Fails when `Delete` leaves `pending` alone.
+    let proof = signer(1).sign_deletion(&scope(), 0);
+    assert_eq!(refused(vault.delete(proof)), Refusal::NotRegistered);
+    assert!(vault.account.is_removable() && vault.events.is_empty());
 }
 
 /// Fails when `Delete::decide` does not call `verify_deletion`, or calls it with another key, scope
@@ -61,8 +62,13 @@ fn deleting_what_is_destroyed_is_granted_without_looking_at_the_proof() {
         granted(vault.delete(Binary([0; 64]))),
         Removed { generation: 1 }
     );
-    assert!(!vault.changed && vault.events.is_empty());
+    assert!(vault.events.is_empty());
     assert_eq!(vault.status().standing, Standing::Destroyed(tombstone));
+    // What was begun is dropped. Fails when `Delete` leaves `pending` alone.
+    assert_eq!(
+        refused(vault.send(vault.finish_of(2))),
+        Refusal::TicketExpired
+    );
 }
 
 /// Fails when `Reset::decide` does not compare the generation.
