@@ -190,7 +190,7 @@ impl Victims {
             .restart_below(|command| shim.put_below(command, &layer));
         if let Err(error) = served {
             let ended = error.downcast::<DidNotServe>()?;
-            let failed = failure(&journal::read(&journal)).is_some();
+            let failed = has_failure(&journal::read(&journal));
             holds(failed && ended.status.code() == Some(1), || {
                 format!("a restart does not serve: {ended}")
             })?;
@@ -222,7 +222,7 @@ impl Victims {
         }
         let records = journal::read(&journal);
         nothing_is_granted_after(failure(&records), &records, &answers.granted())?;
-        Ok(!records.iter().any(|record| record.event.is_failure()))
+        Ok(!has_failure(&records))
     }
 }
 
@@ -261,21 +261,25 @@ impl Watch {
     async fn until_gone(&self) -> anyhow::Result<bool> {
         let mut pauses = interval(PAUSE);
         pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while failure(&journal::read_so_far(&self.journal)).is_none() {
+        let failed = loop {
+            let records = journal::read_so_far(&self.journal);
+            if let Some(failed) = failure(&records) {
+                break records[failed].event.clone();
+            }
             if self.is_over.get() {
                 return Ok(false);
             }
             pauses.tick().await;
-        }
+        };
         let (mut ready, mut there) = (0, 0);
         while let Some(status) = self.ask().await {
             there += 1;
             ready += u32::from(status == StatusCode::OK);
             holds(ready <= READY_AT_MOST, || {
-                "ready for more than a second after an error".to_owned()
+                format!("ready for more than a second after {failed:?}")
             })?;
             holds(there <= THERE_AT_MOST, || {
-                "it does not end after an error".to_owned()
+                format!("it does not end after {failed:?}")
             })?;
             pauses.tick().await;
         }
@@ -290,13 +294,21 @@ impl Watch {
     }
 }
 
-/// Where something failed first. SQLite itself passes over a sync of the folder that fails when it has
-/// just made its log; the ledger syncs the folder too, and does not.
+fn has_failure(records: &[Record]) -> bool {
+    records.iter().any(|record| record.event.is_failure())
+}
+
+/// Where something failed first that may not be passed over.
 fn failure(records: &[Record]) -> Option<usize> {
-    let is_passed_over =
-        |event: &Event| matches!(event, Event::FailedSync(path) if path.ends_with("data"));
     let mut events = records.iter().map(|record| &record.event);
-    events.position(|event| event.is_failure() && !is_passed_over(event))
+    events.position(|event| match event {
+        // SQLite passes over it when it has just made its log. The ledger syncs the folder too, and
+        // does not.
+        Event::FailedSync(path) => !path.ends_with("data"),
+        // Where the administration socket is made, which is no storage.
+        Event::Failed(path) => !path.display().to_string().contains("/data/.s"),
+        _ => false,
+    })
 }
 
 /// The requests came one after the other, so the nth answer that was heard is the nth that was sent.
