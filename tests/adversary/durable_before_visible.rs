@@ -52,12 +52,12 @@ const ANCHOR_IS_NOT_SYNCED: &str =
 pub const SYNCHRONOUS_NORMAL: Patch = Patch {
     name: "synchronous=NORMAL",
     file: "vault-server/ledger/src/store.rs",
-    text: "        store.remove_malformed_due()?;\n",
+    text: "        self.remove_malformed_due()?;\n",
     instead: "        if FAULT {
-            let normal = store.connection.execute_batch(\"PRAGMA synchronous = NORMAL\");
+            let normal = self.connection.execute_batch(\"PRAGMA synchronous = NORMAL\");
             normal.during(\"making everything faster\")?;
         }
-        store.remove_malformed_due()?;
+        self.remove_malformed_due()?;
 ",
 };
 

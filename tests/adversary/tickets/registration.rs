@@ -114,8 +114,12 @@ impl Cell {
         }
         match (self.record, self.proof) {
             (Record::Replaced | Record::DestroyedSince, _) => Err(Problem::TicketExpired),
-            (Record::Absent, _) => Ok(1),
-            (Record::Destroyed, _) | (Record::Live, Proof::Right) => Ok(2),
+            // A proof is for replacing a record, and there is none.
+            (Record::Absent | Record::Destroyed, Proof::Right | Proof::Wrong) => {
+                Err(Problem::TicketExpired)
+            }
+            (Record::Absent, Proof::None) => Ok(1),
+            (Record::Destroyed, Proof::None) | (Record::Live, Proof::Right) => Ok(2),
             (Record::Live, Proof::None) => Err(Problem::AlreadyRegistered { generation: 1 }),
             (Record::Live, Proof::Wrong) => Err(Problem::Forbidden),
         }
