@@ -130,19 +130,28 @@ fn an_older_bucket_or_branch_put_back_is_unavailable() {
     }
 }
 
-// Fails when `start::latest_tree` starts with an empty tree where none opens.
+// Fails when `start::latest_tree` starts with an empty tree where none opens, or when
+// `claimed_sequence` says another number than the row.
 #[test]
 fn an_edited_missing_or_older_root_refuses_the_start() {
+    // Whether what is left of the row still says its number.
     let edits = [
-        "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
-        "UPDATE node SET sealed = x'00'",
-        "DELETE FROM node",
+        (
+            "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
+            true,
+        ),
+        ("UPDATE node SET sealed = x'00'", false),
+        ("DELETE FROM node", false),
     ];
-    for edit in edits {
+    for (edit, is_numbered) in edits {
         let home = vault();
         home.tamper(&format!("{edit} WHERE id = 1"));
         let error = home.open().unwrap_err();
-        assert!(matches!(error, OpenError::NotTheLatest { .. }), "{error}");
+        let OpenError::NotTheLatest { database, anchors } = error else {
+            panic!("{error}")
+        };
+        assert!(anchors.is_some());
+        assert_eq!(database, anchors.filter(|_| is_numbered));
     }
 }
 

@@ -380,6 +380,23 @@ fn a_mirror_that_has_lost_its_key_keeps_its_empty_marker_while_the_next_is_prepa
     }
 }
 
+// After a COMMIT whose former key was not erased any more, the database's key is the newer one. Whoever
+// wrote over it would have no key at all if the next COMMIT did not come about.
+// Fails when `free_slot` does not ask which slot has the expected sequence.
+#[test]
+fn the_key_of_the_database_is_not_written_over_in_either_slot() {
+    let home = Home::new();
+    drop(home.at(5));
+    let prepared = |expected| {
+        let mut anchor = home.open();
+        anchor.prepare(expected, &live(expected + 1)).unwrap();
+        shown(anchor.slots())
+    };
+    assert_eq!(prepared(5), ["live 5", "live 6"]);
+    assert_eq!(prepared(6), ["live 7", "live 6"]);
+    assert_eq!(prepared(7), ["live 7", "live 8"]);
+}
+
 // The first k bytes of a write are on the disk, the rest is from before. Sectors make k a multiple of
 // 512; that only the slot being written may suffer holds for every k.
 #[test]
