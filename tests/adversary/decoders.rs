@@ -10,13 +10,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, anyhow, ensure};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::gate::{Arena, Attack, Control, Gate, Tried, Violation};
+use super::gate::{Arena, Attack, Control, Gate, NotHere, Scale, Tried, Violation, holds};
 use crate::decoders::{DECODERS, Decoder};
 
 mod damage;
@@ -100,8 +101,28 @@ fn attack(arena: &Arena) -> anyhow::Result<Tried> {
     let executions = attack
         .join()
         .map_err(|_| anyhow!("the attack panicked"))??;
+    if !is_planted && arena.scale() == Scale::Full {
+        fuzz()?;
+    }
     let what = format!("{} decoders, kept and damaged inputs", DECODERS.len());
     Ok(Tried::new(executions, what))
+}
+
+/// Looks for new inputs: ten million, or ten minutes, for each decoder. What it prints goes through.
+fn fuzz() -> anyhow::Result<()> {
+    let probe = Command::new("cargo")
+        .args(["+nightly", "fuzz", "--version"])
+        .output()?;
+    if !probe.status.success() {
+        let how = "a nightly compiler or cargo-fuzz is missing: cargo install cargo-fuzz";
+        return Err(NotHere(how.to_owned()).into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/run");
+    let ended = Command::new("bash").arg(script).status()?;
+    holds(ended.success(), || {
+        "fuzzing broke a decoder, see above".to_owned()
+    })?;
+    Ok(())
 }
 
 /// The control: right for every input that is well-formed.

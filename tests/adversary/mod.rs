@@ -23,6 +23,7 @@ pub mod hardening;
 pub mod honest_user;
 pub mod kill_anywhere;
 mod lives;
+pub mod mutants;
 pub mod parallel_start;
 pub mod patch;
 pub mod registration_races;
@@ -57,3 +58,6 @@ pub const GATES: &[Gate] = &[
     decoders::GATE,
     hardening::GATE,
 ];
+
+/// Those that only `prove --full` runs: they take tools, and much longer than the others together.
+pub const LONG_GATES: &[Gate] = &[mutants::GATE];

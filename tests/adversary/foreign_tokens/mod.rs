@@ -4,7 +4,9 @@
 mod tokens;
 mod victim;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use anyhow::Context;
+use reqwest::RequestBuilder;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tokio::task::JoinSet;
 use vault_protocol::Problem;
 use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, ProblemDetails};
@@ -76,6 +78,8 @@ pub const ANY_TENANT_INSIDE: Patch = Patch {
 const CONNECTIONS: usize = 4;
 /// Requests on their way at a time.
 const AT_ONCE: usize = 64;
+/// How often a request is sent whose connection was ended.
+const PERSISTENCE: usize = 10;
 
 async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let requests = arena.scaled(400, 10_000, 100_000);
@@ -148,6 +152,29 @@ impl Kind {
     }
 }
 
+/// A connection on which a hundred bodies were refused is ended by the server, whatever else is on its
+/// way there: the peer has to connect again.
+async fn persistently(
+    request: RequestBuilder,
+) -> anyhow::Result<(u16, Option<HeaderValue>, Vec<u8>)> {
+    let mut last = None;
+    for _ in 0..PERSISTENCE {
+        let again = request.try_clone().context("a body from memory")?;
+        match answered(again).await {
+            Ok(answered) => return Ok(answered),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.context("it was tried")?.into())
+}
+
+async fn answered(request: RequestBuilder) -> reqwest::Result<(u16, Option<HeaderValue>, Vec<u8>)> {
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    let media_type = answer.headers().get(CONTENT_TYPE).cloned();
+    Ok((status, media_type, answer.bytes().await?.to_vec()))
+}
+
 /// Sends one request, and looks at its answer.
 async fn ask(call: Call, credential: Credential, kind: Kind) -> anyhow::Result<()> {
     let expected = credential.expected(kind);
@@ -155,10 +182,7 @@ async fn ask(call: Call, credential: Credential, kind: Kind) -> anyhow::Result<(
     for value in &credential.values {
         request = request.header(AUTHORIZATION, value);
     }
-    let answer = request.send().await?;
-    let status = answer.status().as_u16();
-    let media_type = answer.headers().get(CONTENT_TYPE).cloned();
-    let body = answer.bytes().await?;
+    let (status, media_type, body) = persistently(request).await?;
     let what = format!("{kind:?} with {}", credential.what);
     let is_problem = media_type.is_some_and(|media_type| media_type == PROBLEM_MEDIA_TYPE);
     let seen = match call.key.filter(|_| status == 200) {

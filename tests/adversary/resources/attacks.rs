@@ -126,8 +126,11 @@ async fn slow_connections(target: &Target, attackers: &mut JoinSet<()>) -> anyho
                 sleep(AGAIN).await;
             }
         });
-        // Arriving all at once would overrun the backlog, and measure the attackers' handshakes.
-        let _ = timeout(AGAIN, arrived.recv()).await;
+        // Arriving all at once would overrun the backlog, and measure the attackers' handshakes. When
+        // one cannot get in, no further one can.
+        if timeout(AGAIN, arrived.recv()).await.is_err() {
+            break;
+        }
     }
     Ok(())
 }
@@ -183,7 +186,9 @@ async fn long_bodies(target: &Target, attackers: &mut JoinSet<()>) -> anyhow::Re
                 sleep(AGAIN).await;
             }
         });
-        let _ = timeout(AGAIN, arrived.recv()).await;
+        if timeout(AGAIN, arrived.recv()).await.is_err() {
+            break;
+        }
     }
     Ok(())
 }

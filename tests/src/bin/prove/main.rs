@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use vault_tests::adversary::gate::{Arena, Gate, Scale};
-use vault_tests::adversary::{GATES, run};
+use vault_tests::adversary::{GATES, LONG_GATES, run};
 use vault_tests::programs::{self, Programs};
 
 /// Attacks the real vault, as a process and over TLS, and shows that each attack is able to fail.
@@ -30,7 +30,7 @@ use vault_tests::programs::{self, Programs};
 #[derive(Parser)]
 #[command(name = "prove")]
 struct Arguments {
-    /// Runs the long versions; takes hours
+    /// Runs the long versions, and mutants; takes hours
     #[arg(long, conflicts_with = "short")]
     full: bool,
     /// Runs the short versions, as the tests do
@@ -72,14 +72,15 @@ fn prove(arguments: Arguments) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if arguments.list {
-        report::list();
+        report::list(every_gate());
         return Ok(true);
     }
+    let is_complete = arguments.gates.is_empty();
     let gates = match arguments.gates.as_slice() {
+        [] if arguments.full => every_gate().collect(),
         [] => GATES.iter().collect(),
         some => some.to_vec(),
     };
-    let is_complete = gates.len() == GATES.len();
     let proof = proof::Proof::make(&gates, &Arena::new(programs, scale(&arguments)))?;
     let file = arguments
         .output
@@ -99,10 +100,14 @@ fn scale(arguments: &Arguments) -> Scale {
     }
 }
 
+fn every_gate() -> impl Iterator<Item = &'static Gate> {
+    GATES.iter().chain(LONG_GATES)
+}
+
 fn gate_named(name: &str) -> Result<&'static Gate, String> {
-    let found = GATES.iter().find(|gate| gate.name == name);
+    let found = every_gate().find(|gate| gate.name == name);
     found.ok_or_else(|| {
-        let names: Vec<_> = GATES.iter().map(|gate| gate.name).collect();
+        let names: Vec<_> = every_gate().map(|gate| gate.name).collect();
         format!("there is no such gate; there are: {}", names.join(", "))
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use time::OffsetDateTime;
-use vault_tests::adversary::GATES;
+use vault_tests::adversary::gate::Gate;
 use vault_tests::adversary::run::Verdict;
 
 use crate::machine;
@@ -18,8 +18,8 @@ pub fn usual_file() -> PathBuf {
 }
 
 /// Prints every gate, what it asks for, and its controls.
-pub fn list() {
-    for gate in GATES {
+pub fn list(gates: impl Iterator<Item = &'static Gate>) {
+    for gate in gates {
         println!("{}\n    {}", gate.name, gate.property);
         for control in gate.controls {
             println!("    control: {}", control.name());
@@ -93,7 +93,7 @@ fn text(proof: &Proof) -> String {
 fn head(proof: &Proof) -> String {
     format!(
         "# Proof\n\n\
-         Written by `cargo run --release -p vault-tests --bin prove`; every line of it can be run again. A *gate* attacks the real vault; its *controls* break the property on purpose, by a one-line patch in a copy of the sources or by something that the harness does in the adversary's favour, and the gate has to notice. `tests/adversary/` has one file for each gate.\n\n\
+         Written by `cargo run --release -p vault-tests --bin prove`; every line of it can be run again. A *gate* attacks the real vault; its *controls* break the property on purpose, by a one-line patch in a copy of the sources or by something that the harness does in the adversary's favour, and the gate has to notice. `tests/adversary/` has one file for each gate. `--full` runs the long versions, fuzzing and mutants of the rules; docs/MUTANTS.md has what mutants came to.\n\n\
          Run on {} UTC, commit {}, {}, the {} version, in {}.\n\n\
          | gate | what was tried | how often | result | controls | took |\n\
          |---|---|---|---|---|---|\n",
