@@ -167,7 +167,10 @@ impl Leaves {
             let pid = std::process::id();
             tracing::error!(
                 ?path,
-                "this file is open and was removed, moved or replaced; what is written to it is lost when                  the vault stops. Save it: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, copy                  /proc/{pid}/fd/NUMBER to its path (mode 0600), `kill -KILL {pid}`, start the vault again"
+                "this file is open and was removed, moved or replaced; what is written to it is lost \
+                 when the vault stops. Save it: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, \
+                 copy /proc/{pid}/fd/NUMBER to its path (mode 0600), `kill -KILL {pid}`, start the vault \
+                 again"
             );
         }
         self.batches_without = if lost.is_empty() { 0 } else { batches };
