@@ -69,7 +69,7 @@ const HOPELESS: Duration = Duration::from_secs(30);
 
 async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let requests = arena.scaled(30, 300, 3_000);
-    let strength = arena.scaled(4, 1, 1);
+    let weakness = arena.scaled(4, 1, 1);
     let settings = arena.scaled(FEW_PLACES, "", "");
     let mut server = arena.start(ServerOptions {
         settings,
@@ -79,7 +79,8 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let honest = Honest::new(&server).await?;
     honest.measure(requests).await?;
     let quiet = honest.measure(requests).await?;
-    let target = Target::new(&server, strength).await?;
+    let target = Target::new(&server, weakness).await?;
+    let (mut slowdown, mut grown) = (0.0_f64, 0);
     for attack in ATTACKS {
         let slowest = during(attack, &target, &honest, requests).await?;
         // On a machine that others use, a time says nothing by itself; CI does not look at it.
@@ -87,11 +88,17 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         holds(!is_judged || slowest <= MAX_SLOWDOWN * quiet, || {
             format!("{}: p99 {slowest:?}, quiet {quiet:?}", attack.name)
         })?;
-        is_well(&mut server, before).with_context(|| attack.name)?;
+        slowdown = slowdown.max(slowest.as_secs_f64() / quiet.as_secs_f64());
+        grown = is_well(&mut server, before).with_context(|| attack.name)?;
     }
     let ended = server.terminate()?;
     holds(ended.success(), || format!("stopped with {ended}"))?;
-    let what = format!("honest requests under {} attacks", ATTACKS.len());
+    let what = format!(
+        "honest requests under {} attacks: p99 at most {slowdown:.1} times the quiet {quiet:.1?}, memory \
+         at most {} MB over the start",
+        ATTACKS.len(),
+        grown / 1024
+    );
     Ok(Tried::new(requests * ATTACKS.len(), what))
 }
 
@@ -161,15 +168,18 @@ async fn persistently(calls: &Calls) -> bool {
     false
 }
 
-fn is_well(server: &mut ServerProcess, before: u64) -> anyhow::Result<()> {
+/// By how many KiB it has grown at most.
+fn is_well(server: &mut ServerProcess, before: u64) -> anyhow::Result<u64> {
     let peak = memory(server, "VmHWM:")?;
     let grown = peak.saturating_sub(before);
     holds(grown < MAX_GROWTH_KIB, || {
         format!("{} MB more than at the start", grown / 1024)
     })?;
     let log = server.log();
-    let panicked = log.lines().find(|line| line.contains("panicked"));
-    Ok(panicked.map_or(Ok(()), |line| Err(Violation::new(line)))?)
+    match log.lines().find(|line| line.contains("panicked")) {
+        Some(line) => Err(Violation::new(line).into()),
+        None => Ok(grown),
+    }
 }
 
 /// A line of `/proc/PID/status`, in KiB.
