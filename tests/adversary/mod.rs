@@ -7,9 +7,9 @@
 //! | [`gate`] | what a gate is, what it is given, how it says that its property is violated |
 //! | [`run`] | runs gates and controls, and says what came out |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
-//! | [`book`], [`said`] | what gates expect of an account's counters, and of an answer |
-//! | [`disk`] | the layer between a server and its disk |
-//! | [`lives`] | people whose vault dies again and again |
+//! | `book`, `said` | what gates expect of an account's counters, and of an answer |
+//! | `disk` | the layer between a server and its disk |
+//! | `lives` | people whose vault dies again and again |
 //! | every other | one gate |
 
 mod book;

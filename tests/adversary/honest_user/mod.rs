@@ -3,12 +3,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`world`] | an account, its owner's phones, a thief, time, and what the protocol says must come out |
-//! | [`phone`] | how far a phone is, what the network does, how a thief ends a guess |
-//! | [`scenes`] | what has to be tried in any case, step by step |
-//! | [`drive`] | random steps |
-//! | [`lossy`] | the client library and a real vault that is killed, over a network that loses messages |
-//! | [`wall_clock`] | a real vault whose wall clock jumps |
+//! | `world` | an account, its owner's phones, a thief, time, and what the protocol says must come out |
+//! | `phone` | how far a phone is, what the network does, how a thief ends a guess |
+//! | `scenes` | what has to be tried in any case, step by step |
+//! | `drive` | random steps |
+//! | `lossy` | the client library and a real vault that is killed, over a network that loses messages |
+//! | `wall_clock` | a real vault whose wall clock jumps |
 
 mod drive;
 mod lossy;

@@ -4,10 +4,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`at_once`] | several devices register, or replace, at the same moment |
-//! | [`replaced`] | what was begun under the record that gave way |
-//! | [`refused`] | replacements without proof, in every state of the record |
-//! | [`killed`] | the vault killed at every step, and while it works |
+//! | `at_once` | several devices register, or replace, at the same moment |
+//! | `replaced` | what was begun under the record that gave way |
+//! | `refused` | replacements without proof, in every state of the record |
+//! | `killed` | the vault killed at every step, and while it works |
 
 mod at_once;
 mod killed;

@@ -3,11 +3,11 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`cell`] | tickets of attempts: who presents which, when, with what, and what must come of it |
-//! | [`retrieval`] | tries each such cell |
-//! | [`registration`] | tickets of registrations, likewise |
-//! | [`altered`] | every bit of a ticket, and tickets of one kind in the place of the other |
-//! | [`ground`] | the same calls to a vault as a process and to one whose time can be moved |
+//! | `cell` | tickets of attempts: who presents which, when, with what, and what must come of it |
+//! | `retrieval` | tries each such cell |
+//! | `registration` | tickets of registrations, likewise |
+//! | `altered` | every bit of a ticket, and tickets of one kind in the place of the other |
+//! | `ground` | the same calls to a vault as a process and to one whose time can be moved |
 
 mod altered;
 mod cell;
