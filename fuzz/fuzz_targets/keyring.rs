@@ -1,8 +1,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vault_tests::decoders::accepts;
+use vault_tests::decoders::{Decoder, named};
+
+const DECODER: Decoder = named("keyring");
 
 fuzz_target!(|bytes: &[u8]| {
-    accepts("keyring", bytes);
+    (DECODER.accepts)(bytes);
 });

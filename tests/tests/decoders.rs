@@ -25,7 +25,7 @@ fn every_decoder_has_a_fuzz_target_and_a_corpus() {
     let manifest = fs::read_to_string(corpora().join("../Cargo.toml")).unwrap();
     for name in &names {
         let target = fs::read_to_string(corpora().join(format!("../fuzz_targets/{name}.rs")));
-        let call = format!("accepts(\"{name}\", ");
+        let call = format!("named(\"{name}\")");
         assert!(target.unwrap().contains(&call), "{name} fuzzes another");
         let path = format!("path = \"fuzz_targets/{name}.rs\"");
         assert!(manifest.contains(&path), "{name} is not built");
