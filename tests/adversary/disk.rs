@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::gate::NotHere;
-use crate::process_server::VaultFolder;
+use crate::process_server::{DidNotServe, ServerProcess, VaultFolder};
 
 #[path = "../disk/journal.rs"]
 pub mod journal;
@@ -34,4 +34,16 @@ pub fn below(vault: &VaultFolder) -> anyhow::Result<Layer> {
         folders: folders?,
         ..Layer::default()
     })
+}
+
+/// Starts a server again above a layer, which may end it before it serves.
+pub fn restart_above(
+    server: &mut ServerProcess,
+    shim: Shim,
+    layer: &Layer,
+) -> anyhow::Result<Result<(), DidNotServe>> {
+    match server.restart_below(|command| shim.put_below(command, layer)) {
+        Ok(()) => Ok(Ok(())),
+        Err(error) => error.downcast().map(Err),
+    }
 }

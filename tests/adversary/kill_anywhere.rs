@@ -11,7 +11,7 @@ use super::disk::shim::{Kill, Layer, Sends, Shim, Skip};
 use super::gate::{Arena, Control, Gate, Tried, Violation, holds};
 use super::lives::{Line, Order, People};
 use super::patch::Patch;
-use crate::process_server::{DidNotServe, ServerOptions, ServerProcess};
+use crate::process_server::{ServerOptions, ServerProcess};
 
 /// The gate.
 pub const GATE: Gate = Gate {
@@ -128,10 +128,7 @@ impl Victims {
                 break;
             }
         }
-        self.server.restart()?;
-        let line = Line::connect(&self.server).await?;
-        self.people.conclude(&line).await?;
-        self.server.terminate()?;
+        self.people.conclude(&mut self.server).await?;
         Ok(lives)
     }
 
@@ -143,12 +140,7 @@ impl Victims {
             sends: Some(Sends::Counted),
             ..disk::below(self.server.vault())?
         };
-        let shim = self.shim;
-        let served = self
-            .server
-            .restart_below(|command| shim.put_below(command, &layer));
-        if let Err(error) = served {
-            let ended = error.downcast::<DidNotServe>()?;
+        if let Err(ended) = disk::restart_above(&mut self.server, self.shim, &layer)? {
             was_killed(ended.status, &ended.log)?;
             return Ok(false);
         }

@@ -93,11 +93,15 @@ impl People {
         self.attacker.insist(line).await;
     }
 
-    /// Everything that was acknowledged in any life is there.
-    pub async fn conclude(&mut self, line: &Line) -> anyhow::Result<()> {
+    /// One more life, which nothing happens to: everything that was acknowledged in any is there.
+    pub async fn conclude(&mut self, server: &mut ServerProcess) -> anyhow::Result<()> {
+        server.restart()?;
+        let line = &Line::connect(server).await?;
         self.act(line, Order::InTurn).await?;
         self.owner.conclude(line).await?;
-        self.newcomers.conclude(line).await
+        self.newcomers.conclude(line).await?;
+        server.terminate()?;
+        Ok(())
     }
 
     /// How often guesses of the attacker were evaluated.

@@ -17,7 +17,7 @@ use super::gate::{Arena, Control, Gate, Tried, Violation, holds};
 use super::lives::{Answers, Line, Order, People};
 use super::patch::Patch;
 use crate::process_calls;
-use crate::process_server::{DidNotServe, ServerOptions, ServerProcess};
+use crate::process_server::{ServerOptions, ServerProcess};
 
 /// The gate.
 pub const GATE: Gate = Gate {
@@ -167,10 +167,7 @@ impl Victims {
                 break;
             }
         }
-        self.server.restart()?;
-        let line = Line::connect(&self.server).await?;
-        self.people.conclude(&line).await?;
-        self.server.terminate()?;
+        self.people.conclude(&mut self.server).await?;
         Ok(lives)
     }
 
@@ -184,12 +181,7 @@ impl Victims {
             sends: Some(Sends::Recorded),
             ..disk::below(self.server.vault())?
         };
-        let shim = self.shim;
-        let served = self
-            .server
-            .restart_below(|command| shim.put_below(command, &layer));
-        if let Err(error) = served {
-            let ended = error.downcast::<DidNotServe>()?;
+        if let Err(ended) = disk::restart_above(&mut self.server, self.shim, &layer)? {
             let failed = has_failure(&journal::read(&journal));
             holds(failed && ended.status.code() == Some(1), || {
                 format!("a restart does not serve: {ended}")

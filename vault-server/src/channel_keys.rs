@@ -93,7 +93,10 @@ impl ChannelKeys {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let keys: Self = stored::decode(bytes)?;
         let are_even = keys.pairs.iter().all(|pair| pair.id.is_multiple_of(2));
-        are_even.then_some(keys).ok_or(Unreadable)
+        let are_successive = KeyLife::are_successive(keys.pairs.iter().map(|pair| pair.life));
+        (are_even && are_successive)
+            .then_some(keys)
+            .ok_or(Unreadable)
     }
 
     fn publish_new_pair<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
@@ -212,6 +215,23 @@ mod tests {
         let last = FIXTURE.replacen("010104", "0101fe", 1);
         let keys = ChannelKeys::decode(&from_hex(&last)).unwrap();
         assert_eq!(ids(&keys.all()), [254, 255]);
+    }
+
+    // Found by fuzzing. Fails when `decode` does not look at the lives: such a pair is never forgotten,
+    // and keys are always due to be rotated.
+    #[test]
+    fn a_pair_behind_which_there_is_another_was_replaced() {
+        let pair = |id, until| Pair {
+            id,
+            x_wing_seed: Zeroizing::new([0x33; 32]),
+            x25519_seed: Zeroizing::new([0x44; 32]),
+            life: KeyLife::of(5, until),
+        };
+        for (until, is_read) in [(Some(6), true), (None, false)] {
+            let pairs = vec![pair(4, until), pair(6, None)];
+            let stored = ChannelKeys { pairs }.encode();
+            assert_eq!(ChannelKeys::decode(&stored).is_ok(), is_read);
+        }
     }
 
     // Version 1: one pair of id 4, published at 5, replaced at 6.

@@ -33,6 +33,12 @@ impl KeyLife {
         (self.since_ms, self.until_ms)
     }
 
+    /// Whether another key took over from every one but the last of them, as they are stored: one
+    /// behind which there is another and which was not replaced would never be forgotten.
+    pub fn are_successive(lives: impl DoubleEndedIterator<Item = Self>) -> bool {
+        lives.rev().skip(1).all(|life| life.until_ms.is_some())
+    }
+
     /// Another key takes over.
     pub fn end(&mut self, now: Timestamp) {
         self.until_ms = Some(now.millis());

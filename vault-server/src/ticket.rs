@@ -139,7 +139,9 @@ impl TicketKeys {
 
     /// Reads the stored form.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        stored::decode(bytes)
+        let keys: Self = stored::decode(bytes)?;
+        let are_successive = KeyLife::are_successive(keys.keys.iter().map(|key| key.life));
+        are_successive.then_some(keys).ok_or(Unreadable)
     }
 
     fn replace_sealing_key<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
@@ -295,6 +297,21 @@ mod tests {
         let contents = keys.open(&vault(), &Ticket(bytes)).unwrap();
         assert_eq!((contents.generation, contents.attempt), (2, 3));
         assert_eq!(contents.login_state.0.as_slice(), [7; 192]);
+    }
+
+    // Fails when `decode` does not look at the lives: such a key would never be forgotten.
+    #[test]
+    fn a_key_behind_which_there_is_another_was_replaced() {
+        let key = |id, until| TicketKey {
+            id,
+            secret: Zeroizing::new([0x22; 32]),
+            life: KeyLife::of(5, until),
+        };
+        for (until, is_read) in [(Some(6), true), (None, false)] {
+            let keys = vec![key(7, until), key(8, None)];
+            let stored = TicketKeys { keys }.encode();
+            assert_eq!(TicketKeys::decode(&stored).is_ok(), is_read);
+        }
     }
 
     // Version 1: key 7 sealed from 5 to 6; key 8 seals since 6.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -58,6 +59,9 @@ pub struct Target {
     /// 1 is full strength, 4 a quarter of it.
     weakness: usize,
 }
+
+/// Where an attacker says that it is in.
+type Ready = mpsc::Sender<()>;
 
 /// A slow attacker sends a byte so often.
 const DRIP: Duration = Duration::from_secs(1);
@@ -116,32 +120,40 @@ async fn slow_connections(target: &Target, attackers: &mut JoinSet<()>) -> anyho
         Slowness::Body,
         Slowness::Silence,
     ];
-    let (ready, mut arrived) = tokio::sync::mpsc::channel(64);
-    for number in 0..SLOW_CONNECTIONS / target.weakness {
-        let (door, head) = (target.http1.clone(), target.head(4096));
-        let (kind, ready) = (kinds[number % kinds.len()], ready.clone());
+    let head = target.head(4096);
+    let drips = (0..SLOW_CONNECTIONS / target.weakness).map(|number| {
+        let (door, head) = (target.http1.clone(), head.clone());
+        let kind = kinds[number % kinds.len()];
+        move |ready| drip(door.clone(), head.clone(), kind, ready)
+    });
+    arrive(attackers, drips).await;
+    Ok(())
+}
+
+/// Lets attackers in, one after the other; who was cut comes back. Arriving all at once would overrun
+/// the backlog, and measure the attackers' handshakes. When one cannot get in, no further one can.
+async fn arrive<A, F>(attackers: &mut JoinSet<()>, attacks: impl Iterator<Item = A>)
+where
+    A: Fn(Ready) -> F + Send + 'static,
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let (ready, mut arrived) = mpsc::channel(64);
+    for attack in attacks {
+        let ready = ready.clone();
         attackers.spawn(async move {
             loop {
-                let _ = drip(&door, &head, kind, &ready).await;
+                let _ = attack(ready.clone()).await;
                 sleep(AGAIN).await;
             }
         });
-        // Arriving all at once would overrun the backlog, and measure the attackers' handshakes. When
-        // one cannot get in, no further one can.
         if timeout(AGAIN, arrived.recv()).await.is_err() {
             break;
         }
     }
-    Ok(())
 }
 
 /// Until it is cut.
-async fn drip(
-    door: &Door,
-    head: &str,
-    kind: Slowness,
-    ready: &tokio::sync::mpsc::Sender<()>,
-) -> anyhow::Result<()> {
+async fn drip(door: Door, head: String, kind: Slowness, ready: Ready) -> anyhow::Result<()> {
     if let Slowness::Handshake = kind {
         let mut connection = door.knock().await?;
         let _ = ready.try_send(());
@@ -155,7 +167,7 @@ async fn drip(
     let bytes = match kind {
         Slowness::Handshake | Slowness::Silence => "",
         Slowness::Head => "P",
-        Slowness::Body => head,
+        Slowness::Body => &head,
     };
     connection.write_all(bytes.as_bytes()).await?;
     connection.flush().await?;
@@ -173,31 +185,16 @@ async fn drip(
 
 /// All of a body but its last byte, which never comes; then again.
 async fn long_bodies(target: &Target, attackers: &mut JoinSet<()>) -> anyhow::Result<()> {
-    let (ready, mut arrived) = tokio::sync::mpsc::channel(64);
-    for _ in 0..LONG_BODIES {
-        let (door, head, ready) = (
-            target.http1.clone(),
-            target.head(LONG_BODY_LEN),
-            ready.clone(),
-        );
-        attackers.spawn(async move {
-            loop {
-                let _ = send_long_body(&door, &head, &ready).await;
-                sleep(AGAIN).await;
-            }
-        });
-        if timeout(AGAIN, arrived.recv()).await.is_err() {
-            break;
-        }
-    }
+    let head = target.head(LONG_BODY_LEN);
+    let bodies = (0..LONG_BODIES).map(|_| {
+        let (door, head) = (target.http1.clone(), head.clone());
+        move |ready| send_long_body(door.clone(), head.clone(), ready)
+    });
+    arrive(attackers, bodies).await;
     Ok(())
 }
 
-async fn send_long_body(
-    door: &Door,
-    head: &str,
-    ready: &tokio::sync::mpsc::Sender<()>,
-) -> anyhow::Result<()> {
+async fn send_long_body(door: Door, head: String, ready: Ready) -> anyhow::Result<()> {
     let mut connection = door.enter().await?;
     connection.write_all(head.as_bytes()).await?;
     let sent = connection.write_all(&vec![b'x'; LONG_BODY_LEN - 1]).await;

@@ -175,6 +175,27 @@ fn batch() -> impl Strategy<Value = BTreeMap<LeafKey, Option<Vec<u8>>>> {
     proptest::collection::btree_map(key(), value, 0..12)
 }
 
+// Fails when `forget_deep_nodes` forgets nothing: then keys of all that was ever read stay in memory.
+#[test]
+fn after_a_batch_deep_nodes_are_not_in_memory() {
+    let mut stored = Stored::empty();
+    let mut key = [0x5a; 32];
+    let leaves = (0..32).map(|last| {
+        key[31] = last;
+        (key, Some(vec![7; 300]))
+    });
+    stored.change(leaves.collect());
+    let is_deep = |place: &Place| place.depth() >= KEPT_DEPTH;
+    assert!(stored.tree.get(&stored.rows, &key).unwrap().is_some());
+    assert!(
+        stored.tree.nodes.keys().any(is_deep),
+        "nothing deep is read"
+    );
+    stored.change(BTreeMap::from([(key, None)]));
+    assert!(!stored.tree.nodes.keys().any(is_deep));
+    stored.assert_equal();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -48,6 +48,9 @@ pub enum Protection {
     Unfinished,
     /// By the 64 digits alone.
     KeyOnly,
+    /// By the 64 digits, and perhaps by a password too: a registration was sent, and what became of
+    /// it is not known.
+    Unsettled,
     /// By a password, at a vault.
     Password(Enrolled),
 }

@@ -17,8 +17,10 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
     let mut file = StateFile::open(&context.state)?;
     let mut device = load(&file)?;
     let at_vault = match device.protection {
-        Protection::Unfinished | Protection::Password(_) => device.connection.clone(),
-        // A registration whose outcome stayed unknown may have made a record, or still make one.
+        Protection::Unfinished | Protection::Unsettled | Protection::Password(_) => {
+            device.connection.clone()
+        }
+        // Another device may have registered the same key.
         Protection::KeyOnly if !options.forget => device.connection.clone(),
         Protection::KeyOnly => None,
     };

@@ -46,9 +46,8 @@ async fn key_only(
     } = the_key(held, given)?;
     let (mut text, digits) = digits_to_write_down(&device.key);
     let mut is_deleted = false;
-    if let (false, Protection::Unfinished | Protection::Password(_), Some(connection)) =
-        (is_new, &device.protection, device.connection.clone())
-    {
+    let may_have_record = !is_new && device.protection != Protection::KeyOnly;
+    if let Some(connection) = device.connection.clone().filter(|_| may_have_record) {
         secrets::confirm(
             "The record at the vault will be deleted: the password will open nothing any more, only the 64 digits and this device.",
             yes,
@@ -107,10 +106,12 @@ async fn by_password(
     // A weak one in a file is refused before anything is sent. Somebody who types it is told first
     // whether it has to be another one than before.
     let early = match chosen.device.protection {
-        Protection::Unfinished | Protection::KeyOnly if options.password.is_in_file() => {
-            Some(options.password.choose(&about_user, screen)?)
+        Protection::Password(_) => None,
+        Protection::Unfinished | Protection::KeyOnly | Protection::Unsettled => {
+            let is_in_file = options.password.is_in_file();
+            let choose = || options.password.choose(&about_user, screen);
+            is_in_file.then(choose).transpose()?
         }
-        Protection::Unfinished | Protection::KeyOnly | Protection::Password(_) => None,
     };
     let status = work::online(screen, "Asking the vault …", client.status()).await;
     let status = learnt(status, &client, &mut connection, file)?;
@@ -148,6 +149,7 @@ async fn by_password(
         Ok(prepared) => prepared,
         Err(failure) => return Err(chosen.put_back(file, failure)),
     };
+    chosen.mark_sent(file, &connection)?;
     let registered = finish_registration(&mut client, &prepared, sent, screen).await;
     let registered = match learnt(registered, &client, &mut connection, file) {
         Ok(registered) => registered,
@@ -182,17 +184,30 @@ struct Chosen {
     device: Device,
     /// The device did not hold it before.
     is_new: bool,
-    /// What a new K takes the place of.
+    /// What comes back if nothing is registered: what a new K takes the place of, or the same K as
+    /// its digits alone protected it.
     former: Option<Device>,
 }
 
 impl Chosen {
+    /// On the disk before the vault can have a record: whoever goes back to the digits, after an
+    /// outcome that stayed unknown, has to delete it.
+    fn mark_sent(&mut self, file: &mut StateFile, at: &Connection) -> Result<(), StateError> {
+        if self.device.protection == Protection::KeyOnly {
+            self.former = file.load()?;
+            self.device.protection = Protection::Unsettled;
+            self.device.connection = Some(at.clone());
+            file.store(&self.device)?;
+        }
+        Ok(())
+    }
+
     /// Nothing was registered, nothing encrypted: a new K makes room again for what was there.
     fn put_back(self, file: &mut StateFile, failure: Failure) -> Failure {
-        let restored = match (self.is_new, self.former) {
-            (false, _) => Ok(()),
-            (true, Some(former)) => restore(file, &former),
-            (true, None) => file.forget_key(),
+        let restored = match self.former {
+            Some(former) => restore(file, &former),
+            None if self.is_new => file.forget_key(),
+            None => Ok(()),
         };
         restored.map_or_else(Failure::State, |()| failure)
     }
@@ -225,11 +240,13 @@ fn the_key(held: Option<Device>, given: Option<BackupKey>) -> Result<Chosen, Fai
         (Some(device), Some(key)) if device.key.is_same(&key) => Ok(kept(device)),
         (Some(device), Some(key)) => match device.protection {
             Protection::Unfinished => Ok(new(key, Some(device))),
-            Protection::KeyOnly | Protection::Password(_) => Err(Failure::AnotherKey(format!(
-                "this device already holds the key {}, not {}: write its digits down (show-key), then remove it (disable --forget)",
-                device.key.key_id(),
-                key.key_id(),
-            ))),
+            Protection::KeyOnly | Protection::Unsettled | Protection::Password(_) => {
+                Err(Failure::AnotherKey(format!(
+                    "this device already holds the key {}, not {}: write its digits down (show-key), then remove it (disable --forget)",
+                    device.key.key_id(),
+                    key.key_id(),
+                )))
+            }
         },
         (None, Some(key)) => Ok(new(key, None)),
         (None, None) => Ok(new(BackupKey::generate(&mut OsRng), None)),
@@ -408,6 +425,35 @@ mod tests {
         let stored = file.load().unwrap().unwrap();
         assert!(stored.key.is_same(&first));
         assert_eq!(stored.protection, Protection::Unfinished);
+    }
+
+    // Fails if `mark_sent` does nothing: the digits alone would be said to protect a key that a
+    // password opens. Fails if `put_back` leaves the mark, or takes away that of an earlier run.
+    #[test]
+    fn a_key_of_digits_remembers_that_a_registration_was_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StateFile::open(&folder.path().join("device.json")).unwrap();
+        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+        file.store(&key_only(key())).unwrap();
+        std::fs::write(folder.path().join("device.json"), text).unwrap();
+        let connection = file.connection().unwrap().unwrap();
+        file.store(&key_only(key())).unwrap();
+        let protection = |file: &StateFile| file.load().unwrap().unwrap().protection;
+        let mark = |file: &mut StateFile| {
+            let mut chosen = the_key(file.load().unwrap(), None).unwrap();
+            chosen.mark_sent(file, &connection).unwrap();
+            chosen
+        };
+        let refused = mark(&mut file);
+        let marked = file.load().unwrap().unwrap();
+        assert_eq!(marked.protection, Protection::Unsettled);
+        assert_eq!(marked.connection.as_ref(), Some(&connection));
+        refused.put_back(&mut file, Failure::Interrupted);
+        assert_eq!(protection(&file), Protection::KeyOnly);
+        drop(mark(&mut file));
+        let refused = mark(&mut file);
+        refused.put_back(&mut file, Failure::Interrupted);
+        assert_eq!(protection(&file), Protection::Unsettled);
     }
 
     // Fails if `put_back` only stores the former device.

@@ -49,7 +49,7 @@ fn load(file: &StateFile) -> Result<Device, Failure> {
 fn load_protected(file: &StateFile) -> Result<Device, Failure> {
     let device = load(file)?;
     match device.protection {
-        Protection::KeyOnly | Protection::Password(_) => Ok(device),
+        Protection::KeyOnly | Protection::Unsettled | Protection::Password(_) => Ok(device),
         Protection::Unfinished => Err(Failure::NoKey(
             "the protection of this device's key was begun and not finished: run vault-client enable again",
         )),

@@ -19,9 +19,8 @@ pub async fn run(context: &Context) -> Result<Outcome, Failure> {
     let mut device = load(&file)?;
     let mut report = Report::default();
     report.device(&device);
-    if let (Protection::Unfinished | Protection::Password(_), Some(mut connection)) =
-        (&device.protection, device.connection.clone())
-    {
+    let asks_vault = device.protection != Protection::KeyOnly;
+    if let Some(mut connection) = device.connection.clone().filter(|_| asks_vault) {
         let mut client = connection.client(context.screen)?;
         let status = work::online(context.screen, "Asking the vault …", client.status()).await;
         let status = learnt(status, &client, &mut connection, &mut file)?;
@@ -74,6 +73,10 @@ impl Report {
                 "begun and not finished: run vault-client enable",
             ),
             Protection::KeyOnly => ("key-only", "by its 64 digits alone"),
+            Protection::Unsettled => (
+                "unsettled",
+                "by its 64 digits; whether a password does too is not known: run vault-client enable",
+            ),
             Protection::Password(_) => ("password", "by a password"),
         };
         self.json.insert("mode".to_owned(), json!(mode));

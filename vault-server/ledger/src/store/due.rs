@@ -1,0 +1,92 @@
+//! The due index: which leaf has to be looked at when. It is a hint: what is not there, or is there
+//! already, is no error.
+
+use super::Store;
+use crate::error::{During, StorageError};
+use crate::key::LeafKey;
+
+impl Store {
+    pub(crate) fn put_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
+        let sql = "INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
+    }
+
+    pub(crate) fn remove_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
+        let sql = "DELETE FROM due WHERE due_ms = ? AND leaf_key = ?";
+        self.change(sql, (time(due_ms), key.0)).map(drop)
+    }
+
+    pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
+        self.statement("SELECT 1 FROM due WHERE due_ms = ? AND leaf_key = ?")?
+            .exists((time(due_ms), key.0))
+            .during("reading a due time")
+    }
+
+    /// Removes what this program does not write: `STRICT` and `CHECK` hold for SQL only, not for who
+    /// writes the file.
+    pub(crate) fn remove_malformed_due(&self) -> Result<(), StorageError> {
+        self.statement(
+            "DELETE FROM due WHERE typeof(due_ms) <> 'integer' OR due_ms < 0
+             OR typeof(leaf_key) <> 'blob' OR length(leaf_key) <> 32",
+        )?
+        .execute([])
+        .map(drop)
+        .during("looking through the due times")
+    }
+
+    /// The leaves behind this one that are due until then, with their times, earliest first.
+    pub(crate) fn due_after(
+        &self,
+        after: Option<(u64, LeafKey)>,
+        until_ms: u64,
+        at_most: usize,
+    ) -> Result<Vec<(u64, LeafKey)>, StorageError> {
+        let (after_ms, after_key) = match &after {
+            Some((due_ms, key)) => (time(*due_ms), &key.0[..]),
+            None => (0, &[][..]),
+        };
+        self.statement(
+            "SELECT due_ms, leaf_key FROM due
+             WHERE (due_ms, leaf_key) > (?, ?) AND due_ms <= ?
+             ORDER BY due_ms, leaf_key LIMIT ?",
+        )?
+        .query_map(
+            (after_ms, after_key, time(until_ms), limit(at_most)),
+            |row| Ok((row.get(0)?, LeafKey(row.get(1)?))),
+        )
+        .and_then(Iterator::collect)
+        .during("reading what is due")
+    }
+}
+
+/// SQLite's integers are signed; a time beyond them is as good as never.
+fn time(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+impl Store {
+    /// SQLite then answers a growing database with `SQLITE_FULL`, as a full disk does.
+    pub(crate) fn refuse_growth(&self) {
+        let pages: i64 = self
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        self.connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
+    }
+
+    pub(crate) fn spoil(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    pub(crate) fn allow_triggers(&self) {
+        let switch = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+        self.connection.set_db_config(switch, true).unwrap();
+    }
+}
