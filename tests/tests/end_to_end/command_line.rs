@@ -213,3 +213,37 @@ async fn a_keys_whole_life_from_the_command_line() -> anyhow::Result<()> {
     desk.done("phone", "disable --yes")?;
     Ok(())
 }
+
+/// Fails if `enable` goes to a second place while a first is open, or if a device that was not first
+/// cannot go back to its digits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_of_unknown_outcome_is_settled_where_it_was_sent() -> anyhow::Result<()> {
+    let server = start(three_attempts())?;
+    let desk = Desk::new()?;
+    desk.secret("token", server.token())?;
+    fs::write(desk.file("ca.pem"), server.root_certificate())?;
+    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
+    let enable = format!("enable --password-file right {}", connection(&server, &url));
+    desk.done("phone", &enable)?;
+    desk.done("tablet", "enable --key-only")?;
+    assert_eq!(desk.run("tablet", &enable)?.0, 13, "the phone was first");
+    // As it is when the vault's answer is lost.
+    let state = fs::read_to_string(desk.file("tablet"))?;
+    fs::write(
+        desk.file("tablet"),
+        state.replace("\"key-only\"", "\"unsettled\""),
+    )?;
+    let status = desk.done("tablet", "status")?.to_string();
+    assert!(status.contains("unsettled") && status.contains("active"));
+
+    let elsewhere = enable.replace("--account alice", "--account bob");
+    let refused = desk.run("tablet", &elsewhere)?;
+    assert_eq!(refused.0, 2, "another account: {}", refused.1);
+    let settled = desk.done("tablet", "enable --key-only --yes")?;
+    assert_eq!(settled["record_deleted"], false);
+    let state = fs::read_to_string(desk.file("tablet"))?;
+    assert!(state.contains("\"key-only\""), "{state}");
+    let status = desk.done("phone", "status")?.to_string();
+    assert!(status.contains("active"), "the phone's record: {status}");
+    Ok(())
+}

@@ -191,6 +191,12 @@ impl Connection {
         }
     }
 
+    /// Whether this is the same account of the same vault.
+    pub fn is_at(&self, other: &Self) -> bool {
+        let is_account = (&self.tenant, &self.account) == (&other.tenant, &other.account);
+        is_account && self.shares_pin(&other.fingerprints)
+    }
+
     /// Whether one of `pins` is pinned here: what has none of them is another vault.
     pub fn shares_pin(&self, pins: &[Fingerprint]) -> bool {
         self.fingerprints.iter().any(|pin| pins.contains(pin))

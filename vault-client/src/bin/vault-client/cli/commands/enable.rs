@@ -270,8 +270,10 @@ fn needed(
     status: &Status,
     screen: Screen,
 ) -> Result<Option<Sent>, Failure> {
-    let Protection::Password(enrolled) = &device.protection else {
-        return Ok(Some(Sent::Registration));
+    let enrolled = match &device.protection {
+        Protection::Password(enrolled) => enrolled,
+        Protection::Unsettled => return at_the_same_place(stored, connection),
+        Protection::Unfinished | Protection::KeyOnly => return Ok(Some(Sent::Registration)),
     };
     // A vault may have another one's name, but not its identity.
     let is_pinned = stored.is_some_and(|stored| stored.shares_pin(connection.fingerprints()));
@@ -294,6 +296,21 @@ fn needed(
             screen.note(describe_need(reason));
             Ok(Some(Sent::Renewal))
         }
+    }
+}
+
+/// One registration at a time of which nobody knows what became of it: a device remembers one place.
+fn at_the_same_place(
+    sent: Option<&Connection>,
+    connection: &Connection,
+) -> Result<Option<Sent>, Failure> {
+    match sent.filter(|sent| !sent.is_at(connection)) {
+        None => Ok(Some(Sent::Registration)),
+        Some(sent) => Err(Failure::Usage(format!(
+            "a registration of the account {} of {} was sent, and what became of it is not known: run vault-client enable there again, or vault-client enable --key-only, which deletes its record",
+            sent.account(),
+            sent.tenant(),
+        ))),
     }
 }
 

@@ -80,7 +80,7 @@ async fn finish_registration<T: Transport>(
     work::sending(screen, "Registering the key …", sent, work).await
 }
 
-/// Deletes the record of `device`'s key. `false`: there was none of the account.
+/// Deletes the record of `device`'s key. `false`: there was none.
 async fn delete_record(
     file: &mut StateFile,
     device: &mut Device,
@@ -90,9 +90,13 @@ async fn delete_record(
     let mut client = connection.client(screen)?;
     let work = work::delete(&mut client, &device.key);
     let result = work::sending(screen, "Deleting the record …", Sent::Deletion, work).await;
-    let deleted = learnt(result, &client, &mut connection, file)?;
+    let deleted = learnt(result, &client, &mut connection, file);
     device.connection = Some(connection);
-    Ok(deleted)
+    match deleted {
+        // Another device was first: what this one sent can make no record any more.
+        Err(Failure::AnotherKey(_)) if device.protection == Protection::Unsettled => Ok(false),
+        deleted => deleted,
+    }
 }
 
 /// Keeps what was learnt of the vault, however the calls ended: an older statement is refused from
