@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use super::gate::{Arena, Control, Gate, NotHere, Tried, holds};
 use super::patch::Patch;
@@ -17,17 +18,38 @@ use crate::process_server::{ServerOptions, ServerProcess};
 pub const GATE: Gate = Gate {
     name: "hardening",
     property: "a signal that dumps other processes leaves no core of the server, whatever limit it \
-               was started with; its memory is locked, or it has warned",
+               was started with or is given from outside; its memory is locked, or it has warned",
     run: |arena| Box::pin(run(arena)),
-    controls: &[Control::Patch(&NOT_HARDENED)],
+    controls: &[
+        Control::Patch(&CORES_ARE_ALLOWED),
+        Control::Patch(&DUMPABLE),
+        Control::Patch(&NOT_LOCKED),
+    ],
 };
 
-/// Nothing is done.
-pub const NOT_HARDENED: Patch = Patch {
-    name: "the process is not hardened",
-    file: "vault-server/src/cli/mod.rs",
-    text: "hardening::harden()",
-    instead: "if FAULT { Vec::new() } else { hardening::harden() }",
+/// The limit stays what it was.
+pub const CORES_ARE_ALLOWED: Patch = Patch {
+    name: "the limit on cores stays",
+    file: "vault-server/src/hardening.rs",
+    text: "    let none = Rlimit {\n",
+    instead: "    if FAULT { return Ok(()); }\n    let none = Rlimit {\n",
+};
+
+/// Somebody lifts the limit, or the pattern of cores is a pipe.
+pub const DUMPABLE: Patch = Patch {
+    name: "the process stays dumpable",
+    file: "vault-server/src/hardening.rs",
+    text: "    set_dumpable_behavior(DumpableBehavior::NotDumpable)",
+    instead: "    if FAULT { return Ok(()); }\n    \
+              set_dumpable_behavior(DumpableBehavior::NotDumpable)",
+};
+
+/// Nobody is told.
+pub const NOT_LOCKED: Patch = Patch {
+    name: "memory is not locked",
+    file: "vault-server/src/hardening.rs",
+    text: "    if !may_lock_without_limit() {\n",
+    instead: "    if FAULT { return Ok(()); }\n    if !may_lock_without_limit() {\n",
 };
 
 /// Signals whose default is to dump core, and that neither the server nor its runtime handles.
@@ -49,6 +71,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
             .register("a password")
             .await?;
         looks_hardened(&mut server)?;
+        lift_limit(&mut server)?;
         server.process().signal(signal)?;
         let ended = server.process().wait()?;
         holds(!ended.core_dumped(), || {
@@ -81,6 +104,19 @@ fn looks_hardened(server: &mut ServerProcess) -> anyhow::Result<()> {
         "memory is neither locked nor was there a warning".to_owned()
     })?;
     Ok(())
+}
+
+/// From outside, as root can: then only that it is not dumpable keeps the kernel from dumping it.
+fn lift_limit(server: &mut ServerProcess) -> anyhow::Result<()> {
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    match prlimit(Some(server.process().pid()), Resource::Core, none) {
+        // Who is not root cannot: then the limit is in force as well.
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(error).context("lifting the limit on cores"),
+    }
 }
 
 fn words_of<'a>(text: &'a str, name: &str) -> anyhow::Result<Vec<&'a str>> {

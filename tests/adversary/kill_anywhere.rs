@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::disk;
 use super::disk::shim::{Kill, Layer, Sends, Shim, Skip};
+use super::drop_ke3::COUNTED_AT_THE_FINISH;
 use super::gate::{Arena, Control, Gate, Tried, Violation, holds};
 use super::lives::{Line, Order, People};
 use super::patch::Patch;
@@ -22,6 +23,7 @@ pub const GATE: Gate = Gate {
     run: |arena| Box::pin(run(arena)),
     controls: &[
         Control::Patch(&ANSWERED_BEFORE_THE_COMMIT),
+        Control::Patch(&COUNTED_AT_THE_FINISH),
         Control::Switch(FORGETFUL),
     ],
 };

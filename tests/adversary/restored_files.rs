@@ -146,14 +146,16 @@ impl Attack {
         Ok(())
     }
 
-    /// Every mixture of the newest moment and the one before its guess that takes one volume, or
-    /// the data and all anchors but one.
+    /// Every mixture of the newest moment and an older one that takes one volume, or the data and all
+    /// anchors but one. Older are: before the last guess, while the server ran; and the beginning.
     fn of_one_volume(&self) -> Vec<Moment> {
+        let before = self.past.iter().rev().nth(2);
+        let olds = before.into_iter().chain(self.past.first());
+        olds.flat_map(|old| self.mixed_with(old)).collect()
+    }
+
+    fn mixed_with(&self, old: &Moment) -> Vec<Moment> {
         let new = &self.newest;
-        // Before the last guess, while the server ran, and after the start before it.
-        let Some(old) = self.past.iter().rev().nth(2) else {
-            return Vec::new();
-        };
         let mut mixtures = vec![
             old.clone().with_anchors(&new.anchors),
             Moment {
@@ -192,7 +194,8 @@ impl Attack {
         Ok(())
     }
 
-    /// Parts of any two moments on the data's volume, or of any moment on an anchor's.
+    /// Parts of any two moments on the data's volume, or of any moment on an anchor's; or of the data's
+    /// and of all anchors' but one.
     fn any(&self, rng: &mut StdRng) -> Moment {
         let [one, other] = [(); 2].map(|()| &self.past[rng.gen_range(0..self.past.len())]);
         let mut mixture = self.newest.clone();
@@ -209,6 +212,14 @@ impl Attack {
         }
         if let Some(log) = mixture.log.as_mut().filter(|_| rng.gen_bool(0.2)) {
             log.truncate(rng.gen_range(0..=log.len()));
+        }
+        if rng.gen_bool(0.5) {
+            let kept = rng.gen_range(0..self.anchors.len());
+            let others = (0..self.anchors.len()).filter(|index| *index != kept);
+            for index in others {
+                let old = &self.past[rng.gen_range(0..self.past.len())];
+                mixture.anchors[index].clone_from(&old.anchors[index]);
+            }
         }
         mixture
     }

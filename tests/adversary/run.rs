@@ -46,6 +46,9 @@ pub fn attack(gate: &Gate, arena: Arena) -> Verdict {
         runtime.block_on((gate.run)(arena))
     };
     match catch_unwind(AssertUnwindSafe(attack)) {
+        Ok(Ok(tried)) if tried.times == 0 => Verdict::WentWrong {
+            why: format!("nothing was tried: {}", tried.what),
+        },
         Ok(Ok(tried)) => Verdict::Held {
             what: tried.what,
             times: tried.times,
@@ -64,23 +67,36 @@ pub fn attack_with(
 ) -> anyhow::Result<Verdict> {
     match control {
         Control::Switch(what) => Ok(attack(gate, arena.clone().switched(what))),
-        Control::Patch(patch) => {
-            let mut prove = Command::new(patched);
-            prove
-                .args(["--verdict-of", gate.name])
-                .env(patch::SWITCH, patch.name);
-            let output = prove
-                .stdin(Stdio::null())
-                .stderr(Stdio::inherit())
-                .output()?;
-            let verdict = output.stdout.split(|byte| *byte == b'\n').next();
-            serde_json::from_slice(verdict.unwrap_or_default())
-                .with_context(|| format!("the patched copy ended with {}", output.status))
-        }
+        Control::Patch(patch) => attack_copy(gate, patch.name, patched),
     }
 }
 
+/// Runs one gate in the patched copy with all patches switched off: there it has to hold, or a control
+/// that is caught there means nothing.
+pub fn attack_unpatched(gate: &Gate, patched: &Path) -> anyhow::Result<Verdict> {
+    attack_copy(gate, "", patched)
+}
+
+fn attack_copy(gate: &Gate, fault: &str, patched: &Path) -> anyhow::Result<Verdict> {
+    let mut prove = Command::new(patched);
+    prove
+        .args(["--verdict-of", gate.name])
+        .env(patch::SWITCH, fault);
+    let output = prove
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    let verdict = output.stdout.split(|byte| *byte == b'\n').next();
+    serde_json::from_slice(verdict.unwrap_or_default())
+        .with_context(|| format!("the patched copy ended with {}", output.status))
+}
+
 impl Verdict {
+    /// Whether a gate came out as it has to.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+
     /// Whether a control came out as it has to.
     pub fn is_violated(&self) -> bool {
         matches!(self, Self::Violated { .. })

@@ -62,6 +62,11 @@ impl Plan {
         *self.lock() = faults.iter().copied().collect();
     }
 
+    /// Whether all of it has happened.
+    pub fn is_over(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn next(&self) -> Fault {
         self.lock().pop_front().unwrap_or(Fault::None)
     }

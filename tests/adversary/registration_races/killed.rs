@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use anyhow::{bail, ensure};
 use rand::rngs::OsRng;
 use vault_client::{BackupKey, Password};
 use vault_protocol::Problem;
@@ -31,9 +32,13 @@ pub async fn run(arena: &Arena, mut server: ServerProcess) -> anyhow::Result<usi
     }
     let server: SharedServer = Arc::new(Mutex::new(server));
     let killed = [Fault::KilledAfter, Fault::LostAnswer, Fault::KilledBefore];
-    let plans = arena.scaled(vec![killed.to_vec()], pairs(), pairs());
+    let finishes = arena.scaled(vec![killed.to_vec()], pairs(), pairs());
+    let beginnings = arena.scaled(vec![vec![Fault::KilledAfter]], before(), before());
+    let beginnings = beginnings.into_iter().map(|plan| (plan, Vec::new()));
+    let plans = beginnings.chain(finishes.into_iter().map(|plan| (Vec::new(), plan)));
+    let plans: Vec<_> = plans.collect();
     for (number, plan) in plans.iter().enumerate() {
-        the_library_repeats_its_finish(&server, &format!("library-{number}"), plan).await?;
+        the_library_goes_on(&server, &format!("library-{number}"), plan).await?;
     }
     Ok(in_flight + plans.len())
 }
@@ -91,18 +96,33 @@ async fn survives(
     Ok(calls)
 }
 
-async fn the_library_repeats_its_finish(
+/// What happens to a registration's messages before its finish, and to its finish.
+type Faults = (Vec<Fault>, Vec<Fault>);
+
+/// Begins anew until it is prepared, and then repeats the one finish.
+async fn the_library_goes_on(
     server: &SharedServer,
     account: &str,
-    plan: &[Fault],
+    plan: &Faults,
 ) -> anyhow::Result<()> {
     let key = BackupKey::generate(&mut OsRng);
     for (password, current) in [(FIRST, None), (SECOND, Some(&key))] {
         let (mut device, faults) = connect(server, account)?;
-        let prepared = device
-            .prepare(Password::prepare(password)?, &key, current)
-            .await?;
-        faults.set(plan);
+        faults.set(&plan.0);
+        let mut beginnings = PATIENCE;
+        let prepared = loop {
+            beginnings -= 1;
+            match device
+                .prepare(Password::prepare(password)?, &key, current)
+                .await
+            {
+                Ok(prepared) => break prepared,
+                Err(error) if beginnings == 0 => bail!("{plan:?}, {password}: {error}"),
+                Err(_) => {}
+            }
+        };
+        ensure!(faults.is_over(), "{plan:?}: not all of it happened");
+        faults.set(&plan.1);
         let mut answer = device.commit(&prepared).await;
         for _ in 0..PATIENCE {
             if answer.is_ok() {
@@ -120,6 +140,13 @@ async fn the_library_repeats_its_finish(
     Ok(holds(retrieved.key.is_same(&key), || {
         "another key".to_owned()
     })?)
+}
+
+/// A kill around the status that is asked first, and around the start.
+fn before() -> Vec<Vec<Fault>> {
+    let kills = [Fault::KilledBefore, Fault::KilledAfter];
+    let plans = kills.map(|kill| [vec![kill], vec![Fault::None, kill]]);
+    plans.into_iter().flatten().collect()
 }
 
 fn pairs() -> Vec<Vec<Fault>> {

@@ -1,6 +1,6 @@
 //! The data folder: who may read it, and that one process at a time has it open.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 
 use crate::error::{During, OpenError, StorageError};
+use crate::locked::Locked;
 
 const DATABASE: &str = "ledger.db";
 /// SQLite's write-ahead log, beside the database.
@@ -26,8 +27,7 @@ const FILE_MODE: u32 = 0o600;
 /// A data folder that this process alone has open, for as long as this value lives.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The lock ends when the file is closed, also by a kill.
-    _lock: File,
+    _lock: Locked,
 }
 
 impl Folder {
@@ -79,12 +79,9 @@ impl Folder {
         }
         refuse_others(&path, &metadata, FOLDER_MODE)?;
         let lock = open_lock(&path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Folder { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: path }),
-            Err(TryLockError::Error(error)) => {
-                Err(StorageError::new("locking the data folder", error).into())
-            }
+        match Locked::new(lock).during("locking the data folder")? {
+            Some(lock) => Ok(Folder { path, _lock: lock }),
+            None => Err(OpenError::Locked { folder: path }),
         }
     }
 

@@ -82,6 +82,7 @@ mod folder;
 mod handle;
 mod key;
 mod leaves;
+mod locked;
 mod members;
 mod record;
 mod schema;

@@ -29,6 +29,8 @@ pub struct Row {
     pub verdict: Verdict,
     /// How long the gate itself took.
     pub took: Duration,
+    /// What the gate said of the patched copy with all patches switched off, if it has any.
+    pub unpatched: Option<Verdict>,
     /// Each control and what the gate said.
     pub controls: Vec<(&'static Control, Verdict)>,
 }
@@ -58,6 +60,12 @@ impl Row {
         let started = now();
         let verdict = run::attack(gate, arena.clone());
         let took = started.elapsed();
+        let has_patch = |control: &Control| matches!(control, Control::Patch(_));
+        let mut unpatched = None;
+        if gate.controls.iter().any(has_patch) {
+            working.set_message(format!("{}: the copy, unpatched", gate.name));
+            unpatched = Some(run::attack_unpatched(gate, patched)?);
+        }
         let mut controls = Vec::new();
         for control in gate.controls {
             working.set_message(format!("{}: control, {}", gate.name, control.name()));
@@ -69,6 +77,7 @@ impl Row {
             gate,
             verdict,
             took,
+            unpatched,
             controls,
         };
         report::say(&row);
@@ -78,19 +87,23 @@ impl Row {
     /// Whether the property held and every control was caught.
     pub fn is_proven(&self) -> bool {
         let caught = self.controls.iter().all(|(_, said)| said.is_violated());
-        matches!(self.verdict, Verdict::Held { .. }) && caught
+        let unpatched = self.unpatched.as_ref().is_none_or(Verdict::is_held);
+        self.verdict.is_held() && unpatched && caught
     }
 }
 
 /// Builds the copy that has every patch of these gates.
 fn patched_copy(gates: &[&'static Gate]) -> anyhow::Result<PathBuf> {
     let controls = gates.iter().flat_map(|gate| gate.controls);
-    let patches: Vec<_> = controls
+    let mut patches: Vec<_> = controls
         .filter_map(|control| match control {
             Control::Patch(patch) => Some(*patch),
             Control::Switch(_) => None,
         })
         .collect();
+    // Some serve several gates.
+    patches.sort_by_key(|patch| patch.name);
+    patches.dedup_by_key(|patch| patch.name);
     if patches.is_empty() {
         return Ok(PathBuf::new());
     }

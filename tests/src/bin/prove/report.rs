@@ -36,6 +36,9 @@ pub fn say(row: &Row) {
         said(&row.verdict),
         seconds(row.took)
     );
+    if let Some(verdict) = row.unpatched.as_ref().filter(|copy| !copy.is_held()) {
+        println!("        the copy, unpatched: {}", said(verdict));
+    }
     for (control, verdict) in &row.controls {
         println!("        control, {}: {}", control.name(), caught(verdict));
     }
@@ -93,7 +96,7 @@ fn text(proof: &Proof) -> String {
 fn head(proof: &Proof) -> String {
     format!(
         "# Proof\n\n\
-         Written by `cargo run --release -p vault-tests --bin prove`; every line of it can be run again. A *gate* attacks the real vault; its *controls* break the property on purpose, by a one-line patch in a copy of the sources or by something that the harness does in the adversary's favour, and the gate has to notice. `tests/adversary/` has one file for each gate. `--full` runs the long versions, fuzzing and mutants of the rules; docs/MUTANTS.md has what mutants came to.\n\n\
+         Written by `cargo run --release -p vault-tests --bin prove`; every line of it can be run again. A *gate* attacks the real vault; its *controls* break the property on purpose, by a one-line patch in a copy of the sources or by something that the harness does in the adversary's favour, and the gate has to notice; with all patches switched off, the copy had to hold first. `tests/adversary/` has one file for each gate. `--full` runs the long versions, fuzzing and mutants of the rules; docs/MUTANTS.md has what mutants came to.\n\n\
          Run on {} UTC, commit {}, {}, the {} version, in {}.\n\n\
          | gate | what was tried | how often | result | controls | took |\n\
          |---|---|---|---|---|---|\n",
@@ -106,9 +109,11 @@ fn head(proof: &Proof) -> String {
 }
 
 fn result(row: &Row) -> String {
-    match &row.verdict {
-        Verdict::Held { .. } => "held".to_owned(),
-        verdict => said(verdict),
+    let unpatched = row.unpatched.as_ref().filter(|copy| !copy.is_held());
+    match (&row.verdict, unpatched) {
+        (Verdict::Held { .. }, None) => "held".to_owned(),
+        (Verdict::Held { .. }, Some(copy)) => format!("held, but not unpatched: {}", said(copy)),
+        (verdict, _) => said(verdict),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +12,7 @@ use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
 use crate::error::{During, OpenError, StorageError};
 use crate::folder::{exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder};
 use crate::key::MasterKey;
+use crate::locked::Locked;
 
 const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
 
@@ -21,8 +22,7 @@ const UNFINISHED: &str = ".vault-unfinished";
 /// An anchor's file that this process alone has open, for as long as this value lives.
 pub(crate) struct FileAnchor {
     path: PathBuf,
-    /// Locked. The lock ends when the file is closed, also by a kill.
-    file: File,
+    file: Locked,
     id: AnchorId,
     sealer: SlotSealer,
     slots: [Slot; 2],
@@ -62,7 +62,7 @@ impl FileAnchor {
         let sealer = SlotSealer::new(vault_id, master_key);
         let file = make_file(&unfinished).during("making the anchor's file")?;
         // Before it has its name, so that nobody else can ever have it open.
-        lock(&file, path)?;
+        let file = lock(file, path)?;
         // One by one, so that a file of the full size always has one that can be read, and shows that
         // it is ours and unused.
         for offset in [0, SLOT_SIZE as u64] {
@@ -99,7 +99,7 @@ impl FileAnchor {
             return Err(foreign());
         }
         let sealer = SlotSealer::new(vault_id, master_key);
-        let [first, second] = read_slots(&file, &sealer);
+        let [first, second] = read_slots(&*file, &sealer);
         let id = common_id(first.as_ref(), second.as_ref()).ok_or_else(foreign)?;
         Ok(FileAnchor {
             path: path.to_owned(),
@@ -236,7 +236,7 @@ pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[PathBuf]) -> Result<(),
     Ok(())
 }
 
-fn open_locked(path: &Path) -> Result<File, OpenError> {
+fn open_locked(path: &Path) -> Result<Locked, OpenError> {
     if !exists(path)? {
         return Err(OpenError::AnchorMissing {
             path: path.to_owned(),
@@ -248,7 +248,7 @@ fn open_locked(path: &Path) -> Result<File, OpenError> {
         .write(true)
         .open(path)
         .during("opening the anchor")?;
-    lock(&file, path)?;
+    let file = lock(file, path)?;
     // Another file may have got the name since it was looked at, for example by a creation. Keys
     // written to a file without a name would be lost.
     let metadata = file.metadata().during("identifying the anchor")?;
@@ -266,16 +266,11 @@ fn open_locked(path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(OpenError::AnchorLocked {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => {
-            Err(StorageError::new("locking the anchor", error).into())
-        }
-    }
+fn lock(file: File, path: &Path) -> Result<Locked, OpenError> {
+    let locked = Locked::new(file).during("locking the anchor")?;
+    locked.ok_or_else(|| OpenError::AnchorLocked {
+        path: path.to_owned(),
+    })
 }
 
 /// What opens of the two slots. A page that the disk does not give back is a slot like one that was
@@ -444,7 +439,10 @@ mod tests {
         anchor.erase(1).unwrap();
         let before = fs::read(&path).unwrap();
 
-        let writable = std::mem::replace(&mut anchor.file, File::open(&path).unwrap());
+        fs::write(folder.path().join("another"), "").unwrap();
+        let readable = File::open(folder.path().join("another")).unwrap();
+        let readable = Locked::new(readable).unwrap().unwrap();
+        let writable = std::mem::replace(&mut anchor.file, readable);
         anchor.prepare(1, &live(2)).unwrap_err();
         // The disk has recovered. What the failed write left on it is still unknown.
         anchor.file = writable;

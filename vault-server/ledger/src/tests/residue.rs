@@ -288,7 +288,7 @@ fn live_in(folder: &Path, notes: &Path) {
 // Fails as `no_plaintext_and_no_key_is_in_any_file`; and when `FileAnchor::write` keeps a copy of the
 // file beside it, synced, until it has written.
 #[test]
-#[ignore = "starts processes, which hold the locks of tests beside them for a moment"]
+#[ignore = "mounts images: a step of its own"]
 fn no_plaintext_and_no_key_is_in_any_block_of_the_file_system() {
     let Some(image) = Image::of_a_life("loop") else {
         return;
@@ -304,7 +304,7 @@ fn no_plaintext_and_no_key_is_in_any_block_of_the_file_system() {
 // A limit, and the control of the test above: such a file system writes each page to its journal
 // first, so an anchor does not belong on it.
 #[test]
-#[ignore = "starts processes, which hold the locks of tests beside them for a moment"]
+#[ignore = "mounts images: a step of its own"]
 fn a_file_system_that_journals_data_keeps_slots_that_were_erased() {
     let Some(image) = Image::of_a_life("loop,data=journal") else {
         return;
