@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
-use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Signal, geteuid};
 
 use super::gate::{Arena, Control, Gate, NotHere, Tried, holds};
 use super::patch::Patch;
@@ -18,7 +19,8 @@ use crate::process_server::{ServerOptions, ServerProcess};
 pub const GATE: Gate = Gate {
     name: "hardening",
     property: "a signal that dumps other processes leaves no core of the server, whatever limit it \
-               was started with or is given from outside; its memory is locked, or it has warned",
+               was started with; no other process of its user may look into it; its memory is \
+               locked, or it has warned",
     run: |arena| Box::pin(run(arena)),
     controls: &[
         Control::Patch(&CORES_ARE_ALLOWED),
@@ -35,7 +37,7 @@ pub const CORES_ARE_ALLOWED: Patch = Patch {
     instead: "    if FAULT { return Ok(()); }\n    let none = Rlimit {\n",
 };
 
-/// Somebody lifts the limit, or the pattern of cores is a pipe.
+/// Whoever runs as the same user reads its memory; and a pattern of cores that is a pipe has no limit.
 pub const DUMPABLE: Patch = Patch {
     name: "the process stays dumpable",
     file: "vault-server/src/hardening.rs",
@@ -60,6 +62,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         return Err(NotHere("this system dumps no cores".to_owned()).into());
     }
     let folder = tempfile::tempdir()?;
+    an_unprotected_process_can_be_looked_into()?;
     for signal in DUMPING {
         let options = ServerOptions {
             launcher: wanting_cores(folder.path()),
@@ -71,7 +74,9 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
             .register("a password")
             .await?;
         looks_hardened(&mut server)?;
-        lift_limit(&mut server)?;
+        holds(!looks_into(server.process().pid())?, || {
+            "another process of its user may look into it".to_owned()
+        })?;
         server.process().signal(signal)?;
         let ended = server.process().wait()?;
         holds(!ended.core_dumped(), || {
@@ -81,13 +86,34 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     Ok(Tried::new(DUMPING.len(), "signals that dump core"))
 }
 
+/// Starts a program as one of many of its user, without the rights to look into everybody that root
+/// has.
+fn among_peers() -> &'static [&'static str] {
+    if geteuid().is_root() {
+        &[
+            "setpriv",
+            "--bounding-set=-sys_ptrace,-sys_admin,-perfmon",
+            "--inh-caps=-sys_ptrace,-sys_admin,-perfmon",
+        ]
+    } else {
+        &["env"]
+    }
+}
+
+fn peer() -> Command {
+    let mut peer = Command::new(among_peers()[0]);
+    peer.args(&among_peers()[1..]);
+    peer
+}
+
 /// As somebody would start it who wants a core, in a folder where it can lie.
 fn wanting_cores(folder: &Path) -> &'static [&'static str] {
     let script = format!(
         "cd '{}'; ulimit -c unlimited; exec \"$@\"",
         folder.display()
     );
-    vec!["sh", "-c", script.leak(), "sh"].leak()
+    let shell: [&str; 4] = ["sh", "-c", script.leak(), "sh"];
+    [among_peers(), &shell].concat().leak()
 }
 
 fn looks_hardened(server: &mut ServerProcess) -> anyhow::Result<()> {
@@ -106,17 +132,32 @@ fn looks_hardened(server: &mut ServerProcess) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From outside, as root can: then only that it is not dumpable keeps the kernel from dumping it.
-fn lift_limit(server: &mut ServerProcess) -> anyhow::Result<()> {
-    let none = Rlimit {
-        current: None,
-        maximum: None,
+/// Otherwise that the server cannot be looked into would say nothing of it.
+fn an_unprotected_process_can_be_looked_into() -> anyhow::Result<()> {
+    let mut unprotected = peer().args(["sleep", "60"]).spawn()?;
+    // Until it is `sleep`.
+    let mut tries = 0..100;
+    let found = loop {
+        match looks_into(Pid::from_child(&unprotected)) {
+            Ok(false) if tries.next().is_some() => thread::sleep(Duration::from_millis(10)),
+            found => break found,
+        }
     };
-    match prlimit(Some(server.process().pid()), Resource::Core, none) {
-        // Who is not root cannot: then the limit is in force as well.
-        Ok(_) | Err(Errno::PERM) => Ok(()),
-        Err(error) => Err(error).context("lifting the limit on cores"),
+    unprotected.kill()?;
+    unprotected.wait()?;
+    if found? {
+        return Ok(());
     }
+    let why = "processes may not look into others of the same user here";
+    Err(NotHere(why.to_owned()).into())
+}
+
+/// Whether a process of the same user, with the same rights as the server, may read where its memory
+/// lies (which the kernel allows as it allows reading the memory).
+fn looks_into(pid: Pid) -> anyhow::Result<bool> {
+    let maps = format!("/proc/{}/maps", Pid::as_raw(Some(pid)));
+    let looked = peer().args(["head", "-c", "1", &maps]).output()?;
+    Ok(!looked.stdout.is_empty())
 }
 
 fn words_of<'a>(text: &'a str, name: &str) -> anyhow::Result<Vec<&'a str>> {
