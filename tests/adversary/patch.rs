@@ -90,13 +90,14 @@ fn repository() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-/// Everything that cargo needs, made anew.
+/// Everything that cargo needs, and what the gates read, made anew.
 fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
     }
     fs::create_dir_all(to)?;
     let folders = [
+        "fuzz/corpus",
         "migrations",
         "tests",
         "vault-client",

@@ -9,6 +9,7 @@
 
 mod channel;
 mod files;
+mod finish;
 mod ledger;
 pub mod seeds;
 mod served;
@@ -47,6 +48,11 @@ pub const DECODERS: &[Decoder] = &[
         "the text of a signed statement",
         wire::statement_text,
     ),
+    decoder(
+        "shown_identity",
+        "whom a statement names, before it is believed",
+        wire::shown_identity,
+    ),
     decoder("key_list", "application/ohttp-keys", channel::key_list),
     decoder(
         "inner_request",
@@ -63,6 +69,21 @@ pub const DECODERS: &[Decoder] = &[
         "answers, as the client's flows read them",
         channel::client_answer,
     ),
+    decoder(
+        "client_finish",
+        "the last answers of a registration and a retrieval",
+        finish::client_finish,
+    ),
+    decoder(
+        "client_login",
+        "KE2, as the client opens it",
+        finish::client_login,
+    ),
+    slow(decoder(
+        "served_headers",
+        "a relay's headers, by a whole vault",
+        served::headers,
+    )),
     slow(decoder(
         "served_message",
         "sealed messages, by a whole vault",
@@ -135,6 +156,11 @@ pub const DECODERS: &[Decoder] = &[
         "what is in an event's row",
         ledger::tree_event,
     )),
+    slow(decoder(
+        "clear_rows",
+        "the database's rows that are not sealed",
+        ledger::clear_rows,
+    )),
     decoder("config", "the configuration's file", files::config),
     decoder(
         "config_environment",
@@ -145,6 +171,16 @@ pub const DECODERS: &[Decoder] = &[
         "admin_request",
         "requests to the administration's socket",
         files::admin_request,
+    ),
+    decoder(
+        "admin_answer",
+        "answers of the administration's socket",
+        files::admin_answer,
+    ),
+    decoder(
+        "secret_file",
+        "files with a key, a passphrase or a password",
+        files::secret_file,
     ),
     slow(decoder(
         "device_state",

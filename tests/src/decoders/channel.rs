@@ -103,19 +103,8 @@ struct Device {
 
 impl Device {
     fn new() -> Self {
-        let config = derive_key_config(1, KeyKind::X25519, &Zeroizing::new([1; 32]));
-        let statement = Statement {
-            vault_id: VaultId::new("v").expect("a valid name"),
-            protocol: vault_protocol::PROTOCOL_VERSION,
-            serial: 1,
-            expires_at: NOW.plus_seconds(1),
-            ohttp_keys: ohttp::KeyConfig::encode_list(&[config]).expect("one key"),
-            opaque_server_public_key: Binary([1; 32]),
-        };
-        let signed = serde_json::to_vec(&statement.sign(&wire::signer())).expect("a statement");
-        let mut trust = Trust::new([wire::signer().identity_key().fingerprint()]);
         Self {
-            vault: trust.accept(&signed, NOW).expect("a good statement"),
+            vault: vault(Binary([1; 32])),
             key: BackupKey::from_bytes(&Zeroizing::new([2; 32])),
         }
     }
@@ -164,17 +153,37 @@ impl Device {
     }
 
     fn account(&self) -> VaultAccount {
-        let tenant = TenantId::new("app").expect("a valid name");
-        let account = AccountId::new("alice").expect("a valid name");
-        self.vault.account(&tenant, &account)
+        account(&self.vault)
     }
 }
 
-fn password() -> Password {
+/// A vault whose statement was believed and names this key.
+pub(super) fn vault(opaque_server_public_key: Binary<32>) -> VerifiedVault {
+    let config = derive_key_config(1, KeyKind::X25519, &Zeroizing::new([1; 32]));
+    let statement = Statement {
+        vault_id: VaultId::new("v").expect("a valid name"),
+        protocol: vault_protocol::PROTOCOL_VERSION,
+        serial: 1,
+        expires_at: NOW.plus_seconds(1),
+        ohttp_keys: ohttp::KeyConfig::encode_list(&[config]).expect("one key"),
+        opaque_server_public_key,
+    };
+    let signed = serde_json::to_vec(&statement.sign(&wire::signer())).expect("a statement");
+    let mut trust = Trust::new([wire::signer().identity_key().fingerprint()]);
+    trust.accept(&signed, NOW).expect("a good statement")
+}
+
+pub(super) fn account(vault: &VerifiedVault) -> VaultAccount {
+    let tenant = TenantId::new("app").expect("a valid name");
+    let account = AccountId::new("alice").expect("a valid name");
+    vault.account(&tenant, &account)
+}
+
+pub(super) fn password() -> Password {
     Password::prepare("correct horse").expect("a password")
 }
 
-fn live() -> Status {
+pub(super) fn live() -> Status {
     Status {
         state: AccountState::Active,
         generation: 1,

@@ -16,9 +16,13 @@ use vault_client::backup::{self, Quiet};
 use vault_protocol::BackupKey;
 use vault_server::admin;
 use vault_server::config::Config;
+use vault_server::secret_file::{self, MAX_PASSPHRASE_LEN};
 use zeroize::Zeroizing;
 
+use super::wire;
 use crate::programs::vault_client_cli::device::StateFile;
+use crate::programs::vault_client_cli::output::Screen;
+use crate::programs::vault_client_cli::secrets;
 
 pub(super) fn config(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -58,14 +62,39 @@ fn is_sound<E: std::fmt::Display>(config: Result<Config, E>) -> bool {
 }
 
 pub(super) fn admin_request(json: &[u8]) -> bool {
-    let Ok(request) = serde_json::from_slice::<admin::Request>(json) else {
-        return false;
-    };
-    let write = |request| serde_json::to_vec(&request).expect("a request has only string keys");
-    let written = write(request);
-    let again = serde_json::from_slice(&written).expect("what was written is read");
-    assert_eq!(write(again), written);
-    true
+    wire::is_read_again::<admin::Request>(json)
+}
+
+pub(super) fn admin_answer(json: &[u8]) -> bool {
+    wire::is_read_again::<admin::Answer>(json)
+}
+
+/// As the server reads a key and a passphrase, and the command line a password.
+pub(super) fn secret_file(bytes: &[u8]) -> bool {
+    WORKSHOP.with_borrow(|workshop| {
+        let path = workshop.write("secret", bytes);
+        let key = secret_file::read_key(&path).ok();
+        if let Some(key) = &key {
+            let digits = key.iter().map(|byte| format!("{byte:02x}"));
+            let digits = digits.collect::<String>().into_bytes();
+            let is_spelled = is_line(&bytes.to_ascii_lowercase(), &digits);
+            assert!(bytes == &key[..] || is_spelled, "another key");
+        }
+        let passphrase = secret_file::read_passphrase(&path).ok();
+        if let Some(passphrase) = &passphrase {
+            assert!(!passphrase.is_empty() && bytes.len() <= MAX_PASSPHRASE_LEN);
+            assert!(is_line(bytes, passphrase.as_bytes()), "another passphrase");
+            let typed = secrets::read_file(&path, "it", Screen::new(true)).ok();
+            assert_eq!(typed.as_ref(), Some(passphrase), "read in two ways");
+        }
+        key.is_some() || passphrase.is_some()
+    })
+}
+
+/// Whether this is the whole text, and at most a line break.
+fn is_line(bytes: &[u8], text: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(text);
+    rest.is_some_and(|rest| [&b""[..], b"\n", b"\r\n", b"\r"].contains(&rest))
 }
 
 pub(super) fn device_state(bytes: &[u8]) -> bool {

@@ -4,6 +4,8 @@
 //! reaches them who writes the files and has the master key: by sealing. The seals are written out
 //! once more here, from their descriptions in `anchor/slot.rs` and `tree.rs`.
 
+mod clear;
+
 use std::cell::RefCell;
 use std::fs;
 
@@ -17,6 +19,7 @@ use vault_ledger::{Identity, LeafKey, Ledger, MasterKey, Options, Verification};
 use zeroize::Zeroizing;
 
 const VAULT_ID: &str = "v";
+const FINGERPRINT: [u8; 32] = [1; 32];
 const MASTER_KEY: [u8; 32] = [2; 32];
 const ROOT_KEY: [u8; 32] = [3; 32];
 const CHILD_KEY: [u8; 32] = [4; 32];
@@ -26,6 +29,7 @@ const SEQUENCE: u64 = 7;
 /// Below the root's first child.
 const LEAF: LeafKey = LeafKey([0; 32]);
 const NEIGHBOUR: LeafKey = LeafKey([1; 32]);
+const DUE: u64 = 1_800_000_000_000;
 
 const ROOT: i64 = 1;
 const FIRST_CHILD: i64 = 1 << 6;
@@ -37,6 +41,7 @@ struct Planted {
     root: Vec<u8>,
     child: Option<Vec<u8>>,
     event: Option<Vec<u8>>,
+    clear: Option<clear::Rows>,
 }
 
 /// What came of it.
@@ -45,6 +50,8 @@ struct Opened {
     /// Whether the leaf could be read, and its events.
     leaf: bool,
     events: bool,
+    /// The leaves that a sweep would look at.
+    due: Vec<LeafKey>,
 }
 
 /// Short ones are the beginnings of both slots, so that few bytes are a whole file.
@@ -113,6 +120,34 @@ pub(super) fn tree_event(plaintext: &[u8]) -> bool {
     opened.events
 }
 
+/// Whatever is in the rows that are not sealed: with another name or format the ledger does not open,
+/// and what is due is what the leaf confirms.
+pub(super) fn clear_rows(bytes: &[u8]) -> bool {
+    let Some(rows) = clear::Rows::decode(bytes) else {
+        return false;
+    };
+    let (is_ours, is_indexed) = (rows.are_of_our_vault(), rows.have_due(DUE, &LEAF));
+    let record = [&[1, 6][..], &DUE.to_be_bytes(), b"state"].concat();
+    let planted = Planted {
+        clear: Some(rows),
+        ..below_the_root(&bucket(&record))
+    };
+    let opened = open(&planted);
+    assert_eq!(opened.is_some(), is_ours);
+    let Some(opened) = opened else {
+        return false;
+    };
+    let verification = opened.verification.expect("nothing fails");
+    assert_eq!(verification.unscheduled == 0, is_indexed);
+    assert_eq!(opened.due.as_slice(), &[LEAF][..usize::from(is_indexed)]);
+    is_indexed
+}
+
+/// Our vault's rows, and of other vaults; due times that are right, of nobody and malformed.
+pub(super) fn clear_rows_of_all_kinds() -> Vec<Vec<u8>> {
+    clear::examples(DUE, &LEAF)
+}
+
 /// An intact ledger with this node as its root.
 fn planted(node: &[u8]) -> Planted {
     Planted {
@@ -120,6 +155,7 @@ fn planted(node: &[u8]) -> Planted {
         root: root_row(&[&metadata()[..], node].concat()),
         child: None,
         event: None,
+        clear: None,
     }
 }
 
@@ -156,7 +192,7 @@ pub(super) fn root() -> Vec<u8> {
 
 /// Records with a state, with a due time, and with both.
 pub(super) fn records() -> Vec<Vec<u8>> {
-    let due = 1_800_000_000_000_u64.to_be_bytes();
+    let due = DUE.to_be_bytes();
     vec![
         b"\x01\x04state".to_vec(),
         [&[1, 2][..], &due].concat(),
@@ -238,7 +274,7 @@ fn look_at(ledger: &Ledger) -> Opened {
     let events = ledger.commit_blocking(|batch| batch.events(&LEAF, usize::MAX));
     let listed = ledger.commit_blocking(|batch| Ok(batch.keys_after(None, usize::MAX)));
     let due = ledger.commit_blocking(|batch| Ok(batch.due(u64::MAX, usize::MAX)));
-    assert!(listed.is_ok() && due.is_ok() && ledger.is_healthy());
+    assert!(listed.is_ok() && ledger.is_healthy());
     let written = ledger.commit_blocking(|batch| {
         batch.put(&NEIGHBOUR, Zeroizing::new(b"state".to_vec()));
         batch.append_event(&NEIGHBOUR, b"event");
@@ -253,13 +289,14 @@ fn look_at(ledger: &Ledger) -> Opened {
         verification: verification.ok().map(|found| found.into_inner()),
         leaf,
         events: events.is_ok(),
+        due: due.expect("a hint fails nothing").into_inner(),
     }
 }
 
 fn identity() -> Identity {
     Identity {
         vault_id: VAULT_ID.to_owned(),
-        keyring_fingerprint: [1; 32],
+        keyring_fingerprint: FINGERPRINT,
         master_key: MasterKey::new(&MASTER_KEY),
     }
 }
@@ -317,6 +354,9 @@ impl Disk {
         if let Some(sealed) = &planted.event {
             let put = "INSERT INTO event (id, sealed) VALUES (1, ?)";
             database.execute(put, [sealed]).expect("a row");
+        }
+        if let Some(rows) = &planted.clear {
+            rows.plant(&database).expect("rows of any kind");
         }
         database.close().expect("no storage error");
     }

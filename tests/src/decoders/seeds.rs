@@ -10,7 +10,7 @@ use vault_protocol::Policy;
 use vault_protocol::TenantId;
 use vault_server::tenant::{Scope, Tenant, TenantList};
 
-use super::{NOW, files, ledger, served, stored};
+use super::{NOW, files, finish, ledger, served, stored};
 use crate::device::InnerMessage;
 
 /// The first inputs of the decoder of this name.
@@ -26,6 +26,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "opaque" => opaque(),
         "statement" => vec![of(&vectors("statement.json")["json"])],
         "statement_text" => vec![of(&vectors("statement.json")["text"])],
+        "shown_identity" => shown_identities(),
         "key_list" => hexes("ohttp_keys.json", &["chosen", "refused"], "list"),
         "inner_request" | "served_request" => {
             let parts = ["requests", "accepted_requests", "refused_requests"];
@@ -38,6 +39,9 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             inner.iter().map(|bytes| without_padding(bytes)).collect()
         }
         "client_answer" => client_answers(),
+        "client_finish" => finish::answers(),
+        "client_login" => vec![finish::ke2()],
+        "served_headers" => headers(),
         "served_message" => vec![
             served::sealed(b"\0"),
             served::sealed(&seeds("inner_request")[0]),
@@ -75,6 +79,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "tree_node" => vec![vec![2], ledger::bucket(b"\x01\x04state"), inner_node()],
         "tree_record" => ledger::records(),
         "tree_event" => vec![[&[0; 40][..], b"event"].concat()],
+        "clear_rows" => ledger::clear_rows_of_all_kinds(),
         "config" => vec![
             fs::read(repository().join("deploy/vault.toml")).expect("the sample"),
             b"listen = \"[::1]:1\"\n[limits]\nbatch_limit = 1\n".to_vec(),
@@ -84,6 +89,8 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             b"DATA_FOLDER=/d\nLOG__FORMAT=json\nLOG__FILTER=info,a=debug".to_vec(),
         ],
         "admin_request" => admin_requests(),
+        "admin_answer" => admin_answers(),
+        "secret_file" => secret_files(),
         "device_state" => vec![
             fs::read(repository().join("vault-client/tests/data/cli/device-v1.json"))
                 .expect("the fixture"),
@@ -187,6 +194,61 @@ fn admin_requests() -> Vec<Vec<u8>> {
         json!({"request": "show-account", "tenant": tenant, "account": account}),
     ]
     .map(|request| request.to_string().into_bytes())
+    .to_vec()
+}
+
+fn admin_answers() -> Vec<Vec<u8>> {
+    let policy = serde_json::to_value(Policy::default()).expect("a policy");
+    let (token, time) = ("bkv1_app_AAAA", NOW.to_rfc3339());
+    let tokens = json!([{"id": 1, "scopes": ["use", "status", "reset"], "created_at": time}]);
+    let tenant = json!({"tenant": "app", "policy": policy, "live_records": 1, "tokens": tokens});
+    let status =
+        json!({"state": "absent", "generation": 0, "attempts_remaining": 0, "policy": policy});
+    let events = json!([{"at": time, "generation": 1, "event": "registered"}]);
+    let fingerprint = of(&vectors("identity.json")["fingerprint"]);
+    let fingerprint = String::from_utf8(fingerprint).expect("digits");
+    [
+        json!({"answer": "token", "token": token}),
+        json!({"answer": "tenants", "tenants": [tenant]}),
+        json!({"answer": "account", "status": status, "events": events}),
+        json!({"answer": "done"}),
+        json!({"answer": "fingerprint", "fingerprint": fingerprint}),
+        json!({"answer": "refused", "reason": "there is no such tenant"}),
+    ]
+    .map(|answer| answer.to_string().into_bytes())
+    .to_vec()
+}
+
+fn shown_identities() -> Vec<Vec<u8>> {
+    let signed = of(&vectors("statement.json")["json"]);
+    let whole: Value = serde_json::from_slice(&signed).expect("JSON");
+    let alone = json!({"identity_key": whole["identity_key"]});
+    vec![signed, alone.to_string().into_bytes(), b"{}".to_vec()]
+}
+
+fn headers() -> Vec<Vec<u8>> {
+    [
+        &b"\0Bearer TOKEN\n\x01alice"[..],
+        b"\0bEARER  TOKEN \n\x01bob",
+        b"\0Bearer TOKEN\n\x01alice\n\x01bob",
+        b"\0Bearer TOKEN\n\0Bearer TOKEN\n\x01alice",
+        b"\0Basic TOKEN\n\x01a b",
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec()
+}
+
+fn secret_files() -> Vec<Vec<u8>> {
+    [
+        &[7; 32][..],
+        "0f".repeat(32).as_bytes(),
+        ("0F".repeat(32) + "\r\n").as_bytes(),
+        "0g".repeat(32).as_bytes(),
+        b"correct horse\n",
+        b"\n",
+        b"\xff",
+    ]
+    .map(<[u8]>::to_vec)
     .to_vec()
 }
 

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use ohttp::KeyConfig;
 use tokio::runtime::{Builder, Runtime};
 use vault_protocol::Policy;
@@ -12,7 +13,7 @@ use vault_server::places;
 use zeroize::Zeroizing;
 
 use crate::device::{self, InnerMessage};
-use crate::in_process::{Answered, START, TestVault};
+use crate::in_process::{self, Answered, START, TestVault};
 
 const ACCOUNT: &str = "alice";
 const PATH: &str = "/v1/tenants/app/accounts/alice";
@@ -43,6 +44,13 @@ pub(super) fn message(sealed: &[u8]) -> bool {
         answered.problem();
         false
     })
+}
+
+/// Lines: each an even byte and a value of `Authorization`, or an odd one and a value of
+/// `Vault-Account`. The word TOKEN stands for the token, which is another one at every start.
+/// Whether the sealed message that comes with them is opened.
+pub(super) fn headers(lines: &[u8]) -> bool {
+    SERVED.with_borrow(|served| served.lets_in(lines))
 }
 
 /// As it is inside a sealed message. Whether it is answered and not refused.
@@ -79,6 +87,9 @@ struct Served {
     vault: TestVault,
 }
 
+const TOKEN: &[u8] = b"TOKEN";
+static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
+
 impl Served {
     fn new() -> Self {
         let runtime = Builder::new_current_thread()
@@ -96,6 +107,52 @@ impl Served {
             vault
         });
         Self { runtime, vault }
+    }
+
+    fn lets_in(&self, lines: &[u8]) -> bool {
+        let inner = InnerMessage::request("GET", PATH).encode();
+        let mut request = in_process::relayed("", ACCOUNT, sealed(&inner));
+        let headers = request.headers_mut();
+        headers.remove(AUTHORIZATION);
+        headers.remove(&VAULT_ACCOUNT);
+        for line in lines.split(|byte| *byte == b'\n') {
+            self.add_header(headers, line);
+        }
+        let sent = headers.clone();
+        let answered = self.runtime.block_on(self.vault.call(request));
+        if answered.status != StatusCode::OK {
+            assert!(answered.status.is_client_error(), "{}", answered.text());
+            answered.problem();
+            return false;
+        }
+        let count = |name| sent.get_all(name).iter().count();
+        assert_eq!(count(&AUTHORIZATION), 1, "which one counts?");
+        assert_eq!(count(&VAULT_ACCOUNT), 1, "which one counts?");
+        let token = sent[&AUTHORIZATION].as_bytes();
+        let expected = self.vault.app.use_token.as_bytes();
+        assert!(token.trim_ascii_end().ends_with(expected));
+        true
+    }
+
+    /// Unless it is none that could be sent.
+    fn add_header(&self, headers: &mut HeaderMap, line: &[u8]) {
+        let Some((name, value)) = line.split_first() else {
+            return;
+        };
+        let mut value = value.to_vec();
+        if let Some(at) = value.windows(TOKEN.len()).position(|part| part == TOKEN) {
+            let token = self.vault.app.use_token.bytes();
+            value.splice(at..at + TOKEN.len(), token);
+        }
+        let is_account = name % 2 == 1;
+        let name = if is_account {
+            &VAULT_ACCOUNT
+        } else {
+            &AUTHORIZATION
+        };
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            headers.append(name, value);
+        }
     }
 
     fn takes(&self, inner: &[u8]) -> bool {

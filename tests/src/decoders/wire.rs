@@ -24,6 +24,7 @@ use vault_server::tenant::Token;
 use zeroize::Zeroizing;
 
 use super::NOW;
+use crate::programs::vault_client_cli::commands::fingerprint;
 
 pub(super) fn requests(json: &[u8]) -> bool {
     let finish = serde_json::from_slice::<RegistrationFinish>(json);
@@ -152,6 +153,16 @@ pub(super) fn statement_text(bytes: &[u8]) -> bool {
     self::statement(&serde_json::to_vec(&signed).expect("it has only string keys"))
 }
 
+/// People compare it with what is pinned: of a statement that is believed it has to be the signer.
+pub(super) fn shown_identity(json: &[u8]) -> bool {
+    let shown = fingerprint::shown_in(json).ok();
+    let pin = signer().identity_key().fingerprint();
+    if Trust::new([pin]).accept(json, NOW).is_ok() {
+        assert_eq!(shown, Some(pin), "signed by one, shows another");
+    }
+    shown.is_some_and(|shown| is_one_spelling::<Fingerprint>(&shown.to_string()))
+}
+
 /// The vault's identity of the published vectors.
 pub(super) fn signer() -> IdentitySigner {
     const SEED: [u8; 32] = [
@@ -162,7 +173,7 @@ pub(super) fn signer() -> IdentitySigner {
     IdentitySigner::from_seed(&Zeroizing::new(SEED))
 }
 
-fn is_read_again<T: Serialize + DeserializeOwned>(json: &[u8]) -> bool {
+pub(super) fn is_read_again<T: Serialize + DeserializeOwned>(json: &[u8]) -> bool {
     let Ok(value) = serde_json::from_slice::<T>(json) else {
         return false;
     };

@@ -14,13 +14,13 @@
 
 mod arguments;
 mod code;
-mod commands;
+pub(crate) mod commands;
 mod connection;
 pub(crate) mod device;
 mod failure;
 mod hardening;
-mod output;
-mod secrets;
+pub(crate) mod output;
+pub(crate) mod secrets;
 mod work;
 
 use std::ffi::OsString;
@@ -35,7 +35,7 @@ use self::failure::Failure;
 use self::output::Screen;
 
 /// What every command needs to know.
-struct Context {
+pub(crate) struct Context {
     screen: Screen,
     state: PathBuf,
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
@@ -162,10 +162,15 @@ pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<St
     }
     // Never grows, so that no copy is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1));
-    let limit = u64::try_from(MAX_LEN).unwrap_or(u64::MAX);
+    // One more, so that nothing behind the limit is passed over in silence.
+    let limit = u64::try_from(MAX_LEN + 1).unwrap_or(u64::MAX);
     file.take(limit)
         .read_to_end(&mut bytes)
         .with_context(unreadable)?;
+    if bytes.len() > MAX_LEN {
+        let path = path.display();
+        return Err(anyhow!("{path} is longer than {MAX_LEN} bytes: check the file").into());
+    }
     let text = std::str::from_utf8(&bytes)
         .ok()
         .with_context(|| format!("{} is not text in UTF-8: check the file", path.display()))?;
@@ -208,6 +213,14 @@ mod tests {
         let path = folder.path().join("secret");
         std::fs::write(&path, content).unwrap();
         read_file(&path, "the password", Screen::new(false))
+    }
+
+    // Fails when `read_file` reads `MAX_LEN` bytes and looks no further: the rest, digits perhaps, would
+    // not count.
+    #[test]
+    fn a_file_that_is_too_long_is_refused_and_not_cut() {
+        assert!(read(&[b' '; MAX_LEN + 1]).is_err());
+        assert_eq!(read(&[b' '; MAX_LEN]).unwrap().len(), MAX_LEN);
     }
 
     #[test]

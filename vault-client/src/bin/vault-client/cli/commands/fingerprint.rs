@@ -60,7 +60,12 @@ async fn shown(transport: &HttpTransport) -> Result<Fingerprint, Error> {
         OuterProblem::UnknownKey => Error::NotUnderstood,
         OuterProblem::Failed(status) => Error::Network(NoAnswer::Status(status)),
     })?;
-    let shown: Shown = serde_json::from_slice(&body)
-        .map_err(|_| Error::StatementRefused(StatementRefused::Malformed))?;
+    Ok(shown_in(&body)?)
+}
+
+/// Whom a statement names as its signer; whether it has signed is not looked at.
+pub(crate) fn shown_in(statement: &[u8]) -> Result<Fingerprint, StatementRefused> {
+    let shown: Shown =
+        serde_json::from_slice(statement).map_err(|_| StatementRefused::Malformed)?;
     Ok(shown.identity_key.fingerprint())
 }

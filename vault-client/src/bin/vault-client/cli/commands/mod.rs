@@ -4,7 +4,7 @@ mod backup;
 mod change_password;
 mod disable;
 mod enable;
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod restore;
 mod show_key;
 mod status;

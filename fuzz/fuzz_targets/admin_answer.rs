@@ -1,0 +1,10 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vault_tests::decoders::{Decoder, named};
+
+const DECODER: Decoder = named("admin_answer");
+
+fuzz_target!(|bytes: &[u8]| {
+    (DECODER.accepts)(bytes);
+});
