@@ -80,6 +80,7 @@ impl Record {
             bytes.extend_from_slice(&due_ms.to_be_bytes());
         }
         bytes.extend_from_slice(state);
+        debug_assert!(bytes.len() <= size, "it has grown");
         Some(bytes)
     }
 
