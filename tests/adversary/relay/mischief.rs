@@ -2,185 +2,122 @@
 //! call of the library then says, it is no outcome that the vault did not decide, and as soon as the
 //! relay behaves the user gets the key.
 
-use anyhow::{Context, bail};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, bail, ensure};
+use tokio::task::JoinSet;
 use vault_client::client::AttemptFailed;
 use vault_client::error::Error;
-use vault_protocol::messages::{AccountState, DestructionReason, RegistrationFinished};
-use vault_protocol::{BackupKey, Policy, Problem, Timestamp};
+use vault_client::flows::Retrieved;
+use vault_protocol::BackupKey;
+use vault_protocol::messages::AccountState;
 
-use super::proxy::Mischief;
+use super::plans::{CALLS, Call, Plan, plans};
 use super::{Arena, PASSWORD, Scene, WRONG, holds, new_key, password};
 use crate::process_client::Client;
 use crate::process_server::ServerOptions;
 
-/// What the device is asked for while the relay is at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Enable,
-    Retrieve,
-    Guess,
-    ChangePassword,
-    Disable,
-}
+/// Failures in a row that destroy a record.
+const LIMIT: usize = 10;
 
-/// A call, and what happens to which of its messages.
-#[derive(Clone, Debug)]
-struct Plan {
-    call: Call,
-    after: usize,
-    mischief: Mischief,
-    /// To every message from there on.
-    lasting: bool,
-}
+/// Relays at work at the same time: two for a processor, since each waits for its vault's disk now and
+/// then, and no more than there is memory for, in which their devices stretch passwords.
+const MOST_RELAYS: usize = 8;
 
 /// Returns how many calls were disturbed.
 pub async fn changes_no_outcome(arena: &Arena) -> anyhow::Result<usize> {
-    let scene = Scene::set(arena, ServerOptions::default().without_waits(10)).await?;
-    let mut plans = every_plan()?;
-    plans.shuffle(&mut StdRng::seed_from_u64(4));
-    // What forges an outcome of a guess comes first: it is tried at every scale.
-    plans.sort_by_key(|plan| !(plan.call == Call::Retrieve && plan.is_forged_destruction()));
-    let count = arena.scaled(12, 80, plans.len());
-    for (number, plan) in plans.iter().take(count).enumerate() {
+    let plans = plans(arena, &every_place(arena).await?)?;
+    let count = plans.len();
+    let relays = available_parallelism().map_or(1, usize::from);
+    let relays = (2 * relays).min(MOST_RELAYS);
+    let mut at_work = JoinSet::new();
+    for number in 0..relays {
+        let plans = plans.iter().skip(number).step_by(relays);
+        at_work.spawn(carry_out(arena.clone(), plans.cloned().collect()));
+    }
+    while let Some(done) = at_work.join_next().await {
+        done??;
+    }
+    Ok(count)
+}
+
+/// One after the other, with a vault and a relay of their own.
+async fn carry_out(arena: Arena, plans: Vec<Plan>) -> anyhow::Result<()> {
+    let scene = Scene::set_for_mischief(&arena).await?;
+    for (number, plan) in plans.iter().enumerate() {
         let account = format!("user-{number}");
         let tried = scene.carry_out(plan, &account).await;
         tried.with_context(|| format!("{plan:?}"))?;
     }
-    Ok(count.min(plans.len()))
+    Ok(())
 }
 
-fn every_plan() -> anyhow::Result<Vec<Plan>> {
-    let mischiefs = every_mischief()?;
-    let calls = [
-        Call::Enable,
-        Call::Retrieve,
-        Call::Guess,
-        Call::ChangePassword,
-        Call::Disable,
-    ];
-    let mut plans = Vec::new();
-    for call in calls {
-        for after in 0..3 {
-            for mischief in &mischiefs {
-                plans.extend([false, true].map(|lasting| Plan {
-                    call,
-                    after,
-                    mischief: mischief.clone(),
-                    lasting,
-                }));
-            }
-        }
+/// Every message of every call: the call, and how many messages come before. They are counted, so
+/// that no plan waits for a message that a call does not have.
+async fn every_place(arena: &Arena) -> anyhow::Result<Vec<(Call, usize)>> {
+    let scene = Scene::set_for_mischief(arena).await?;
+    let mut places = Vec::new();
+    for call in CALLS {
+        let messages = scene.messages_of(call).await?;
+        ensure!(messages > 0, "{call:?} asks nothing");
+        places.extend((0..messages).map(|after| (call, after)));
     }
-    Ok(plans)
-}
-
-fn every_mischief() -> anyhow::Result<Vec<Mischief>> {
-    let mut all = vec![
-        Mischief::LoseRequest,
-        Mischief::LoseAnswer,
-        Mischief::Late,
-        Mischief::TwiceFirst,
-        Mischief::TwiceSecond,
-        Mischief::Earlier(1),
-        Mischief::Earlier(2),
-        Mischief::EarlierAnswer(1),
-        Mischief::EarlierAnswer(2),
-        Mischief::OtherAccount,
-        Mischief::OtherTenant,
-        Mischief::BrokenRequest,
-        Mischief::BrokenAnswer,
-        Mischief::ShortAnswer,
-    ];
-    for problem in every_problem() {
-        let body = serde_json::to_vec(&problem.details())?;
-        all.push(Mischief::Says(problem.status(), body.clone()));
-        all.push(Mischief::SaysAfter(problem.status(), body));
-    }
-    let success = serde_json::to_vec(&RegistrationFinished {
-        generation: 1,
-        policy: Policy::default(),
-    })?;
-    for status in [200, 201, 302, 404, 502] {
-        all.push(Mischief::Says(status, success.clone()));
-        all.push(Mischief::SaysAfter(status, success.clone()));
-    }
-    Ok(all)
-}
-
-fn every_problem() -> Vec<Problem> {
-    let (destroyed_at, retry_at) = (Timestamp::from_millis(0), Timestamp::from_millis(1));
-    vec![
-        Problem::malformed(),
-        Problem::AccountMismatch,
-        Problem::OhttpKey,
-        Problem::Unauthenticated,
-        Problem::Forbidden,
-        Problem::WrongPassword {
-            attempts_remaining: 0,
-            retry_at: Some(retry_at),
-        },
-        Problem::NotRegistered,
-        Problem::AlreadyRegistered { generation: 1 },
-        Problem::TicketExpired,
-        Problem::Destroyed {
-            destroyed_at,
-            reason: DestructionReason::Exhausted,
-            generation: 1,
-        },
-        Problem::TooLarge,
-        Problem::Waiting { retry_at },
-        Problem::Overloaded,
-        Problem::Unavailable,
-    ]
-}
-
-impl Plan {
-    fn is_forged_destruction(&self) -> bool {
-        matches!(&self.mischief, Mischief::Says(410, _))
-    }
+    Ok(places)
 }
 
 impl Scene {
+    async fn set_for_mischief(arena: &Arena) -> anyhow::Result<Self> {
+        let options = ServerOptions::default().without_waits(LIMIT);
+        let scene = Self::set(arena, options).await?;
+        // Messages and answers that could come instead of the first plan's.
+        scene.relay.behave("earlier-user");
+        let mut phone = scene.device("earlier-user")?;
+        phone.enable(password(PASSWORD)?, &new_key()).await?;
+        Ok(scene)
+    }
+
+    /// How many messages a call has that nobody disturbs.
+    async fn messages_of(&self, call: Call) -> anyhow::Result<usize> {
+        let account = format!("undisturbed-{call:?}");
+        let mut phone = self.device(&account)?;
+        let mut user = User::new(self, &account, &mut phone, None);
+        user.calls(call).await?;
+        Ok(self.relay.seen().sent.len() - user.begun)
+    }
+
     async fn carry_out(&self, plan: &Plan, account: &str) -> anyhow::Result<()> {
-        self.relay.behave(account);
         let since = self.relay.seen().sent.len();
         let mut phone = self.device(account)?;
-        let mut user = User {
-            scene: self,
-            account,
-            phone: &mut phone,
-            key: new_key(),
-        };
-        let wasted = match plan.call {
-            Call::Enable => user.enables(plan).await?,
-            Call::Retrieve => user.retrieves(plan).await?,
-            Call::Guess => user.guesses(plan).await?,
-            Call::ChangePassword => user.changes_the_password(plan).await?,
-            Call::Disable => return user.disables(plan, since).await,
-        };
-        let generation = match plan.call {
-            Call::ChangePassword => 2,
-            _ => 1,
-        };
-        user.still_has_the_key(plan.password(), generation, wasted)
-            .await?;
-        // Each start that has ended is charged once when the relay sends it again: it could as well
-        // guess itself. It gains nothing else by that.
+        let mut user = User::new(self, account, &mut phone, Some(plan));
+        let came = user.calls(plan.call).await?;
+        user.got_what_was_asked(plan.call, &came).await?;
+        let has_done_it = self.relay.has_done_it();
+        ensure!(has_done_it, "the relay did nothing to any message");
         self.relay.replay(since).await;
-        user.still_has_the_key(plan.password(), generation, wasted + 3)
-            .await
+        user.keeps_it(plan.call, &came).await
     }
 }
 
-impl Plan {
-    /// Which password counts at the end.
-    fn password(&self) -> &'static str {
-        match self.call {
-            Call::ChangePassword => WRONG,
-            _ => PASSWORD,
+/// What came of a call.
+#[derive(Default)]
+struct Came {
+    /// Attempts that it used up.
+    wasted: u64,
+    retrieved: Option<Retrieved>,
+}
+
+impl Came {
+    fn with(retrieved: Retrieved) -> Self {
+        Self {
+            retrieved: Some(retrieved),
+            ..Self::default()
+        }
+    }
+
+    fn wasting(wasted: u64) -> Self {
+        Self {
+            wasted,
+            ..Self::default()
         }
     }
 }
@@ -190,20 +127,84 @@ struct User<'a> {
     account: &'a str,
     phone: &'a mut Client,
     key: BackupKey,
+    plan: Option<&'a Plan>,
+    /// So many messages had been sent when the relay began.
+    begun: usize,
 }
 
-impl User<'_> {
-    async fn enables(&mut self, plan: &Plan) -> anyhow::Result<u64> {
-        self.disturb(plan);
-        self.registers(PASSWORD, false).await?;
-        Ok(0)
+impl<'a> User<'a> {
+    /// Whom the relay lets be until it is told to begin.
+    fn new(
+        scene: &'a Scene,
+        account: &'a str,
+        phone: &'a mut Client,
+        plan: Option<&'a Plan>,
+    ) -> Self {
+        scene.relay.behave(account);
+        let key = new_key();
+        let begun = 0;
+        Self {
+            scene,
+            account,
+            phone,
+            key,
+            plan,
+            begun,
+        }
     }
 
-    async fn changes_the_password(&mut self, plan: &Plan) -> anyhow::Result<u64> {
+    /// The relay is at it in the meantime, and behaves afterwards.
+    async fn calls(&mut self, call: Call) -> anyhow::Result<Came> {
+        let came = match call {
+            Call::Enable => self.enables().await?,
+            Call::Retrieve => self.retrieves().await?,
+            Call::Guess => self.guesses().await?,
+            Call::ChangePassword => self.changes_the_password().await?,
+            Call::Disable => self.disables().await?,
+        };
+        self.behave();
+        Ok(came)
+    }
+
+    async fn got_what_was_asked(&mut self, call: Call, came: &Came) -> anyhow::Result<()> {
+        match (call, &came.retrieved) {
+            // The key itself is retrieved later: nothing that was sent can make another of it.
+            (Call::Enable, _) => self.has_a_new_record(1).await,
+            (Call::ChangePassword, _) => self.has_a_new_record(2).await,
+            (Call::Disable, _) => self.has_no_record().await,
+            (Call::Retrieve | Call::Guess, Some(retrieved)) => {
+                self.has_it_for(retrieved, came.wasted)?;
+                self.is_at_generation(1).await
+            }
+            (Call::Retrieve | Call::Guess, None) => {
+                self.still_has_the_key(PASSWORD, 1, came.wasted).await
+            }
+        }
+    }
+
+    /// When the relay has sent everything again. Each start that has ended is charged once by that:
+    /// it could as well guess itself. It gains nothing else.
+    async fn keeps_it(&mut self, call: Call, came: &Came) -> anyhow::Result<()> {
+        let wasted = came.wasted + 3;
+        match call {
+            Call::Enable => self.still_has_the_key(PASSWORD, 1, 0).await,
+            Call::ChangePassword => self.still_has_the_key(WRONG, 2, 0).await,
+            Call::Retrieve | Call::Guess => self.still_has_the_key(PASSWORD, 1, wasted).await,
+            Call::Disable => self.has_no_record().await,
+        }
+    }
+
+    async fn enables(&mut self) -> anyhow::Result<Came> {
+        self.disturb();
+        self.registers(PASSWORD, false).await?;
+        Ok(Came::default())
+    }
+
+    async fn changes_the_password(&mut self) -> anyhow::Result<Came> {
         self.phone.enable(password(PASSWORD)?, &self.key).await?;
-        self.disturb(plan);
+        self.disturb();
         self.registers(WRONG, true).await?;
-        Ok(0)
+        Ok(Came::default())
     }
 
     /// Both halves, each repeated when the relay behaves.
@@ -228,14 +229,13 @@ impl User<'_> {
             self.behave();
             self.phone.commit(&prepared).await?;
         }
-        self.behave();
         Ok(())
     }
 
     /// With the right password: one attempt, whatever happens to its messages.
-    async fn retrieves(&mut self, plan: &Plan) -> anyhow::Result<u64> {
+    async fn retrieves(&mut self) -> anyhow::Result<Came> {
         self.phone.enable(password(PASSWORD)?, &self.key).await?;
-        self.disturb(plan);
+        self.disturb();
         let begun = self.phone.begin(password(PASSWORD)?).await;
         let attempt = match begun {
             Ok(attempt) => attempt,
@@ -246,7 +246,7 @@ impl User<'_> {
             }
         };
         let failed = match self.phone.run(attempt).await {
-            Ok(retrieved) => return self.is_the_key(&retrieved.key).map(|()| 0),
+            Ok(retrieved) => return Ok(Came::with(retrieved)),
             Err(failed) => failed,
         };
         is_no_outcome(&failed.error)?;
@@ -254,21 +254,20 @@ impl User<'_> {
         let AttemptFailed { attempt, .. } = failed;
         let Some(attempt) = attempt else {
             // It has ended, by the vault's own word.
-            return Ok(1);
+            return Ok(Came::wasting(1));
         };
         let retrieved = self
             .phone
             .run(attempt)
             .await
             .map_err(|failed| failed.error)?;
-        self.is_the_key(&retrieved.key)?;
-        Ok(0)
+        Ok(Came::with(retrieved))
     }
 
     /// With a wrong one: the user is told so, or knows nothing.
-    async fn guesses(&mut self, plan: &Plan) -> anyhow::Result<u64> {
+    async fn guesses(&mut self) -> anyhow::Result<Came> {
         self.phone.enable(password(PASSWORD)?, &self.key).await?;
-        self.disturb(plan);
+        self.disturb();
         match self.phone.retrieve(password(WRONG)?).await {
             Ok(_) => bail!("a wrong password gave a key"),
             Err(Error::WrongPassword {
@@ -283,25 +282,36 @@ impl User<'_> {
             }
             Err(error) => is_no_outcome(&error)?,
         }
-        self.behave();
-        Ok(1)
+        Ok(Came::wasting(1))
     }
 
-    /// And what is destroyed stays so, whatever is sent again.
-    async fn disables(&mut self, plan: &Plan, since: usize) -> anyhow::Result<()> {
+    async fn disables(&mut self) -> anyhow::Result<Came> {
         self.phone.enable(password(PASSWORD)?, &self.key).await?;
-        self.disturb(plan);
+        self.disturb();
         if let Err(error) = self.phone.disable(&self.key).await {
             is_no_outcome(&error)?;
             self.behave();
             self.phone.disable(&self.key).await?;
         }
-        self.behave();
-        self.scene.relay.replay(since).await;
+        Ok(Came::default())
+    }
+
+    async fn has_a_new_record(&mut self, generation: u64) -> anyhow::Result<()> {
         let status = self.phone.status().await?;
-        let is_gone = status.state == AccountState::Destroyed && status.generation == 1;
+        let (state, left) = (status.state, status.attempts_remaining);
+        holds(
+            state == AccountState::Active && left == LIMIT as u64,
+            || format!("the new record is {state:?}, {left} attempts left"),
+        )?;
+        self.is_at_generation(generation).await
+    }
+
+    /// What is destroyed stays so, whatever is sent again.
+    async fn has_no_record(&mut self) -> anyhow::Result<()> {
+        let status = self.phone.status().await?;
+        let (state, generation) = (status.state, status.generation);
+        let is_gone = state == AccountState::Destroyed && generation == 1;
         Ok(holds(is_gone, || {
-            let (state, generation) = (status.state, status.generation);
             format!("generation {generation} is {state:?} after it was disabled")
         })?)
     }
@@ -313,22 +323,28 @@ impl User<'_> {
         generation: u64,
         wasted: u64,
     ) -> anyhow::Result<()> {
-        self.behave();
         let said = self.phone.retrieve(password(typed)?).await;
         let retrieved = match said {
             Ok(retrieved) => retrieved,
             Err(error) => return Ok(holds(false, || format!("the key is lost: {error:?}"))?),
         };
+        self.has_it_for(&retrieved, wasted)?;
+        self.is_at_generation(generation).await
+    }
+
+    fn has_it_for(&self, retrieved: &Retrieved, wasted: u64) -> anyhow::Result<()> {
         self.is_the_key(&retrieved.key)?;
         let failures = retrieved.failures_in_generation;
-        holds(failures <= wasted, || {
+        Ok(holds(failures <= wasted, || {
             format!("{failures} attempts were used up, {wasted} may be")
-        })?;
+        })?)
+    }
+
+    async fn is_at_generation(&mut self, generation: u64) -> anyhow::Result<()> {
         let now = self.phone.status().await?.generation;
-        holds(now == generation, || {
+        Ok(holds(now == generation, || {
             format!("the record has generation {now} instead of {generation}")
-        })?;
-        Ok(())
+        })?)
     }
 
     fn is_the_key(&self, key: &BackupKey) -> anyhow::Result<()> {
@@ -336,9 +352,12 @@ impl User<'_> {
         Ok(holds(is_same, || "another key came back".to_owned())?)
     }
 
-    fn disturb(&self, plan: &Plan) {
-        let mischief = plan.mischief.clone();
-        self.scene.relay.plan(plan.after, mischief, plan.lasting);
+    fn disturb(&mut self) {
+        self.begun = self.scene.relay.seen().sent.len();
+        if let Some(plan) = self.plan {
+            let mischief = plan.mischief.clone();
+            self.scene.relay.plan(plan.after, mischief, plan.lasting);
+        }
     }
 
     fn behave(&self) {

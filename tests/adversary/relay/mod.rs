@@ -2,6 +2,7 @@
 
 mod mischief;
 mod outcomes;
+mod plans;
 mod proxy;
 mod statements;
 
@@ -85,7 +86,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let [sent, answered] = rows;
     let what = format!(
         "attacks: {outcomes} outcomes, each of them \"{sent}\" and \"{answered}\"; {statements} \
-         false statements; {mischiefs} calls with messages lost, repeated, exchanged or forged"
+         false statements; {mischiefs} calls, each with messages lost, repeated, exchanged or forged"
     );
     Ok(Tried::new(outcomes + statements + mischiefs, what))
 }

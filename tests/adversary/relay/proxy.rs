@@ -39,7 +39,7 @@ pub enum Mischief {
     TwiceFirst,
     /// It arrives twice; the second answer comes back.
     TwiceSecond,
-    /// An earlier message of the same device goes in its place.
+    /// An earlier message, if need be of another device, goes in its place.
     Earlier(usize),
     /// It arrives; an earlier answer comes back.
     EarlierAnswer(usize),
@@ -87,6 +87,8 @@ pub struct Seen {
     lasting: Option<(usize, Mischief)>,
     held_back: Vec<Vec<u8>>,
     came_back: Vec<Vec<u8>>,
+    /// How often it has done what was planned last.
+    done: usize,
 }
 
 struct Desk {
@@ -129,25 +131,34 @@ impl Relay {
         self.desk.seen()
     }
 
-    /// Vouches for this account, forgets its plans, and passes on what comes.
+    /// Vouches for this account, forgets its plans, and passes on what comes. What is late of the
+    /// same account still comes.
     pub fn behave(&self, account: &str) {
         let mut seen = self.seen();
-        seen.account = account.to_owned();
+        if seen.account != account {
+            account.clone_into(&mut seen.account);
+            seen.held_back.clear();
+        }
         seen.statement = None;
         seen.plans.clear();
         seen.lasting = None;
-        seen.held_back.clear();
     }
 
     /// Plans something for the message that comes after so many others.
     pub fn plan(&self, after: usize, mischief: Mischief, lasting: bool) {
         let mut seen = self.seen();
         let number = seen.sent.len() + after;
+        seen.done = 0;
         if lasting {
             seen.lasting = Some((number, mischief));
         } else {
             seen.plans.insert(number, mischief);
         }
+    }
+
+    /// Whether it has done to any message what was planned last.
+    pub fn has_done_it(&self) -> bool {
+        self.seen().done > 0
     }
 
     /// Sends everything again that devices have sent since, last things first, and then in order.
@@ -181,7 +192,9 @@ async fn statement(State(desk): State<Arc<Desk>>) -> Response {
 async fn sealed(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Response {
     let (mischief, held_back) = desk.seen().take(&headers, &body);
     for message in held_back {
-        drop(desk.pass_on(&message, 0, true).await);
+        if desk.pass_on(&message, 0, true).await.is_ok() {
+            desk.seen().done += 1;
+        }
     }
     let done = desk.relay(mischief, body.to_vec()).await;
     done.unwrap_or_else(|_| answer(502, Vec::new()))
@@ -206,6 +219,10 @@ impl Desk {
             None => Ok(back(self.pass_on(&message, 0, true).await?)),
             Some(mischief) => {
                 let came_back = self.deliver(&mischief, message).await?;
+                // What is held back is not late before it arrives.
+                if !matches!(mischief, Mischief::Late) {
+                    self.seen().done += 1;
+                }
                 Ok(self.answered(mischief, came_back))
             }
         }
@@ -295,7 +312,17 @@ impl Seen {
         let lasting = self.lasting.clone().filter(|(from, _)| number >= *from);
         let planned = self.plans.remove(&number);
         let mischief = planned.or(lasting.map(|(_, mischief)| mischief));
+        let mischief = mischief.filter(|mischief| self.can_do(mischief));
         (mischief, std::mem::take(&mut self.held_back))
+    }
+
+    /// What is sent instead must have come before.
+    fn can_do(&self, mischief: &Mischief) -> bool {
+        match mischief {
+            Mischief::Earlier(before) => self.sent.len() > *before,
+            Mischief::EarlierAnswer(before) => self.came_back.len() >= *before,
+            _ => true,
+        }
     }
 
     /// So many messages before the one that just came.
@@ -307,6 +334,13 @@ impl Seen {
     fn earlier_answer(&self, before: usize) -> Vec<u8> {
         let last = self.came_back.len() - 1;
         self.came_back[last.saturating_sub(before)].clone()
+    }
+}
+
+impl Mischief {
+    /// Whether the relay answers by itself.
+    pub fn is_said(&self) -> bool {
+        matches!(self, Self::Says(..) | Self::SaysAfter(..))
     }
 }
 
