@@ -14,7 +14,8 @@ pub struct Gate {
     /// The pass criterion, in a sentence.
     pub property: &'static str,
     /// Attacks. An error that is a [`Violation`] says that the property does not hold, one that is
-    /// [`NotHere`] that it cannot be tried on this machine; any other that the gate went wrong.
+    /// [`NotHere`] or [`OnlyInCopy`] that it cannot be tried on this machine, or not on the product as
+    /// it is; any other that the gate went wrong.
     pub run: fn(Arena) -> Attack,
     /// Each of them has to make the gate report a [`Violation`].
     pub controls: &'static [Control],
@@ -67,6 +68,15 @@ pub struct Violation(String);
 /// The gate cannot be tried here: a tool or a right is missing.
 #[derive(Debug)]
 pub struct NotHere(pub String);
+
+/// The gate cannot be tried on the product as it is here, but on a copy with a patch.
+#[derive(Debug)]
+pub struct OnlyInCopy {
+    /// What is missing.
+    pub why: &'static str,
+    /// What makes up for it.
+    pub with: &'static Patch,
+}
 
 impl Control {
     /// What it is called in the report.
@@ -171,5 +181,12 @@ impl fmt::Display for NotHere {
     }
 }
 
+impl fmt::Display for OnlyInCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
 impl std::error::Error for Violation {}
 impl std::error::Error for NotHere {}
+impl std::error::Error for OnlyInCopy {}

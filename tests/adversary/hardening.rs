@@ -153,7 +153,7 @@ fn an_unprotected_process_can_be_looked_into() -> anyhow::Result<()> {
 }
 
 /// Whether a process of the same user, with the same rights as the server, may read where its memory
-/// lies (which the kernel allows as it allows reading the memory).
+/// lies. Who may not do that may not read the memory itself either, for which the kernel asks for more.
 fn looks_into(pid: Pid) -> anyhow::Result<bool> {
     let maps = format!("/proc/{}/maps", Pid::as_raw(Some(pid)));
     let looked = peer().args(["head", "-c", "1", &maps]).output()?;

@@ -9,8 +9,11 @@ use std::{env, fs};
 
 use anyhow::{Context, ensure};
 
-/// Names the patch that is switched on in a build that has them.
+/// Names the patches that are switched on in a build that has them.
 pub const SWITCH: &str = "VAULT_FAULT";
+
+/// Between two of them.
+pub const SEPARATOR: &str = "; ";
 
 /// What stands for "this patch is switched on" in [`Patch::instead`].
 const ON: &str = "FAULT";
@@ -78,7 +81,7 @@ impl Patch {
         let found = text.matches(self.text).count();
         ensure!(found == 1, "the patch {:?} fits {found} places", self.name);
         let on = format!(
-            "std::env::var({SWITCH:?}).is_ok_and(|fault| fault == {:?})",
+            "std::env::var({SWITCH:?}).is_ok_and(|on| on.split({SEPARATOR:?}).any(|on| on == {:?}))",
             self.name
         );
         Ok(text.replace(self.text, &self.instead.replace(ON, &on)))

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Arena, Control, Gate, NotHere, Violation};
-use super::patch;
+use super::gate::{Arena, Control, Gate, NotHere, OnlyInCopy, Violation};
+use super::patch::{SEPARATOR, SWITCH};
 
 /// What came out of an attack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Verdict {
     NotHere {
         /// What is missing.
         why: String,
+        /// The patch with which it can be tried in a copy.
+        in_copy_with: Option<String>,
     },
     /// The gate went wrong, and says nothing about the property.
     WentWrong {
@@ -58,40 +60,75 @@ pub fn attack(gate: &Gate, arena: Arena) -> Verdict {
     }
 }
 
-/// Runs one gate with a control. With a patch it is run by the `prove` of the patched copy.
-pub fn attack_with(
-    gate: &Gate,
-    control: &Control,
-    arena: &Arena,
-    patched: &Path,
-) -> anyhow::Result<Verdict> {
-    match control {
-        Control::Switch(what) => Ok(attack(gate, arena.clone().switched(what))),
-        Control::Patch(patch) => attack_copy(gate, patch.name, patched),
+/// The patched copy's `prove`, for one gate.
+pub struct Copy<'a> {
+    /// Where it is.
+    pub prove: &'a Path,
+    /// The patch without which the gate cannot be tried on this machine.
+    pub always: Option<String>,
+}
+
+impl Copy<'_> {
+    /// Runs the short version of a gate in the copy, with none of its controls: there it has to hold, or
+    /// a control that is caught there means nothing.
+    pub fn attack(&self, gate: &Gate) -> anyhow::Result<Verdict> {
+        self.verdict_of(gate, None, None)
+    }
+
+    /// Runs the short version of a gate with a control: here, if the harness can do it and the gate can
+    /// be tried here, else in the copy.
+    pub fn attack_with(
+        &self,
+        gate: &Gate,
+        control: &Control,
+        arena: &Arena,
+    ) -> anyhow::Result<Verdict> {
+        match control {
+            Control::Switch(what) if self.always.is_none() => {
+                Ok(attack(gate, arena.short().switched(what)))
+            }
+            Control::Switch(what) => self.verdict_of(gate, None, Some(what)),
+            Control::Patch(patch) => self.verdict_of(gate, Some(patch.name), None),
+        }
+    }
+
+    fn verdict_of(
+        &self,
+        gate: &Gate,
+        fault: Option<&str>,
+        switch: Option<&str>,
+    ) -> anyhow::Result<Verdict> {
+        let faults: Vec<_> = self.always.as_deref().into_iter().chain(fault).collect();
+        let mut prove = Command::new(self.prove);
+        prove
+            .args(["--verdict-of", gate.name])
+            .env(SWITCH, faults.join(SEPARATOR));
+        if let Some(switch) = switch {
+            prove.args(["--switched", switch]);
+        }
+        let output = prove
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
+        let verdict = output.stdout.split(|byte| *byte == b'\n').next();
+        serde_json::from_slice(verdict.unwrap_or_default())
+            .with_context(|| format!("the patched copy ended with {}", output.status))
     }
 }
 
-/// Runs one gate in the patched copy with all patches switched off: there it has to hold, or a control
-/// that is caught there means nothing.
-pub fn attack_unpatched(gate: &Gate, patched: &Path) -> anyhow::Result<Verdict> {
-    attack_copy(gate, "", patched)
-}
-
-fn attack_copy(gate: &Gate, fault: &str, patched: &Path) -> anyhow::Result<Verdict> {
-    let mut prove = Command::new(patched);
-    prove
-        .args(["--verdict-of", gate.name])
-        .env(patch::SWITCH, fault);
-    let output = prove
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    let verdict = output.stdout.split(|byte| *byte == b'\n').next();
-    serde_json::from_slice(verdict.unwrap_or_default())
-        .with_context(|| format!("the patched copy ended with {}", output.status))
-}
-
 impl Verdict {
+    /// The same, with a note on how it was tried.
+    #[must_use]
+    pub fn noting(self, note: &str) -> Self {
+        match self {
+            Self::Held { what, times } => Self::Held {
+                what: format!("{what}; {note}"),
+                times,
+            },
+            other => other,
+        }
+    }
+
     /// Whether a gate came out as it has to.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held { .. })
@@ -107,7 +144,11 @@ impl Verdict {
         if error.downcast_ref::<Violation>().is_some() {
             Self::Violated { why }
         } else if error.downcast_ref::<NotHere>().is_some() {
-            Self::NotHere { why }
+            let in_copy_with = None;
+            Self::NotHere { why, in_copy_with }
+        } else if let Some(only) = error.downcast_ref::<OnlyInCopy>() {
+            let in_copy_with = Some(only.with.name.to_owned());
+            Self::NotHere { why, in_copy_with }
         } else {
             Self::WentWrong { why }
         }
@@ -119,7 +160,7 @@ impl Verdict {
 pub fn check(gate: &Gate, arena: &Arena) -> anyhow::Result<()> {
     match attack(gate, arena.clone()) {
         Verdict::Held { .. } => {}
-        Verdict::NotHere { why } => return skip(&why),
+        Verdict::NotHere { why, .. } => return skip(&why),
         Verdict::Violated { why } => return Err(anyhow!("violated: {why}")),
         Verdict::WentWrong { why } => return Err(anyhow!("went wrong: {why}")),
     }

@@ -5,7 +5,8 @@ mod flows;
 mod malformed;
 mod observed;
 
-use super::gate::{Arena, Control, Gate, NotHere, Tried, holds};
+use super::gate::{Arena, Control, Gate, OnlyInCopy, Tried, holds};
+use super::hardening::DUMPABLE;
 use super::patch::Patch;
 use crate::memory;
 use crate::process_server::{ServerOptions, ServerProcess};
@@ -121,7 +122,8 @@ fn in_memory(server: &ServerProcess, observed: &Observed) -> anyhow::Result<usiz
     let image = match memory::image(server.running()) {
         Err(error) if memory::is_not_allowed(&error) => {
             let why = "only root may read the memory of a process that is not dumpable";
-            return Err(NotHere(why.to_owned()).into());
+            let with = &DUMPABLE;
+            return Err(OnlyInCopy { why, with }.into());
         }
         image => image?,
     };

@@ -416,6 +416,29 @@ fn rewrite(path: &Path) -> io::Result<u64> {
 }
 
 #[cfg(test)]
+impl Store {
+    /// SQLite then answers a growing database with `SQLITE_FULL`, as a full disk does.
+    pub(crate) fn refuse_growth(&self) {
+        let pages: i64 = self
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        self.connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
+    }
+
+    pub(crate) fn spoil(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    pub(crate) fn allow_triggers(&self) {
+        let switch = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+        self.connection.set_db_config(switch, true).unwrap();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use rusqlite::types::Value;
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use vault_tests::adversary::gate::{Arena, Gate, Scale};
+use vault_tests::adversary::gate::{Arena, Control, Gate, Scale};
 use vault_tests::adversary::{GATES, LONG_GATES, run};
 use vault_tests::programs::{self, Programs};
 
@@ -48,6 +48,9 @@ struct Arguments {
     /// Prints one gate's verdict as JSON: what a patched copy is asked for
     #[arg(long, hide = true, value_parser = gate_named)]
     verdict_of: Option<&'static Gate>,
+    /// With this in the adversary's favour
+    #[arg(long, hide = true, requires = "verdict_of")]
+    switched: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -67,7 +70,15 @@ fn main() -> ExitCode {
 fn prove(arguments: Arguments) -> anyhow::Result<bool> {
     let programs = Programs::own()?;
     if let Some(gate) = arguments.verdict_of {
-        let verdict = run::attack(gate, Arena::new(programs, Scale::Short));
+        let mut arena = Arena::new(programs, Scale::Short);
+        for control in gate.controls {
+            if let Control::Switch(what) = control
+                && arguments.switched.as_deref() == Some(what)
+            {
+                arena = arena.switched(what);
+            }
+        }
+        let verdict = run::attack(gate, arena);
         println!("{}", serde_json::to_string(&verdict)?);
         return Ok(true);
     }

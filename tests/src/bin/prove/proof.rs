@@ -7,9 +7,9 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use vault_tests::adversary::gate::{Arena, Control, Gate};
 use vault_tests::adversary::patch;
-use vault_tests::adversary::run::{self, Verdict};
+use vault_tests::adversary::run::{self, Copy, Verdict};
 
-use crate::report;
+use crate::{every_gate, report};
 
 /// What came out.
 pub struct Proof {
@@ -58,18 +58,28 @@ impl Row {
     fn of(gate: &'static Gate, arena: &Arena, patched: &Path) -> anyhow::Result<Self> {
         let working = working(format!("{}: attacking", gate.name));
         let started = now();
-        let verdict = run::attack(gate, arena.clone());
+        let mut verdict = run::attack(gate, arena.clone());
+        let mut copy = Copy {
+            prove: patched,
+            always: None,
+        };
+        if let Verdict::NotHere { why, in_copy_with } = &verdict
+            && let Some(patch) = in_copy_with
+        {
+            let note = format!("in a copy with the patch \"{patch}\", because here {why}");
+            copy.always = Some(patch.clone());
+            verdict = copy.attack(gate)?.noting(&note);
+        }
         let took = started.elapsed();
-        let has_patch = |control: &Control| matches!(control, Control::Patch(_));
         let mut unpatched = None;
-        if gate.controls.iter().any(has_patch) {
+        if gate.controls.iter().any(is_patch) {
             working.set_message(format!("{}: the copy, unpatched", gate.name));
-            unpatched = Some(run::attack_unpatched(gate, patched)?);
+            unpatched = Some(copy.attack(gate)?);
         }
         let mut controls = Vec::new();
         for control in gate.controls {
             working.set_message(format!("{}: control, {}", gate.name, control.name()));
-            let verdict = run::attack_with(gate, control, &arena.short(), patched);
+            let verdict = copy.attack_with(gate, control, arena);
             controls.push((control, verdict.with_context(|| control.name())?));
         }
         working.finish_and_clear();
@@ -92,9 +102,18 @@ impl Row {
     }
 }
 
-/// Builds the copy that has every patch of these gates.
+fn is_patch(control: &Control) -> bool {
+    matches!(control, Control::Patch(_))
+}
+
+/// Builds the copy, if any of these gates needs it. It has the patches of all gates: one may need
+/// another's.
 fn patched_copy(gates: &[&'static Gate]) -> anyhow::Result<PathBuf> {
-    let controls = gates.iter().flat_map(|gate| gate.controls);
+    let mut controls = gates.iter().flat_map(|gate| gate.controls);
+    if !controls.any(is_patch) {
+        return Ok(PathBuf::new());
+    }
+    let controls = every_gate().flat_map(|gate| gate.controls);
     let mut patches: Vec<_> = controls
         .filter_map(|control| match control {
             Control::Patch(patch) => Some(*patch),
@@ -104,9 +123,6 @@ fn patched_copy(gates: &[&'static Gate]) -> anyhow::Result<PathBuf> {
     // Some serve several gates.
     patches.sort_by_key(|patch| patch.name);
     patches.dedup_by_key(|patch| patch.name);
-    if patches.is_empty() {
-        return Ok(PathBuf::new());
-    }
     let building = working(format!("building a copy with {} patches", patches.len()));
     let built = patch::build(&patches);
     building.finish_and_clear();

@@ -121,7 +121,7 @@ fn said(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Held { what, times } => format!("{times} {what}"),
         Verdict::Violated { why } => format!("VIOLATED: {why}"),
-        Verdict::NotHere { why } => format!("not tried here: {why}"),
+        Verdict::NotHere { why, .. } => format!("not tried here: {why}"),
         Verdict::WentWrong { why } => format!("WENT WRONG: {why}"),
     }
 }

@@ -67,26 +67,3 @@ fn time(ms: u64) -> i64 {
 fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
-
-#[cfg(test)]
-impl Store {
-    /// SQLite then answers a growing database with `SQLITE_FULL`, as a full disk does.
-    pub(crate) fn refuse_growth(&self) {
-        let pages: i64 = self
-            .connection
-            .pragma_query_value(None, "page_count", |row| row.get(0))
-            .unwrap();
-        self.connection
-            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-            .unwrap();
-    }
-
-    pub(crate) fn spoil(&self, sql: &str) {
-        self.connection.execute_batch(sql).unwrap();
-    }
-
-    pub(crate) fn allow_triggers(&self) {
-        let switch = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
-        self.connection.set_db_config(switch, true).unwrap();
-    }
-}
