@@ -18,8 +18,8 @@ use crate::device::{self, Device, Guess, InnerMessage, abandon, false_finish};
 use crate::process_calls;
 use crate::process_server::ServerOptions;
 
-/// A queue that is soon full.
-const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 1\nbatch_limit = 1\n";
+/// A queue that is soon full, with one place beside upkeep's for the commands that prepare the scene.
+const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 2\nbatch_limit = 1\n";
 
 /// What was found out.
 pub struct Table {

@@ -49,7 +49,7 @@ pub async fn run(
     };
     known.everything(arena.is_switched(NOT_WRAPPED)).await?;
     let requests = known.requests;
-    with_backend_and_operator(server, observed, &device).await?;
+    with_backend_and_operator(server, observed, &device, round).await?;
     Ok(requests)
 }
 
@@ -78,6 +78,7 @@ async fn with_backend_and_operator(
     server: &ServerProcess,
     observed: &mut Observed,
     account: &str,
+    round: usize,
 ) -> anyhow::Result<()> {
     let vault = server.vault();
     let token = vault.done(["tenant", "rotate-token", "app", "--scopes", "status,reset"])?;
@@ -99,6 +100,9 @@ async fn with_backend_and_operator(
     vault
         .done(["tenant", "rotate-token", "app", "--revoke", "999"])
         .ok();
+    // A tenant has few tokens: this round's goes again. The first is the vault's own.
+    let made = (round + 2).to_string();
+    vault.done(["tenant", "rotate-token", "app", "--revoke", &made])?;
     Ok(())
 }
 
