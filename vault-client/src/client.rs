@@ -103,9 +103,9 @@ impl<T: Transport> VaultClient<T> {
     /// otherwise. The caller keeps K; it is in no answer. A destroyed record is no obstacle: ask the
     /// user first, whose decision it is, and for another password if it was exhausted.
     ///
-    /// After [`Error::UnknownOutcome`] the finish that could be repeated is gone: the record may be
-    /// live, and calling this again then says [`Error::AlreadyRegistered`]. Use [`Self::prepare`]
-    /// and [`Self::commit`] where the network may fail.
+    /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] the finish that could be repeated is
+    /// gone: the record may be live, and calling this again then says [`Error::AlreadyRegistered`].
+    /// Use [`Self::prepare`] and [`Self::commit`] where the network may fail.
     pub async fn enable(
         &mut self,
         password: Password,
@@ -118,8 +118,9 @@ impl<T: Transport> VaultClient<T> {
     /// Gives the live record of K another password; K stays the same. Refuses where there is no
     /// live record: registering anew is the user's decision.
     ///
-    /// After [`Error::UnknownOutcome`] either password may be the one that counts, until the change
-    /// is made again. Use [`Self::prepare`] and [`Self::commit`] where the network may fail.
+    /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] either password may be the one that
+    /// counts, until the change is made again. Use [`Self::prepare`] and [`Self::commit`] where the
+    /// network may fail.
     pub async fn change_password(
         &mut self,
         password: Password,

@@ -105,7 +105,8 @@ pub enum Error {
     #[error("the vault or the app's backend has too much to do: try again in a minute")]
     Overloaded,
     /// The vault cannot answer for this account now. Try again later; if it stays so, tell the
-    /// operator.
+    /// operator. A guess or a change may have had its effect (the vault's storage can fail while it
+    /// is stored): send the identical one again, as after [`Self::UnknownOutcome`].
     #[error(
         "the vault cannot answer for this account now: try again later, or tell the app's operator"
     )]

@@ -90,8 +90,8 @@ impl HttpTransport {
         Ok(transport)
     }
 
-    /// Through the app's backend, which authenticates the user by the session's token and adds the
-    /// rest itself.
+    /// Through the app's backend, which authenticates the user by the session's token, passes on
+    /// `GET /v1/vault` and `POST /v1/ohttp`, and adds the rest itself.
     pub fn through_relay(
         base: &str,
         session: &BearerToken,

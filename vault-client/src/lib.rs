@@ -33,6 +33,11 @@
 //! new one is registered. A vault that answers falsely on purpose looks like a wrong password, and
 //! whoever carries the messages can keep them: neither learns anything by it.
 //!
+//! If the app ended between a commit and its answer, ask for the `status`: where a record is live,
+//! `prepare` with `Some(&key)` and `commit` put this key's in its place (`NotThisKey`: it is another
+//! key's), and where none is, register anew. An attempt and a prepared registration can be gone on
+//! with on another `VaultClient`, for instance after the session was renewed.
+//!
 //! Let `VaultClient::run` come to its end: a call that is cancelled loses its attempt, which may be
 //! used up then. Keep the log targets `ohttp`, `hpke` and `bhttp` below trace, where `ohttp` writes
 //! key material.
@@ -42,20 +47,29 @@
 #![cfg_attr(feature = "http", doc = "```no_run")]
 #![cfg_attr(not(feature = "http"), doc = "```ignore")]
 //! use vault_client::client::VaultClient;
-//! use vault_client::error::Error;
+//! use vault_client::error::{Error, NoAnswer};
 //! use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
-//! use vault_client::trust::Trust;
+//! use vault_client::trust::{Trust, TrustMemory};
 //! use vault_client::{AccountId, BackupKey, Password, TenantId};
 //!
-//! # async fn example(fingerprint: &str, session: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(
+//! #     fingerprint: &str,
+//! #     session: &str,
+//! #     stored: Option<TrustMemory>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let transport = HttpTransport::through_relay(
 //!     "https://backend.app.example",
 //!     &BearerToken::new(session)?,
 //!     &HttpOptions::default(),
 //! )?;
+//! // With what was stored of the last call, so that no older statement is accepted.
+//! let mut trust = Trust::new([fingerprint.parse()?]);
+//! if let Some(memory) = stored {
+//!     trust = trust.remembering(memory);
+//! }
 //! let mut client = VaultClient::new(
 //!     transport,
-//!     Trust::new([fingerprint.parse()?]),
+//!     trust,
 //!     TenantId::new("app")?,
 //!     AccountId::new("alice")?,
 //!     Box::new(system_clock),
@@ -67,7 +81,10 @@
 //! let prepared = client.prepare(password, &key, None).await?;
 //! let registered = loop {
 //!     match client.commit(&prepared).await {
-//!         Err(Error::UnknownOutcome(_)) => println!("no answer: the same again, after a pause"),
+//!         // An alarm: another vault, or an old statement.
+//!         Err(error @ Error::UnknownOutcome(NoAnswer::StatementRefused(_))) => return Err(error.into()),
+//!         // The same again, after a pause, and not for ever.
+//!         Err(Error::UnknownOutcome(_) | Error::Overloaded | Error::Unavailable) => {}
 //!         result => break result?,
 //!     }
 //! };
@@ -79,8 +96,14 @@
 //!     match client.run(attempt).await {
 //!         Ok(retrieved) => break retrieved,
 //!         Err(failed) => match (failed.attempt, failed.error) {
-//!             (Some(same), _) => attempt = same, // After a pause, and not for ever.
-//!             (None, error) => return Err(error.into()),
+//!             (
+//!                 _,
+//!                 error @ (Error::StatementRefused(_)
+//!                 | Error::UnknownOutcome(NoAnswer::StatementRefused(_))),
+//!             )
+//!             | (None, error) => return Err(error.into()),
+//!             // The same again, after a pause, and not for ever.
+//!             (Some(same), _) => attempt = same,
 //!         },
 //!     }
 //! };

@@ -24,7 +24,8 @@ pub struct Enrolled {
 pub enum Protection {
     /// The record is the one that was registered, and meets today's requirements.
     Protected,
-    /// It is not. Ask the user for a password and register the key again.
+    /// It is not. The reason says what to ask the user before the key is registered again; after
+    /// [`Reason::Replaced`] it may well be registered, with the newest password.
     NeedsReenrolment(Reason),
 }
 

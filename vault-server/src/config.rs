@@ -335,7 +335,9 @@ impl Config {
         }
         telemetry::check_filter(&self.log.filter).map_err(|error| match error {
             TelemetryError::Filter(error) => sources.invalid("log.filter", error.to_string()),
-            TelemetryError::Twice => sources.invalid("log.filter", error.to_string()),
+            TelemetryError::NotALevel(_) | TelemetryError::Twice => {
+                sources.invalid("log.filter", error.to_string())
+            }
         })
     }
 }

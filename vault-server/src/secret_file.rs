@@ -38,7 +38,7 @@ pub enum SecretFileError {
     NotAFile(PathBuf),
     /// It belongs to somebody else, who could change it.
     #[error(
-        "{path}: belongs to user {owner}; a secret file must belong to the vault's user (chown {us} {path}) or to root"
+        "{path}: belongs to user {owner}; {}", whose_it_must_be(path, *owner, *us)
     )]
     ForeignOwner {
         /// The file.
@@ -178,6 +178,17 @@ impl Facts {
     }
 }
 
+/// Root would take the file away from the vault by making it its own.
+fn whose_it_must_be(path: &Path, owner: u32, us: u32) -> String {
+    if us == ROOT {
+        return format!(
+            "if that is the vault's user, run this as that user (setpriv --reuid {owner} --clear-groups COMMAND, or runuser)"
+        );
+    }
+    let path = path.display();
+    format!("a secret file must belong to the vault's user (chown {us} {path}) or to root")
+}
+
 fn check(path: &Path, facts: &Facts, us: u32) -> Result<(), SecretFileError> {
     if !facts.is_file {
         return Err(SecretFileError::NotAFile(path.to_owned()));
@@ -305,7 +316,10 @@ mod tests {
             "/f: belongs to user 1001; a secret file must belong to the vault's user \
              (chown 1000 /f) or to root"
         );
-        assert!(checked(1001, 0o600, ROOT).is_err());
+        // To make it root's would take it away from the vault.
+        let error = checked(1001, 0o600, ROOT).unwrap_err().to_string();
+        assert!(error.contains("setpriv --reuid 1001"), "{error}");
+        assert!(!error.contains("chown"), "{error}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Service {
         suite::registration_request(&request.registration_request.0)
             .map_err(ServiceError::malformed("registration_request"))?;
         let (clock, ticket) = (self.rules_clock(), Binary(*random(&mut OsRng)));
-        let credential_identifier = Secret::from_bytes(&random(&mut OsRng));
+        let credential_identifier = stack::wiped(|| Secret::from_bytes(&random(&mut OsRng)));
         let place = places::tenant(&scope.tenant);
         let enrolment = self
             .commit(scope, move |batch, key, scope| {
@@ -75,11 +75,13 @@ impl Service {
             .await?
             .into_inner()
             .ok_or(ServiceError::UnknownTenant)?;
-        let registration_response = opaque::respond_to_registration(
-            self.keyring.opaque().expose_secret(),
-            &enrolment,
-            &request.registration_request,
-        )
+        let registration_response = stack::wiped(|| {
+            opaque::respond_to_registration(
+                self.keyring.opaque().expose_secret(),
+                &enrolment,
+                &request.registration_request,
+            )
+        })
         .map_err(ServiceError::malformed("registration_request"))?;
         Ok(RegistrationStarted {
             registration_response,

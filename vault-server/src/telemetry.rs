@@ -25,6 +25,11 @@ pub enum TelemetryError {
         "log.filter: {0}; write a level (error, warn, info, debug, trace) or e.g. \"info,vault_server=debug\""
     )]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// One word, which is no level.
+    #[error(
+        "{0:?} is no level (error, warn, info, debug, trace, off); for a module write e.g. \"info,vault_server=debug\""
+    )]
+    NotALevel(String),
     /// Something in this process logs already.
     #[error("logging was already set up in this process")]
     Twice,
@@ -82,6 +87,12 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     // tracing-subscriber 0.3.23 counts from the first character behind spaces and cuts from the first
     // of all: it refuses "info, vault_server=debug", and panics in the middle of a longer character.
     let directives: Vec<_> = filter.split(',').map(str::trim).collect();
+    // It would take a level that is mistyped for the name of a module, and log nothing else.
+    let is_word = |text: &&&str| !text.is_empty() && !text.contains(['=', '[']);
+    let no_level = |text: &&&str| text.parse::<LevelFilter>().is_err();
+    if let Some(word) = directives.iter().filter(is_word).find(no_level) {
+        return Err(TelemetryError::NotALevel((*word).to_owned()));
+    }
     Ok(builder.parse(directives.join(","))?)
 }
 

@@ -97,6 +97,14 @@ fn a_wrong_passphrase_is_refused() -> anyhow::Result<()> {
         ..ServerOptions::default()
     };
     let vault = VaultFolder::new(&programs(), options)?;
+    // A short one seals nothing, wherever it comes from.
+    vault.write_secret("unlock", "eleven char\n")?;
+    let error = vault
+        .done(["init", "--vault-id", "v"])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the passphrase is too short"), "{error}");
+    assert!(!vault.file("keyring").exists());
     vault.write_secret("unlock", "the right passphrase\n")?;
     vault.done(["init", "--vault-id", "v"])?;
     vault.write_secret("unlock", "the wrong passphrase\n")?;

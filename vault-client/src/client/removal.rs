@@ -15,9 +15,10 @@ impl<T: Transport> VaultClient<T> {
     /// fine. [`Error::NotRegistered`]: there is none, and none can come of what was begun.
     /// [`Error::NotThisKey`] if the live record is another key's: nothing was destroyed.
     ///
-    /// After [`Error::UnknownOutcome`] call it again. [`Error::TicketExpired`] then says that the
-    /// record is a newer one by now, perhaps of another device, and that it was left alone: the
-    /// next call takes it.
+    /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] call it again, on this client.
+    /// [`Error::TicketExpired`] then says that the record is a newer one by now, perhaps of another
+    /// device, and that it was left alone: the next call takes it. Another client knows nothing of
+    /// the first call, and takes it at once.
     pub async fn disable(&mut self, key: &BackupKey) -> Result<(), Error> {
         let status = self.status_to_delete().await?;
         match self.delete(status.generation, key).await {

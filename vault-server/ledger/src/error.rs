@@ -249,7 +249,7 @@ fn describe_batches(database: Option<u64>, anchors: Option<u64>) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CommitError {
     /// The queue is full. The change was not taken; try again later.
-    #[error("too many changes are waiting")]
+    #[error("too many changes are waiting; nothing was changed, try again")]
     Overloaded,
     /// A leaf that the change needs cannot be opened. The change left nothing behind.
     #[error("a leaf that the change needs cannot be opened")]

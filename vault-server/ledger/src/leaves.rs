@@ -168,8 +168,8 @@ impl Leaves {
             tracing::error!(
                 ?path,
                 "this file is open and was removed, moved or replaced; what is written to it is lost \
-                 when the vault stops. Save it: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, \
-                 copy /proc/{pid}/fd/NUMBER to its path (mode 0600), `kill -KILL {pid}`, start the vault \
+                 when the vault stops. Save it, as root: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, \
+                 copy /proc/{pid}/fd/NUMBER to its path (mode 0600, owner as before), `kill -KILL {pid}`, start the vault \
                  again"
             );
         }

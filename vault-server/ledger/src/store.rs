@@ -163,7 +163,11 @@ impl Store {
             // Somebody has removed it. SQLite still has it open: what was answered goes into the
             // database before it is gone with this process.
             self.checkpoint()?;
-            return Err(error).during("looking for the log");
+            // Where the database has no name either, what is open is the last copy: a stop loses it.
+            return match self.lost_path() {
+                Some(_) => Ok(()),
+                None => Err(error).during("looking for the log"),
+            };
         }
         let state = self.checkpoint_in_mode("NOOP")?;
         if state.pages - state.written_back <= LOG_LIMIT {

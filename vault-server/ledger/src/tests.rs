@@ -169,6 +169,21 @@ fn files_that_have_lost_their_path_are_found_out_and_the_vault_goes_on() {
     assert!(ledger.is_healthy());
 }
 
+// As with a cleaned-up folder. Fails when `Store::keep_log_short` stops for a lost log alone.
+#[tokio::test]
+async fn a_vault_whose_files_are_all_removed_goes_on() {
+    let (_temporary, options, ledger) = spoiled(|_| {});
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(options.folder.join(file)).ok();
+    }
+    fs::remove_file(&options.anchors[0]).unwrap();
+    for size in [2, 3, 4] {
+        ledger.commit(put(ONE, size)).await.unwrap();
+    }
+    assert_eq!(size_of(&ledger, ONE), Some(4));
+    assert!(ledger.is_healthy());
+}
+
 // Of such a leaf the commit reads the first, after the changes' own reads were looked at. Fails when
 // `Leaves::changed` does not call `check`.
 #[tokio::test]

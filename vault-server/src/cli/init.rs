@@ -1,5 +1,6 @@
 //! `init`: makes a vault, and never overwrites one.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -18,7 +19,9 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     // The keyring first: anchors and database are sealed with it, and a former `init` that ended
     // between the two is gone on with.
     let keyring = if file.exists() {
-        left_by_former_init(config, &vault_id)?
+        let keyring = left_by_former_init(config, &vault_id)?;
+        eprintln!("{}", goes_on_with(file));
+        keyring
     } else {
         // A new one would hide that the right one is missing. It is never removed again: another
         // `init` at the same time may have sealed a vault with it.
@@ -48,6 +51,14 @@ fn left_by_former_init(config: &Config, vault_id: &VaultId) -> anyhow::Result<Ke
         config.keyring.file.display()
     );
     Ok(keyring)
+}
+
+/// Whether a vault was in use with the keyring, and lost its database, nobody can tell from here.
+fn goes_on_with(keyring: &Path) -> String {
+    format!(
+        "Going on with the keyring {}. If a vault was in use with it and its database is lost, make one with another vault id and a new keyring instead: this one counts the generations of accounts from 1 again, and a device that asks whether its key is still protected cannot tell another device's record from its own.",
+        keyring.display()
+    )
 }
 
 fn print(config: &Config, keyring: &Keyring) {

@@ -44,8 +44,24 @@ pub fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
             Ok(Unlock::KeyFile(key))
         }
         UnlockSource::CredentialOrPrompt if !has_credential() => prompt_twice(),
-        source => existing(source),
+        source => long_enough(existing(source)?),
     }
+}
+
+fn long_enough(unlock: Unlock) -> anyhow::Result<Unlock> {
+    if let Unlock::Passphrase(passphrase) = &unlock {
+        check_length(passphrase)?;
+    }
+    Ok(unlock)
+}
+
+fn check_length(passphrase: &str) -> anyhow::Result<()> {
+    if passphrase.chars().count() < MIN_PASSPHRASE_CHARS {
+        bail!(
+            "the passphrase is too short: use at least {MIN_PASSPHRASE_CHARS} characters, better several random words"
+        );
+    }
+    Ok(())
 }
 
 fn existing(source: &UnlockSource) -> anyhow::Result<Unlock> {
@@ -71,11 +87,7 @@ fn prompt(text: &str) -> io::Result<Zeroizing<String>> {
 fn prompt_twice() -> anyhow::Result<Unlock> {
     eprintln!("This passphrase seals the vault's long-term secrets. Without it no key comes back.");
     let first = prompt("New keyring passphrase: ").map_err(UnlockError::Prompt)?;
-    if first.chars().count() < MIN_PASSPHRASE_CHARS {
-        bail!(
-            "the passphrase is too short: use at least {MIN_PASSPHRASE_CHARS} characters, better several random words"
-        );
-    }
+    check_length(&first)?;
     if *prompt("The same again: ")? != *first {
         bail!("the two passphrases differ: run the command again");
     }

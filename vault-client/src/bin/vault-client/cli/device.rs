@@ -231,9 +231,10 @@ impl StateFile {
             .map_err(|error| StateError::Io(self.path.clone(), error))
     }
 
-    /// Removes what is stored.
+    /// Removes what is stored, and what a run that was killed had begun to store.
     pub fn forget(&mut self) -> Result<(), StateError> {
-        fs::remove_file(&self.path)
+        remove_partial(&self.path)
+            .and_then(|()| fs::remove_file(&self.path))
             .and_then(|()| File::open(folder_of(&self.path))?.sync_all())
             .map_err(|error| StateError::Io(self.path.clone(), error))
     }
@@ -335,13 +336,17 @@ fn encode(stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u8>>, StateError
     Ok(text)
 }
 
-fn replace(path: &Path, folder: &Path, text: &[u8]) -> io::Result<()> {
-    let partial = beside(path, ".partial");
-    // Left by a killed run; nobody else is here, the lock is ours.
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+/// Left by a killed run, perhaps with K; nobody else is here, the lock is ours.
+fn remove_partial(path: &Path) -> io::Result<()> {
+    match fs::remove_file(beside(path, ".partial")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
+}
+
+fn replace(path: &Path, folder: &Path, text: &[u8]) -> io::Result<()> {
+    remove_partial(path)?;
+    let partial = beside(path, ".partial");
     let written = write_new(&partial, text).and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         // The first error is the one to report.
@@ -573,6 +578,16 @@ mod tests {
         let other = device();
         StateFile::open(&path).unwrap().store(&other).unwrap();
         assert!(load(&path).unwrap().unwrap().key.is_same(&other.key));
+        assert!(!beside(&path, ".partial").exists());
+    }
+
+    // Fails when `forget` removes the state alone.
+    #[test]
+    fn what_a_killed_run_left_is_forgotten_too() {
+        let (_folder, path, _) = stored();
+        fs::write(beside(&path, ".partial"), "{").unwrap();
+        StateFile::open(&path).unwrap().forget().unwrap();
+        assert!(!path.exists());
         assert!(!beside(&path, ".partial").exists());
     }
 
