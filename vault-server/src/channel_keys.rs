@@ -24,8 +24,9 @@ pub struct ChannelKeys {
 struct Pair {
     /// Of the X-Wing key; the X25519 key has the next one. Even, so both fit into a byte.
     id: u8,
-    x_wing_seed: Zeroizing<[u8; 32]>,
-    x25519_seed: Zeroizing<[u8; 32]>,
+    // Boxed: a list that grows or gives up its first would leave copies.
+    x_wing_seed: Box<Zeroizing<[u8; 32]>>,
+    x25519_seed: Box<Zeroizing<[u8; 32]>>,
     /// In use is what is published.
     life: KeyLife,
 }
@@ -107,8 +108,8 @@ impl ChannelKeys {
             last.life.end(now);
         }
         let mut draw = || {
-            let mut seed = Zeroizing::new([0; 32]);
-            rng.fill_bytes(seed.as_mut());
+            let mut seed = Box::new(Zeroizing::new([0; 32]));
+            rng.fill_bytes(seed.as_mut_slice());
             seed
         };
         let (x_wing_seed, x25519_seed) = (draw(), draw());
@@ -183,8 +184,8 @@ mod tests {
     fn the_stored_form_is_the_committed_one() {
         let pair = Pair {
             id: 4,
-            x_wing_seed: Zeroizing::new([0x33; 32]),
-            x25519_seed: Zeroizing::new([0x44; 32]),
+            x_wing_seed: Box::new(Zeroizing::new([0x33; 32])),
+            x25519_seed: Box::new(Zeroizing::new([0x44; 32])),
             life: KeyLife::of(5, Some(6)),
         };
         let keys = ChannelKeys { pairs: vec![pair] };
@@ -198,7 +199,7 @@ mod tests {
             panic!("one pair");
         };
         assert_eq!(
-            (pair.id, *pair.x_wing_seed, *pair.x25519_seed),
+            (pair.id, **pair.x_wing_seed, **pair.x25519_seed),
             (4, [0x33; 32], [0x44; 32])
         );
         assert_eq!(pair.life.times(), (5, Some(6)));
@@ -223,8 +224,8 @@ mod tests {
     fn a_pair_behind_which_there_is_another_was_replaced() {
         let pair = |id, until| Pair {
             id,
-            x_wing_seed: Zeroizing::new([0x33; 32]),
-            x25519_seed: Zeroizing::new([0x44; 32]),
+            x_wing_seed: Box::new(Zeroizing::new([0x33; 32])),
+            x25519_seed: Box::new(Zeroizing::new([0x44; 32])),
             life: KeyLife::of(5, until),
         };
         for (until, is_read) in [(Some(6), true), (None, false)] {

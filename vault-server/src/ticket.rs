@@ -45,7 +45,8 @@ pub struct TicketKeys {
 #[derive(Serialize, Deserialize)]
 struct TicketKey {
     id: u32,
-    secret: Zeroizing<[u8; 32]>,
+    /// Boxed: a list that grows or gives up its first would leave copies.
+    secret: Box<Zeroizing<[u8; 32]>>,
     /// In use is what seals.
     life: KeyLife,
 }
@@ -149,8 +150,8 @@ impl TicketKeys {
         if let Some(last) = self.keys.last_mut() {
             last.life.end(now);
         }
-        let mut secret = Zeroizing::new([0; 32]);
-        rng.fill_bytes(secret.as_mut());
+        let mut secret = Box::new(Zeroizing::new([0; 32]));
+        rng.fill_bytes(secret.as_mut_slice());
         self.keys.push(TicketKey {
             id,
             secret,
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_committed_ticket_still_opens() {
-        let secret = Zeroizing::new([0x22; 32]);
+        let secret = Box::new(Zeroizing::new([0x22; 32]));
         let key = TicketKey {
             id: 1,
             secret,
@@ -304,7 +305,7 @@ mod tests {
     fn a_key_behind_which_there_is_another_was_replaced() {
         let key = |id, until| TicketKey {
             id,
-            secret: Zeroizing::new([0x22; 32]),
+            secret: Box::new(Zeroizing::new([0x22; 32])),
             life: KeyLife::of(5, until),
         };
         for (until, is_read) in [(Some(6), true), (None, false)] {
@@ -335,9 +336,9 @@ mod tests {
         let [old, sealing] = keys.keys.as_slice() else {
             panic!("two keys");
         };
-        assert_eq!((old.id, *old.secret), (7, [0x22; 32]));
+        assert_eq!((old.id, **old.secret), (7, [0x22; 32]));
         assert_eq!(old.life.times(), (5, Some(6)));
-        assert_eq!((sealing.id, *sealing.secret), (8, [0x33; 32]));
+        assert_eq!((sealing.id, **sealing.secret), (8, [0x33; 32]));
         assert_eq!(sealing.life.times(), (6, None));
         assert_eq!(*keys.encode(), bytes);
     }

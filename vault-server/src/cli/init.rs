@@ -18,10 +18,9 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
     // The keyring first: anchors and database are sealed with it, and a former `init` that ended
     // between the two is gone on with.
-    let keyring = if file.exists() {
-        let keyring = left_by_former_init(config, &vault_id)?;
-        eprintln!("{}", goes_on_with(file));
-        keyring
+    let goes_on = file.exists();
+    let keyring = if goes_on {
+        left_by_former_init(config, &vault_id)?
     } else {
         // A new one would hide that the right one is missing. It is never removed again: another
         // `init` at the same time may have sealed a vault with it.
@@ -37,6 +36,9 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     };
     vault::create_ledger(config, &keyring)?.close()?;
     print(config, &keyring);
+    if goes_on {
+        eprintln!("{}", went_on_with(file));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,9 +56,9 @@ fn left_by_former_init(config: &Config, vault_id: &VaultId) -> anyhow::Result<Ke
 }
 
 /// Whether a vault was in use with the keyring, and lost its database, nobody can tell from here.
-fn goes_on_with(keyring: &Path) -> String {
+fn went_on_with(keyring: &Path) -> String {
     format!(
-        "Going on with the keyring {}. If a vault was in use with it and its database is lost, make one with another vault id and a new keyring instead: this one counts the generations of accounts from 1 again, and a device that asks whether its key is still protected cannot tell another device's record from its own.",
+        "Went on with the keyring {}. If a vault was in use with it and its database is lost, make one with another vault id and a new keyring instead: this one counts the generations of accounts from 1 again, and a device that asks whether its key is still protected cannot tell another device's record from its own.",
         keyring.display()
     )
 }

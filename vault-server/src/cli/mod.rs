@@ -203,7 +203,8 @@ enum AnchorCommand {
     /// What they hold is erased, and the others get a new key. Take them out of the configuration
     /// afterwards. If files are lost, or cannot be read or written, this is how to go on without
     /// them: name all of them at once. Nothing can be erased then, but should one turn up again, it is
-    /// refused. The last anchor cannot be removed: nothing else opens the database.
+    /// refused. Before that, see that nobody has put older files in the place of the others: only the
+    /// one that is lost could tell. The last anchor cannot be removed: nothing else opens the database.
     Remove {
         /// The anchors' absolute paths, as they were added
         #[arg(required = true, value_name = "PATH")]
