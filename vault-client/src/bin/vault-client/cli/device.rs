@@ -61,6 +61,16 @@ pub struct StateFile {
     lock: Option<File>,
 }
 
+impl Drop for StateFile {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // Closing it is not enough: a program that this process is just starting has it open too for
+            // a moment. After an error it is as if this were not here.
+            let _ = lock.unlock();
+        }
+    }
+}
+
 /// Why the state file cannot be used.
 #[derive(Debug)]
 pub enum StateError {
@@ -582,6 +592,16 @@ mod tests {
     }
 
     // Fails when `forget` removes the state alone.
+    // Fails when a dropped state only closes its lock.
+    #[test]
+    fn a_state_is_free_again_although_a_copy_of_its_lock_is_open() {
+        let (_folder, path, _) = stored();
+        let first = StateFile::open(&path).unwrap();
+        let _inherited = first.lock.as_ref().unwrap().try_clone().unwrap();
+        drop(first);
+        assert!(StateFile::open(&path).is_ok());
+    }
+
     #[test]
     fn what_a_killed_run_left_is_forgotten_too() {
         let (_folder, path, _) = stored();
