@@ -5,6 +5,11 @@ use vault_ledger::LeafKey;
 use vault_protocol::TenantId;
 use vault_protocol::labelled::Labelled;
 
+/// What the vault cannot do anything without: tenants, ticket keys, the channel's keys, the serial.
+pub fn own() -> [LeafKey; 4] {
+    [tenants(), ticket_keys(), ohttp_keys(), statement_serial()]
+}
+
 /// The list of tenants.
 pub fn tenants() -> LeafKey {
     place("tenants", b"")

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::App;
 use crate::keyring::Keyring;
+use crate::places;
 use crate::publication::{self, ChannelRotation, Publication};
 use crate::service::Service;
 use crate::tenants::Tenants;
@@ -44,7 +45,7 @@ pub fn open_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenErr
     Ledger::open(ledger_options(config), identity(keyring))
 }
 
-/// Opens it also where [`OpenError::Mixture`] says that much of it is lost.
+/// Opens it also where it is damaged, as a new database of what can be read.
 pub fn open_damaged_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
     let mut options = ledger_options(config);
     options.accept_damage = true;
@@ -149,5 +150,6 @@ fn ledger_options(config: &Config) -> Options {
     options.anchors.extend_from_slice(&config.anchor.mirrors);
     options.queue_capacity = config.limits.queue_capacity as usize;
     options.batch_limit = config.limits.batch_limit as usize;
+    options.needed = places::own().to_vec();
     options
 }

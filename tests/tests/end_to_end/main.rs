@@ -3,6 +3,7 @@
 mod admin;
 mod anchor;
 mod command_line;
+mod damage;
 mod demo;
 mod dev;
 mod help;

@@ -1,6 +1,6 @@
 //! What changes want to be different: laid over what is stored, and thrown away or written as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
@@ -28,6 +28,16 @@ impl Draft {
         for (key, events) in later.events {
             self.events.entry(key).or_default().extend(events);
         }
+    }
+
+    /// Every leaf of which it says something.
+    pub(crate) fn keys(&self) -> BTreeSet<LeafKey> {
+        let (leaves, events) = (self.leaves.keys(), self.events.keys());
+        leaves
+            .chain(events)
+            .chain(self.due.keys())
+            .copied()
+            .collect()
     }
 
     /// The new events of a leaf, oldest first.

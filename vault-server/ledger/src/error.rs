@@ -118,12 +118,22 @@ pub enum OpenError {
     },
     /// The log is the latest one, and much of the database below it does not open.
     #[error(
-        "much of the database does not open ({ways} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` goes on with what is left; the rest is then lost for good"
+        "much of the database does not open ({ways} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` copies what is left into a new file and goes on with that; the rest is then lost for good"
     )]
     Mixture {
         /// On how many of the ways that were looked at a node does not open.
         ways: usize,
     },
+    /// The list of due times cannot be read. It decides nothing, but who writes to it would fail.
+    #[error(
+        "a part of ledger.db is damaged, the list of what is due when. It decides nothing: `vault-server serve --accept-damage` copies what can be read of the database into a new file, and goes on with that"
+    )]
+    DamagedList,
+    /// A leaf without which nothing can be done does not open.
+    #[error(
+        "what the vault keeps for itself (its tenants, the keys of its tickets and of the sealed channel) does not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped. Without them this vault is lost: make a new one, devices that hold their key register again"
+    )]
+    NeededLost,
     /// An anchor is not there.
     #[error(
         "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove` with the paths of all that are lost; if none is left, every key in this vault is lost: make a new vault, devices that hold their key register again"
@@ -294,6 +304,15 @@ impl StorageError {
             during,
             source: source.into(),
         }
+    }
+
+    /// Whether SQLite can make no sense of a page of the file. A read of it is then over, and its
+    /// transaction goes on; a write may be half done.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.source
+            .downcast_ref::<rusqlite::Error>()
+            .and_then(rusqlite::Error::sqlite_error_code)
+            .is_some_and(|code| code == rusqlite::ErrorCode::DatabaseCorrupt)
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Events<'a> {
 }
 
 impl Events<'_> {
-    /// Stores one more event behind the last one.
+    /// Stores one more event behind the last one. Reads nothing.
     pub(crate) fn append(
         &self,
         keys: &mut Keys,
@@ -68,11 +68,7 @@ impl Events<'_> {
         plaintext.extend_from_slice(event);
         let (sealed, key) = keys.draw()?.seal(&self.data(sequence), &plaintext)?;
         let row = self.store.append_event(&sealed)?;
-        let last = LastEvent { sequence, row, key };
-        if sequence.is_multiple_of(KEPT_EVENTS) {
-            self.remove_old(&last)?;
-        }
-        Ok(last)
+        Ok(LastEvent { sequence, row, key })
     }
 
     /// At most so many events up to this last one, oldest first.
@@ -94,18 +90,39 @@ impl Events<'_> {
         Ok(events)
     }
 
-    /// Removes what is behind the kept ones, as far as the chain leads. Where it is broken somebody has
-    /// been at work; the rest stays, and nobody reads it.
-    fn remove_old(&self, last: &LastEvent) -> Result<(), StorageError> {
+    /// The rows of those that give way when so many more come, as far as the chain leads. Where it is
+    /// broken somebody has been at work; the rest stays, and nobody reads it.
+    pub(crate) fn outdated(&self, last: &LastEvent, more: u64) -> Result<Vec<i64>, StorageError> {
+        let mut outdated = Vec::new();
+        if last.sequence / KEPT_EVENTS == (last.sequence + more) / KEPT_EVENTS {
+            return Ok(outdated);
+        }
         let mut end = last.copy();
-        for back in 0..2 * KEPT_EVENTS {
+        for back in more..more + 2 * KEPT_EVENTS {
+            let before = match self.open(&end) {
+                Ok((_, before)) => before,
+                Err(EventError::Unreadable) => break,
+                Err(EventError::Storage(error)) => return Err(error),
+            };
+            if back >= KEPT_EVENTS {
+                outdated.push(end.row);
+            }
+            end = before;
+        }
+        Ok(outdated)
+    }
+
+    /// Copies them to another store, each as it is, as far back as the chain leads.
+    pub(crate) fn copy_to(&self, other: &Store, last: &LastEvent) -> Result<(), StorageError> {
+        let mut end = last.copy();
+        for _ in 0..last.sequence.min(2 * KEPT_EVENTS) {
             let before = match self.open(&end) {
                 Ok((_, before)) => before,
                 Err(EventError::Unreadable) => return Ok(()),
                 Err(EventError::Storage(error)) => return Err(error),
             };
-            if back >= KEPT_EVENTS {
-                self.store.forget_event(end.row)?;
+            if let Some(sealed) = self.store.event(end.row)? {
+                other.put_event(end.row, &sealed)?;
             }
             end = before;
         }

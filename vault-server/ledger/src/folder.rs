@@ -97,8 +97,16 @@ impl Folder {
         self.path.join(LOG)
     }
 
-    /// An empty file for a database in the making; what an interrupted creation left is removed.
+    /// An empty file for a database in the making.
     pub(crate) fn unfinished(&self) -> Result<PathBuf, StorageError> {
+        self.remove_unfinished()?;
+        let path = self.path.join(UNFINISHED);
+        make_file(&path).during("making the database's file")?;
+        Ok(path)
+    }
+
+    /// Removes what an interrupted creation left.
+    pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
         for name in [UNFINISHED].iter().chain(&BESIDE_UNFINISHED) {
             match fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -107,9 +115,17 @@ impl Folder {
                 Ok(()) | Err(_) => {}
             }
         }
-        let path = self.path.join(UNFINISHED);
-        make_file(&path).during("making the database's file")?;
-        Ok(path)
+        Ok(())
+    }
+
+    /// Removes the log, durably. What it holds has to be in the database.
+    pub(crate) fn remove_log(&self) -> Result<(), StorageError> {
+        match fs::remove_file(self.log()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).during("removing the log")
+            }
+            Ok(()) | Err(_) => self.sync(),
+        }
     }
 
     /// Gives a complete database its name, durably.

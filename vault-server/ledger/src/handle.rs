@@ -13,7 +13,7 @@ use crate::anchor;
 use crate::batch::Batch;
 use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError, StorageError};
 use crate::folder::{self, Folder};
-use crate::key::Identity;
+use crate::key::{Identity, LeafKey};
 use crate::leaves::Leaves;
 use crate::start;
 use crate::writer::{Committed, Pending, Request, Shared, Status, Writer};
@@ -31,8 +31,14 @@ pub struct Options {
     pub queue_capacity: usize,
     /// How many changes are committed together at most. 0 counts as 1.
     pub batch_limit: usize,
-    /// Whether to open what [`OpenError::Mixture`] refuses: its unavailable leaves stay so for ever.
+    /// Whether to open what [`OpenError::Mixture`] and [`OpenError::DamagedList`] refuse, as a new
+    /// database of what can be read of it. Leaves that are unavailable stay so for ever. It takes as
+    /// much room on the disk as the database, and as long as reading all of it.
     pub accept_damage: bool,
+    /// Leaves without which the user can do nothing. If there is one that does not open, the opening is
+    /// refused before anything is changed: the right database may be elsewhere, and a start makes every
+    /// other one unreadable.
+    pub needed: Vec<LeafKey>,
 }
 
 impl Options {
@@ -52,6 +58,7 @@ impl Options {
             queue_capacity: Options::QUEUE_CAPACITY,
             batch_limit: Options::BATCH_LIMIT,
             accept_damage: false,
+            needed: Vec::new(),
         }
     }
 }
@@ -106,7 +113,8 @@ impl Ledger {
     ///
     /// [`OpenError`]: another process has it open, there is none, it belongs to another vault or
     /// keyring, is of another version, is not the latest one, its anchors are not those that are
-    /// configured, it was tampered with, or the disk failed. Nothing that decides was changed.
+    /// configured, it was tampered with, it is damaged, or the disk failed. Nothing that decides was
+    /// changed.
     pub fn open(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
         let folder = Folder::open(&options.folder)?;
         Ledger::open_locked(folder, &options, &identity)

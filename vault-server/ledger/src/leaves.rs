@@ -1,6 +1,7 @@
 //! Leaves, events, and due times as plaintext, over the key tree and the tables beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub(crate) struct Leaves {
     /// A change cannot be told of a storage error, so that it cannot pass it over: the first one
     /// waits here for the writer.
     failure: Option<StorageError>,
+    /// What the due index says and no leaf does. The commit removes it.
+    wrong_due: Vec<(u64, LeafKey)>,
     unavailable: Arc<AtomicU64>,
     /// After so many batches in a row a file was not found at its path.
     batches_without: u64,
@@ -39,15 +42,17 @@ impl Leaves {
             vault,
             opened: BTreeMap::new(),
             failure: None,
+            wrong_due: Vec::new(),
             unavailable,
             batches_without: 0,
         }
     }
 
-    /// Begins a batch.
-    pub(crate) fn begin(&mut self) -> Result<(), StorageError> {
+    /// Begins a batch. Its transaction begins when it is committed: SQLite writes nothing more in one in
+    /// which a read has met a damaged page, and no other process can change what is read.
+    pub(crate) fn begin(&mut self) {
         self.opened.clear();
-        self.vault.store.begin()
+        self.wrong_due.clear();
     }
 
     /// The stored state of a leaf, `None` if there is none.
@@ -115,11 +120,12 @@ impl Leaves {
                     due.push(*row);
                     continue;
                 }
-                self.remove_wrong_due(*row);
-                removed += 1;
+                // A leaf that could not be read may well be due.
                 if self.failure.is_some() {
                     return Vec::new();
                 }
+                self.wrong_due.push(*row);
+                removed += 1;
             }
             if rows.len() < page {
                 break;
@@ -140,7 +146,16 @@ impl Leaves {
 
     /// Seals and writes a batch. Returns when it is on the disk, and its predecessor gone.
     pub(crate) fn commit(&mut self, draft: Draft) -> Result<Durable, StorageError> {
-        let changes = self.changes(draft)?;
+        let keys = draft.keys();
+        let outdated = self.read_for(&draft, &keys)?;
+        self.vault.store.begin()?;
+        for (due_ms, key) in mem::take(&mut self.wrong_due) {
+            self.vault.store.remove_due(&key, due_ms)?;
+        }
+        for event in outdated {
+            self.vault.store.forget_event(event)?;
+        }
+        let changes = self.changes(draft, keys)?;
         let durable = self.vault.commit(changes)?;
         self.opened.clear();
         Ok(durable)
@@ -213,25 +228,36 @@ impl Leaves {
         }
     }
 
-    /// Nothing once storage has failed: a leaf that was not read may well be due.
-    fn remove_wrong_due(&mut self, (due_ms, key): (u64, LeafKey)) {
-        if self.failure.is_some() {
-            return;
+    /// Reads what the changes need and no change has read yet. Returns the events that give way.
+    fn read_for(
+        &mut self,
+        draft: &Draft,
+        keys: &BTreeSet<LeafKey>,
+    ) -> Result<Vec<i64>, StorageError> {
+        let mut outdated = Vec::new();
+        for key in keys {
+            let opened = self.record(key).is_ok();
+            self.check()?;
+            let more = draft.events_of(key).len() as u64;
+            if opened
+                && more > 0
+                && let Ok(Record {
+                    last_event: Some(last),
+                    ..
+                }) = &self.opened[key]
+            {
+                outdated.extend(events_of(&self.vault, key).outdated(last, more)?);
+            }
         }
-        if let Err(error) = self.vault.store.remove_due(&key, due_ms) {
-            self.note(error);
-        }
+        Ok(outdated)
     }
 
     /// The draft as changes of the tree, in the order of keys. Events and due times are written.
-    fn changes(&mut self, mut draft: Draft) -> Result<Vec<Change>, StorageError> {
-        let keys: BTreeSet<LeafKey> = draft
-            .leaves
-            .keys()
-            .chain(draft.events.keys())
-            .chain(draft.due.keys())
-            .copied()
-            .collect();
+    fn changes(
+        &mut self,
+        mut draft: Draft,
+        keys: BTreeSet<LeafKey>,
+    ) -> Result<Vec<Change>, StorageError> {
         let mut changes = Vec::with_capacity(keys.len());
         for key in keys {
             if let Some(record) = self.changed(&key, &mut draft)? {
@@ -252,11 +278,8 @@ impl Leaves {
     ) -> Result<Option<Record>, StorageError> {
         let (state, events) = (draft.leaves.remove(key), draft.events.remove(key));
         let mut is_changed = state.is_some() || events.is_some();
-        let opened = self.record(key).map(|_| ());
-        // No change has read a leaf of which the draft holds a due time only, so nobody has asked yet.
-        self.check()?;
-        let mut record = match (opened, self.opened.remove(key)) {
-            (Ok(()), Some(Ok(record))) => record,
+        let mut record = match self.opened.remove(key) {
+            Some(Ok(record)) => record,
             // Its due time is all that a draft may hold of it, and that decides nothing.
             _ if !is_changed => return Ok(None),
             _ => return Err(StorageError::new("writing a leaf", LeafUnavailable)),

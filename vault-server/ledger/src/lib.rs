@@ -30,6 +30,7 @@
 //!   store.rs    SQLite: rows of bytes, one transaction at a time     knows nothing of either
 //!   commit.rs   the order in which the three are changed
 //!   start.rs    how one state is found again after whatever happened
+//!   rebuild.rs  what can be read of a damaged database, as a new one
 //! ```
 //!
 //! A leaf that does not open is [`LeafUnavailable`]. It is never taken for absent and never
@@ -84,6 +85,7 @@ mod key;
 mod leaves;
 mod locked;
 mod members;
+mod rebuild;
 mod record;
 mod schema;
 mod seal;

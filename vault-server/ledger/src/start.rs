@@ -7,8 +7,10 @@
 //! 2. The database's log is written again and synced (`Store::open`).
 //! 3. The root is opened with one of the at most two keys that the anchors hold. If none fits, the
 //!    database is not the latest one, and the vault does not start.
-//! 4. The log belongs to the database that it lies beside, as far as a few looks show. Then it becomes
-//!    part of it (`Store::settle`), before any anchor is written.
+//! 4. The log belongs to the database that it lies beside, as far as a few looks show, and the leaves
+//!    are there without which nothing can be done. Then the log becomes part of the database
+//!    (`Store::settle`), before any anchor is written. Who accepts damage goes on with a new database
+//!    of what can be read (`rebuild.rs`).
 //! 5. The anchors are exactly those that the root names.
 //! 6. One whole batch without changes, with a number above all that were ever seen. After it, one
 //!    root key is left, on all anchors, durably; whatever was interrupted is decided.
@@ -23,8 +25,9 @@ use crate::commit::Vault;
 use crate::error::{During, OpenError, StorageError};
 use crate::folder::Folder;
 use crate::handle::{Options, Removed};
-use crate::key::Identity;
+use crate::key::{Identity, LeafKey};
 use crate::members::Members;
+use crate::rebuild::rebuild;
 use crate::seal::{Key, Keys};
 use crate::store::{Meta, Store};
 use crate::tree::{NodeError, Tree};
@@ -155,12 +158,17 @@ fn open_root(
     for path in leaving {
         anchors.open_leaving(path, vault_id, master_key)?;
     }
-    let tree = latest_tree(vault_id, &store, &anchors)?;
+    let mut tree = latest_tree(vault_id, &store, &anchors)?;
     if !options.accept_damage {
         refuse_mixture(&store, &tree)?;
     }
+    refuse_lost(&options.needed, &store, &mut tree)?;
     let members = Members::decode(tree.metadata())
         .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
+    let store = match options.accept_damage {
+        true => rebuild(folder, store, &tree, vault_id)?,
+        false => store,
+    };
     store.settle(folder)?;
     let vault = Vault {
         vault_id: vault_id.clone(),
@@ -205,6 +213,19 @@ fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
         }
         ways => Err(OpenError::Mixture { ways }),
     }
+}
+
+/// The right database may be somewhere. After the first batch it would not open any more.
+fn refuse_lost(needed: &[LeafKey], store: &Store, tree: &mut Tree) -> Result<(), OpenError> {
+    for key in needed {
+        match tree.get(store, &key.0) {
+            Ok(_) => {}
+            Err(NodeError::Missing | NodeError::Unreadable) => return Err(OpenError::NeededLost),
+            Err(NodeError::Storage(error)) => return Err(error.into()),
+        }
+    }
+    tree.forget_deep_nodes();
+    Ok(())
 }
 
 /// Step 6.

@@ -53,6 +53,33 @@ impl Store {
         meta: &Meta,
         fill: impl FnOnce(&Store) -> Result<(), StorageError>,
     ) -> Result<(), OpenError> {
+        let unfinished = Store::make(folder, meta, fill)?;
+        Ok(folder.finish(&unfinished)?)
+    }
+
+    /// Makes a complete database in the place of this one, which has to be in order as far as it can be
+    /// read, and opens that. Interrupted, it is this one still, or the new one.
+    pub(crate) fn replace(
+        self,
+        folder: &Folder,
+        fill: impl FnOnce(&Store, &Store) -> Result<(), StorageError>,
+    ) -> Result<Store, OpenError> {
+        // SQLite would lay a log over whatever has the database's name.
+        self.checkpoint()?;
+        let meta = self.meta()?;
+        let unfinished = Store::make(folder, &meta, |new| fill(&self, new))?;
+        self.disconnect()?;
+        folder.remove_log()?;
+        folder.finish(&unfinished)?;
+        Store::open(folder)
+    }
+
+    /// A complete database that has no name yet.
+    fn make(
+        folder: &Folder,
+        meta: &Meta,
+        fill: impl FnOnce(&Store) -> Result<(), StorageError>,
+    ) -> Result<PathBuf, OpenError> {
         let unfinished = folder.unfinished()?;
         let mut connection = connect(&unfinished).during("opening the new database")?;
         schema::create(&mut connection)?;
@@ -74,13 +101,9 @@ impl Store {
         fill(&store)?;
         store.commit()?;
         schema::begin_log(&store.connection)?;
-        store
-            .connection
-            .close()
-            .map_err(|(_, error)| error)
-            .during("closing the new database")?;
+        store.disconnect()?;
         refuse_without_log(&unfinished)?;
-        Ok(folder.finish(&unfinished)?)
+        Ok(unfinished)
     }
 
     /// Opens the folder's database, or says why not.
@@ -114,10 +137,14 @@ impl Store {
 
     /// Makes the log part of the database, for good: a database that it does not belong to would be
     /// mixed with it, and the log gone.
-    pub(crate) fn settle(&self, folder: &Folder) -> Result<(), StorageError> {
-        self.remove_malformed_due()?;
+    pub(crate) fn settle(&self, folder: &Folder) -> Result<(), OpenError> {
+        match self.remove_malformed_due() {
+            Err(error) if error.is_damage() => return Err(OpenError::DamagedList),
+            removed => removed?,
+        }
         self.checkpoint()?;
-        folder.sync()
+        folder.remove_unfinished()?;
+        Ok(folder.sync()?)
     }
 
     /// Which vault the database belongs to.
@@ -185,6 +212,10 @@ impl Store {
     /// An orderly end: everything into the database, the log empty.
     pub(crate) fn close(self) -> Result<(), StorageError> {
         self.checkpoint()?;
+        self.disconnect()
+    }
+
+    fn disconnect(self) -> Result<(), StorageError> {
         self.connection
             .close()
             .map_err(|(_, error)| error)
@@ -270,10 +301,7 @@ impl LogState {
 impl Rows for Store {
     fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
         let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM node WHERE id = ?";
-        self.statement(sql)?
-            .query_row((ROW_LIMIT, place.row()), blob)
-            .optional()
-            .during("reading a node")
+        self.sealed(sql, place.row())
     }
 
     fn put_row(&self, place: Place, sealed: &[u8]) -> Result<(), StorageError> {
@@ -299,6 +327,20 @@ impl Store {
             .query_row([], |row| row.get(0))
             .during("counting the nodes")
     }
+
+    /// How much SQLite finds wrong with the file, at most 100. Reads all of it.
+    pub(crate) fn count_damage(&self) -> Result<u64, StorageError> {
+        let look = || -> rusqlite::Result<usize> {
+            let mut statement = self.connection.prepare("PRAGMA quick_check(100)")?;
+            let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let found: Vec<String> = found.collect::<Result<_, _>>()?;
+            Ok(found.iter().filter(|line| *line != "ok").count())
+        };
+        match look().during("looking through the pages") {
+            Err(error) if error.is_damage() => Ok(1),
+            found => found.map(|count| count as u64),
+        }
+    }
 }
 
 /// The rows of events.
@@ -321,10 +363,29 @@ impl Store {
 
     pub(crate) fn event(&self, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
         let sql = "SELECT iif(octet_length(sealed) <= ?, sealed, NULL) FROM event WHERE id = ?";
-        self.statement(sql)?
+        self.sealed(sql, row)
+    }
+
+    /// Where another database has it.
+    pub(crate) fn put_event(&self, row: i64, sealed: &[u8]) -> Result<(), StorageError> {
+        refuse_too_long(sealed)?;
+        self.change_one(
+            "INSERT INTO event (id, sealed) VALUES (?, ?)",
+            (row, sealed),
+        )
+    }
+
+    /// Of what was on a damaged page nobody knows what it was, so it is one that cannot be opened.
+    fn sealed(&self, sql: &str, row: i64) -> Result<Option<Vec<u8>>, StorageError> {
+        let read = self
+            .statement(sql)?
             .query_row((ROW_LIMIT, row), blob)
             .optional()
-            .during("reading an event")
+            .during("reading a row");
+        match read {
+            Err(error) if error.is_damage() => Ok(Some(Vec::new())),
+            read => read,
+        }
     }
 }
 

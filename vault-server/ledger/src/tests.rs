@@ -185,7 +185,7 @@ async fn a_vault_whose_files_are_all_removed_goes_on() {
 }
 
 // Of such a leaf the commit reads the first, after the changes' own reads were looked at. Fails when
-// `Leaves::changed` does not call `check`.
+// `Leaves::read_for` does not call `check`.
 #[tokio::test]
 async fn a_storage_error_during_the_commit_of_a_due_time_stops_the_ledger() {
     let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_nodes());

@@ -27,6 +27,9 @@ pub struct Verification {
     /// Leaves whose due time is not in the index: a sweep does not find them. The next change of one
     /// puts it there again.
     pub unscheduled: u64,
+    /// What SQLite finds wrong with the file itself, at most 100: pages that it can make no sense of.
+    /// What was on them is counted above; who writes near them stops the vault.
+    pub damaged: u64,
 }
 
 impl Verification {
@@ -41,8 +44,17 @@ impl Verification {
             stray,
             broken_events,
             unscheduled,
+            damaged,
         } = *self;
-        [missing, unreadable, stray, broken_events, unscheduled] == [0; 5]
+        let wrong = [
+            missing,
+            unreadable,
+            stray,
+            broken_events,
+            unscheduled,
+            damaged,
+        ];
+        wrong == [0; 6]
     }
 }
 
@@ -76,7 +88,7 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
     let (mut unreadable_rows, mut failure) = (0, None);
     let mut visit = |met: Found<'_>| {
         match met {
-            Found::Node => found.nodes += 1,
+            Found::Node(_) => found.nodes += 1,
             Found::Missing => found.missing += 1,
             Found::Unreadable => unreadable_rows += 1,
             Found::Leaf(key, value) => match look_at(vault, key, value, &mut found) {
@@ -93,8 +105,12 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
     if let Some(error) = failure {
         return Err(error);
     }
-    let rows = vault.store.count_rows()?;
-    found.stray = rows.saturating_sub(found.nodes + unreadable_rows);
+    found.damaged = vault.store.count_damage()?;
+    // Where pages are damaged, nobody can count what is on them.
+    if found.damaged == 0 {
+        let rows = vault.store.count_rows()?;
+        found.stray = rows.saturating_sub(found.nodes + unreadable_rows);
+    }
     found.unreadable += unreadable_rows;
     Ok(found)
 }

@@ -175,7 +175,7 @@ impl Writer {
     /// One batch: run, commit, and only then answer.
     fn turn(&mut self, requests: &mut Vec<Box<dyn Request>>) -> Result<(), StorageError> {
         let mut batch = Draft::default();
-        self.leaves.begin()?;
+        self.leaves.begin();
         for request in requests.iter_mut() {
             if let Ok(draft) = request.run(&mut self.leaves, &batch) {
                 batch.absorb(draft);
@@ -212,4 +212,10 @@ fn stop(shared: &Shared, error: &StorageError) {
     shared.status.send_replace(Status::Failed);
     let reason = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::error!(%reason, "{error}; the ledger has stopped");
+    if error.is_damage() {
+        tracing::error!(
+            "a page of ledger.db is damaged; `vault-server serve --accept-damage` copies what can be \
+             read into a new file, and goes on with that"
+        );
+    }
 }

@@ -390,3 +390,49 @@ fn what_belongs_to_another_user_is_refused() {
     }
     home.open().unwrap();
 }
+
+// The right database may be somewhere. Fails without `refuse_lost`; the end of it fails when `settle`
+// or the first batch comes before it.
+#[test]
+fn a_database_that_has_lost_what_is_needed_is_refused_unchanged_with_and_without_the_flag() {
+    let home = Home::with_vault();
+    let ledger = home.open().unwrap();
+    (0..64).for_each(|number| put(&ledger, far(number), &"state".repeat(200)));
+    ledger.close().unwrap();
+    let whole = fs::read(home.database()).unwrap();
+    home.tamper("DELETE FROM node WHERE id = 64 + 5; PRAGMA wal_checkpoint(TRUNCATE)");
+    let state = || [home.database(), home.anchor()].map(|path| fs::read(path).unwrap());
+    let before = state();
+    for accept_damage in [false, true] {
+        let mut options = home.options();
+        options.accept_damage = accept_damage;
+        options.needed = vec![far(4), far(5)];
+        let error = Ledger::open(options, identity()).unwrap_err();
+        assert!(matches!(error, OpenError::NeededLost), "{error}");
+        assert!(state() == before);
+    }
+    fs::write(home.database(), whole).unwrap();
+    let mut options = home.options();
+    // One that was never stored is not lost.
+    options.needed = vec![far(5), LeafKey([0x55; 32])];
+    let ledger = Ledger::open(options, identity()).unwrap();
+    assert!(read(&ledger, far(5)).unwrap().is_some());
+}
+
+// It may be as large as the database. Fails when `Store::settle` does not remove it.
+#[test]
+fn what_an_interrupted_rebuild_left_is_removed_at_the_next_start() {
+    let home = Home::with_vault();
+    let left = [
+        "ledger.db.new",
+        "ledger.db.new-journal",
+        "ledger.db.new-wal",
+    ];
+    for name in left {
+        fs::write(home.folder().join(name), b"unfinished").unwrap();
+    }
+    home.open().unwrap();
+    for name in left {
+        assert!(!home.folder().join(name).exists(), "{name}");
+    }
+}

@@ -77,6 +77,7 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
         stray,
         broken_events,
         unscheduled,
+        damaged,
     } = *verified;
     let counts = [
         (missing, "parts of the key tree that are missing", BELOW),
@@ -96,6 +97,12 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
             unscheduled,
             "accounts that the sweep does not find",
             "what time decides about them waits for their next request, which mends it",
+        ),
+        (
+            damaged,
+            "places where the file is damaged",
+            "who writes near them stops the vault; `vault-server serve --accept-damage` copies what can be \
+             read into a new file, and goes on with that",
         ),
     ];
     let wrong = counts.into_iter().filter(|(count, ..)| *count > 0);
@@ -134,12 +141,7 @@ fn look_at(batch: &mut Batch<'_>, key: &LeafKey) -> Result<bool, LeafUnavailable
     let Some(leaf) = batch.read(key)? else {
         return Ok(false);
     };
-    let own = [
-        places::tenants(),
-        places::ticket_keys(),
-        places::ohttp_keys(),
-        places::statement_serial(),
-    ];
+    let own = places::own();
     let unreadable = |_: Unreadable| LeafUnavailable;
     match own.iter().position(|place| place == key) {
         Some(0) => drop(TenantList::decode(&leaf).map_err(unreadable)?),

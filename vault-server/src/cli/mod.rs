@@ -69,8 +69,9 @@ enum Command {
     /// (that also happens by itself when its files change). A storage error ends the process with
     /// exit code 1; start it again, it decides from what is on the disk.
     Serve {
-        /// Go on with a database of which a start has said that much of it does not open; what does not
-        /// is lost for good. Never as a habit: it also hides that an older database was put back
+        /// Go on with a database that a start has called damaged: copy what can be read into a new file,
+        /// for which there must be room, and lose the rest for good. Never as a habit: it also hides
+        /// that an older database was put back
         #[arg(long)]
         accept_damage: bool,
     },

@@ -65,7 +65,7 @@ impl Anchors {
     ///
     /// A lost or sick one is left out instead: giving it up is what removing is for. So is a copy of
     /// one that is here. One that another process writes to is refused, and so is one that is here,
-    /// under whatever name.
+    /// under whatever name, or whose file is open to others or has a second name.
     pub(crate) fn open_leaving(
         &mut self,
         path: &Path,
@@ -78,9 +78,14 @@ impl Anchors {
                 Err(OpenError::AnchorTwice { .. }) => Ok(()),
                 pushed => pushed,
             },
-            Err(refused @ (OpenError::AnchorLocked { .. } | OpenError::AnchorTwice { .. })) => {
-                Err(refused)
-            }
+            // What can be put right is: it may be the only one that knows the latest state.
+            Err(
+                refused @ (OpenError::AnchorLocked { .. }
+                | OpenError::AnchorTwice { .. }
+                | OpenError::AnchorLinked { .. }
+                | OpenError::Exposed { .. }
+                | OpenError::ForeignOwner { .. }),
+            ) => Err(refused),
             // Whatever is wrong with it, it cannot be erased, and the vault goes on without it.
             Err(_) => Ok(()),
         }

@@ -17,9 +17,14 @@ impl Store {
     }
 
     pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
-        self.statement("SELECT 1 FROM due WHERE due_ms = ? AND leaf_key = ?")?
+        let found = self
+            .statement("SELECT 1 FROM due WHERE due_ms = ? AND leaf_key = ?")?
             .exists((time(due_ms), key.0))
-            .during("reading a due time")
+            .during("reading a due time");
+        match found {
+            Err(error) if error.is_damage() => Ok(false),
+            found => found,
+        }
     }
 
     /// Removes what this program does not write: `STRICT` and `CHECK` hold for SQL only, not for who

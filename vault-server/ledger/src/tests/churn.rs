@@ -157,7 +157,7 @@ impl Run {
     /// All of it as one batch, as the writer makes one.
     pub(super) fn batch(&mut self, steps: &[Step]) {
         let leaves = &mut self.open.as_mut().unwrap().leaves;
-        leaves.begin().unwrap();
+        leaves.begin();
         let mut draft = Draft::default();
         for step in steps {
             let mut batch = Batch::new(leaves, &draft);

@@ -119,7 +119,7 @@ impl Stored {
         let mut visit = |found: Found<'_>| {
             match found {
                 Found::Leaf(key, value) => leaves.push((*key, value.to_vec())),
-                Found::Node => {}
+                Found::Node(_) => {}
                 Found::Missing | Found::Unreadable => panic!("a node cannot be opened"),
             }
             ControlFlow::Continue(())
@@ -146,7 +146,7 @@ impl Stored {
         }
         let mut nodes = 0;
         let mut count = |found: Found<'_>| {
-            nodes += usize::from(matches!(found, Found::Node));
+            nodes += usize::from(matches!(found, Found::Node(_)));
             ControlFlow::Continue(())
         };
         self.tree.walk(&self.rows, None, &mut count).unwrap();

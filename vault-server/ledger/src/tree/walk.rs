@@ -11,7 +11,7 @@ use crate::seal::Key;
 /// What a walk comes upon.
 pub(crate) enum Found<'a> {
     /// A node that opens.
-    Node,
+    Node(Place),
     /// A leaf in the node before.
     Leaf(&'a LeafKey, &'a Value),
     /// A node that is not there. Nobody can say which leaves were below it.
@@ -52,7 +52,7 @@ impl Walk<'_> {
         node: &Node,
         after: Option<&LeafKey>,
     ) -> Result<ControlFlow<()>, StorageError> {
-        if (self.visit)(Found::Node).is_break() {
+        if (self.visit)(Found::Node(place)).is_break() {
             return Ok(ControlFlow::Break(()));
         }
         let inner = match node {

@@ -1,0 +1,104 @@
+//! Going on with a damaged database: what can be read of it becomes a new one.
+//!
+//! Of a page that SQLite can make no sense of, the leaves are unavailable, and others go on. But a write
+//! that comes near it fails, whosever it is, and stops the vault; a damaged list of free pages fails
+//! every write that needs room. SQLite has no way to mend a file. So everything that the key tree leads to is copied row by
+//! row, sealed as it is: no key changes, and what could not be read stays unavailable, never absent.
+
+use std::ops::ControlFlow;
+
+use crate::error::{OpenError, StorageError};
+use crate::events::Events;
+use crate::folder::Folder;
+use crate::key::LeafKey;
+use crate::record::Record;
+use crate::store::Store;
+use crate::tree::{Found, Rows, Tree, Value};
+
+/// How many nodes are copied between two lines of the log.
+const REPORTED_TOGETHER: u64 = 100_000;
+
+/// Replaces the database by a new one of what the tree leads to.
+pub(crate) fn rebuild(
+    folder: &Folder,
+    damaged: Store,
+    tree: &Tree,
+    vault_id: &str,
+) -> Result<Store, OpenError> {
+    tracing::warn!("copying what can be read of the database into a new one; this reads all of it");
+    damaged.replace(folder, |damaged, new| {
+        let mut copy = Copy {
+            damaged,
+            new,
+            vault_id,
+            nodes: 0,
+            lost: 0,
+        };
+        copy.run(tree)?;
+        let (nodes, lost) = (copy.nodes, copy.lost);
+        tracing::warn!(
+            nodes,
+            lost,
+            "the new database is complete; what is below a lost node is unavailable for good"
+        );
+        Ok(())
+    })
+}
+
+struct Copy<'a> {
+    damaged: &'a Store,
+    new: &'a Store,
+    vault_id: &'a str,
+    nodes: u64,
+    lost: u64,
+}
+
+impl Copy<'_> {
+    fn run(&mut self, tree: &Tree) -> Result<(), StorageError> {
+        let (damaged, mut failure) = (self.damaged, None);
+        tree.walk(damaged, None, &mut |found| match self.copy(&found) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn copy(&mut self, found: &Found<'_>) -> Result<(), StorageError> {
+        match found {
+            Found::Node(place) => {
+                self.nodes += 1;
+                if self.nodes.is_multiple_of(REPORTED_TOGETHER) {
+                    tracing::warn!(nodes = self.nodes, "copying");
+                }
+                if let Some(sealed) = self.damaged.row(*place)? {
+                    self.new.put_row(*place, &sealed)?;
+                }
+            }
+            Found::Leaf(key, value) => self.copy_beside(&LeafKey(**key), value)?,
+            Found::Missing | Found::Unreadable => self.lost += 1,
+        }
+        Ok(())
+    }
+
+    /// What a leaf has outside the tree.
+    fn copy_beside(&self, key: &LeafKey, value: &Value) -> Result<(), StorageError> {
+        let Ok(record) = Record::decode(value) else {
+            return Ok(());
+        };
+        if let Some(due_ms) = record.due_ms {
+            self.new.put_due(key, due_ms)?;
+        }
+        let Some(last) = &record.last_event else {
+            return Ok(());
+        };
+        let events = Events {
+            store: self.damaged,
+            vault_id: self.vault_id,
+            key,
+        };
+        events.copy_to(self.new, last)
+    }
+}
