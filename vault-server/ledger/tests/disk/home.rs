@@ -10,7 +10,7 @@ use super::journal::{self, Record};
 use super::replay::{self, Disk, Tree};
 use super::shim::{Layer, Shim};
 use super::sweep;
-use super::workload::{self, LONG, Notes, Place, Script, USUAL};
+use super::workload::{self, LONG, Notes, Place, REBUILT, Script, USUAL};
 
 const HOME: &str = "VAULT_LEDGER_TEST_DISK";
 const SCRIPT: &str = "VAULT_LEDGER_TEST_SCRIPT";
@@ -25,6 +25,7 @@ pub fn work_if_asked() {
         root: home.join("disk"),
         script: match env::var(SCRIPT).as_deref() {
             Ok("long") => LONG,
+            Ok("rebuilt") => REBUILT,
             _ => USUAL,
         },
     };
