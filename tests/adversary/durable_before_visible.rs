@@ -52,12 +52,12 @@ const ANCHOR_IS_NOT_SYNCED: &str =
 pub const SYNCHRONOUS_NORMAL: Patch = Patch {
     name: "synchronous=NORMAL",
     file: "vault-server/ledger/src/store.rs",
-    text: "        self.remove_malformed_due()?;\n",
+    text: "        match self.remove_malformed_due() {\n",
     instead: "        if FAULT {
             let normal = self.connection.execute_batch(\"PRAGMA synchronous = NORMAL\");
             normal.during(\"making everything faster\")?;
         }
-        self.remove_malformed_due()?;
+        match self.remove_malformed_due() {
 ",
 };
 
