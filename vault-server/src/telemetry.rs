@@ -4,7 +4,7 @@
 //! HPKE crates print headers, frames and keys there, others paths of the machine they were built on. *Panic payloads*: an `expect` or an assertion
 //! can print the value it failed on, which may be a secret; the place is enough to find it.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
@@ -44,11 +44,19 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
 }
 
 /// Keeps the payloads of panics off the terminal, for commands that do not log.
-#[expect(clippy::print_stderr, reason = "there is no log")]
 pub fn quiet_panics() {
-    std::panic::set_hook(Box::new(|info| match info.location() {
-        Some(place) => eprintln!("internal error at {}:{}", place.file(), place.line()),
-        None => eprintln!("internal error"),
+    std::panic::set_hook(Box::new(|info| {
+        let mut stderr = std::io::stderr();
+        // `eprintln!` would panic again when nobody can take the text.
+        let _ = match info.location() {
+            Some(place) => writeln!(
+                stderr,
+                "internal error at {}:{}",
+                place.file(),
+                place.line()
+            ),
+            None => writeln!(stderr, "internal error"),
+        };
     }));
 }
 
@@ -75,7 +83,11 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        // It would say with `eprintln!` that a line cannot be written, on a full disk for example,
+        // and that panics for the same reason.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => layer.with_ansi(colours).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

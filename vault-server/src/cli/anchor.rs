@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use vault_ledger::Removed;
 
-use super::{AnchorCommand, unlock};
+use super::{AnchorCommand, output, unlock};
 use crate::admin::Request;
 use crate::admin_socket;
 use crate::config::{AnchorConfig, Config};
@@ -48,16 +48,13 @@ fn add(config: &Config, path: &Path) -> anyhow::Result<()> {
     }
     refuse_while_serving(config)?;
     vault::add_anchor(config, &unlock::keyring(config)?, path)?;
-    println!("Added the anchor {}.", path.display());
-    println!(
-        "{}",
-        if is_configured {
-            "The configuration names it already. Next: `vault-server serve`."
-        } else {
-            "Now write it into anchor.mirrors of the configuration: the vault does not open without it."
-        }
-    );
-    Ok(())
+    let next = if is_configured {
+        "The configuration names it already. Next: `vault-server serve`."
+    } else {
+        "Now write it into anchor.mirrors of the configuration: the vault does not open without it."
+    };
+    output::line(format_args!("Added the anchor {}.\n{next}", path.display()))
+        .context("the anchor is added")
 }
 
 fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
@@ -69,12 +66,14 @@ fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
     );
     refuse_while_serving(config)?;
     let removed = vault::remove_anchors(config, &unlock::keyring(config)?, paths)?;
-    for (path, removed) in paths.iter().zip(removed) {
-        println!("Removed the anchor {}.", path.display());
-        println!("{}", about_its_file(removed));
-    }
-    println!("{}", next_step(&config.anchor, paths));
-    Ok(())
+    let removed = paths.iter().zip(removed);
+    let said: String = removed
+        .map(|(path, removed)| {
+            let about = about_its_file(removed);
+            format!("Removed the anchor {}.\n{about}\n", path.display())
+        })
+        .collect();
+    output::line(said + next_step(&config.anchor, paths)).context("the anchors are removed")
 }
 
 fn about_its_file(removed: Removed) -> &'static str {

@@ -6,12 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use vault_protocol::messages::Status;
 
-use super::{AccountCommand, TenantCommand, unlock};
+use super::{AccountCommand, TenantCommand, output, unlock};
 use crate::admin::{Answer, EventSummary, Request, TenantSummary};
 use crate::admin_socket;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::vault::{self, Vault, VaultOptions};
+
+/// A token cannot be shown again.
+const TOKEN_LOST: &str = "the token was made, and lost because it could not be printed: make another with \
+     `tenant rotate-token`, and revoke this one, which has the highest number in `tenant list`";
 
 /// `tenant …`
 pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCode> {
@@ -91,35 +95,38 @@ fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer
         let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options).await?;
         anyhow::Ok(vault.admin.answer(request).await)
     });
-    ledger.close()?;
+    // What was answered was committed before, and a token that is not shown would be lost.
+    if let Err(error) = ledger.close() {
+        output::note(format_args!("vault-server: {error}"));
+    }
     answer
 }
 
 fn print(answer: Answer) -> anyhow::Result<ExitCode> {
     match answer {
         Answer::Token { token } => {
-            eprintln!("The token for the app's backend; it is shown only now:");
-            println!("{token}");
+            output::note("The token for the app's backend; it is shown only now:");
+            output::line(token).context(TOKEN_LOST)?;
         }
-        Answer::Tenants { tenants } => tenants.iter().for_each(print_tenant),
-        Answer::Account { status, events } => print_account(&status, &events),
-        Answer::Done => println!("Done."),
-        Answer::Fingerprint { fingerprint } => println!("{fingerprint}"),
+        Answer::Tenants { tenants } => tenants.iter().try_for_each(print_tenant)?,
+        Answer::Account { status, events } => print_account(&status, &events)?,
+        Answer::Done => output::line("Done.").context("it is done")?,
+        Answer::Fingerprint { fingerprint } => output::line(fingerprint)?,
         Answer::Refused { reason } => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_tenant(tenant: &TenantSummary) {
+fn print_tenant(tenant: &TenantSummary) -> anyhow::Result<()> {
     let policy = &tenant.policy;
-    println!("{}", tenant.tenant);
-    println!("  live records  {}", tenant.live_records);
-    println!(
+    output::line(&tenant.tenant)?;
+    output::line(format_args!("  live records  {}", tenant.live_records))?;
+    output::line(format_args!(
         "  limit         {} in a row, {} in all",
         policy.limit(),
         policy.total_limit()
-    );
-    println!("  waits         {:?} s", policy.waits());
+    ))?;
+    output::line(format_args!("  waits         {:?} s", policy.waits()))?;
     for token in &tenant.tokens {
         let scopes: Vec<String> = token
             .scopes
@@ -127,40 +134,45 @@ fn print_tenant(tenant: &TenantSummary) {
             .map(|scope| format!("{scope:?}").to_lowercase())
             .collect();
         let since = token.created_at.to_rfc3339();
-        println!(
+        output::line(format_args!(
             "  token {:<7} {}, since {since}",
             token.id,
             scopes.join(",")
-        );
+        ))?;
     }
+    Ok(())
 }
 
-fn print_account(status: &Status, events: &[EventSummary]) {
-    println!(
+fn print_account(status: &Status, events: &[EventSummary]) -> anyhow::Result<()> {
+    output::line(format_args!(
         "state               {}",
         format!("{:?}", status.state).to_lowercase()
-    );
-    println!("generation          {}", status.generation);
-    println!("attempts remaining  {}", status.attempts_remaining);
+    ))?;
+    output::line(format_args!("generation          {}", status.generation))?;
+    output::line(format_args!(
+        "attempts remaining  {}",
+        status.attempts_remaining
+    ))?;
     if let Some(time) = status.retry_at {
-        println!("retry at            {}", time.to_rfc3339());
+        output::line(format_args!("retry at            {}", time.to_rfc3339()))?;
     }
     if let (Some(time), Some(reason)) = (status.destroyed_at, status.reason) {
-        println!("destroyed at        {}", time.to_rfc3339());
-        println!(
+        output::line(format_args!("destroyed at        {}", time.to_rfc3339()))?;
+        output::line(format_args!(
             "reason              {}",
             format!("{reason:?}").to_lowercase()
-        );
+        ))?;
     }
     if !events.is_empty() {
-        println!("last events");
+        output::line("last events")?;
     }
     for event in events {
-        println!(
+        output::line(format_args!(
             "  {}  generation {}  {}",
             event.at.to_rfc3339(),
             event.generation,
             event.event
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger, Verification};
 
-use super::{anchor, unlock};
+use super::{anchor, output, unlock};
 use crate::account_leaf;
 use crate::admin::Request;
 use crate::admin_socket;
@@ -23,9 +23,12 @@ use crate::vault;
 const PAGE: usize = 256;
 
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    println!("ok   configuration");
+    output::line("ok   configuration")?;
     tls::load(&config.tls)?;
-    println!("ok   certificate {}", config.tls.certificate_file.display());
+    output::line(format_args!(
+        "ok   certificate {}",
+        config.tls.certificate_file.display()
+    ))?;
     if admin_socket::ask(
         &config.admin_socket,
         &config.data_folder,
@@ -33,31 +36,37 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     )?
     .is_some()
     {
-        println!(
+        output::line(format_args!(
             "ok   a server runs and answers on {}",
             config.admin_socket.display()
-        );
-        println!("     stop it to check keyring, anchors and database");
+        ))?;
+        output::line("     stop it to check keyring, anchors and database")?;
         return Ok(ExitCode::SUCCESS);
     }
     let keyring = unlock::keyring(config)?;
-    println!("ok   keyring of the vault {}", keyring.vault_id());
+    output::line(format_args!(
+        "ok   keyring of the vault {}",
+        keyring.vault_id()
+    ))?;
     let ledger = vault::open_ledger(config, &keyring)?;
     for anchor in config.anchor.all() {
-        println!("ok   anchor {}", anchor.display());
+        output::line(format_args!("ok   anchor {}", anchor.display()))?;
     }
     for path in anchor::on_the_data_volume(config) {
         let path = path.display();
-        println!("warn anchor {path} {}", anchor::ON_THE_DATA_VOLUME);
+        output::line(format_args!(
+            "warn anchor {path} {}",
+            anchor::ON_THE_DATA_VOLUME
+        ))?;
     }
-    println!("ok   the database is the latest one, its settings and schema are in order");
+    output::line("ok   the database is the latest one, its settings and schema are in order")?;
     let verified = ledger.commit_blocking(|batch| batch.verify())?;
     let (accounts, unreadable) = look_through(&ledger)?;
     ledger.close()?;
-    println!("ok   {accounts} accounts can be read");
+    output::line(format_args!("ok   {accounts} accounts can be read"))?;
     let findings = findings(&verified, unreadable);
     for finding in &findings {
-        println!("BAD  {finding}");
+        output::line(format_args!("BAD  {finding}"))?;
     }
     Ok(if findings.is_empty() {
         ExitCode::SUCCESS

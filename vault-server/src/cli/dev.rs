@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use vault_protocol::{Policy, TenantId, VaultId};
 use zeroize::Zeroizing;
 
+use super::output;
 use super::serve::{self, OnHangup};
 use crate::admin::{Answer, Request};
 use crate::config::Config;
@@ -45,12 +46,11 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
                 folder.path().join("notes/first.txt"),
                 "Something to back up.\n",
             )?;
-            print_commands(&folder, address, &fingerprint);
-            Ok(())
+            print_commands(&folder, address, &fingerprint)
         },
     );
     ledger.close()?;
-    println!("Removed {}.", folder.path().display());
+    output::line(format_args!("Removed {}.", folder.path().display()))?;
     served
 }
 
@@ -98,34 +98,37 @@ async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
     }
 }
 
-fn print_commands(folder: &TempDir, address: SocketAddr, fingerprint: &str) {
+fn print_commands(folder: &TempDir, address: SocketAddr, fingerprint: &str) -> anyhow::Result<()> {
     let client = match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release -p vault-client --",
         None => "vault-client",
     };
     let at = |name: &str| format!("'{}'", folder.path().join(name).display());
     let (certificate, token) = (at("certificate.pem"), at("token"));
-    println!("A throw-away vault listens on https://{address}.");
-    println!(
-        "Everything is in {}; Ctrl-C removes it.",
-        folder.path().display()
-    );
-    println!();
-    println!("In a second terminal, protect a backup key with a password:");
-    println!();
-    println!("  export VAULT_CLIENT_STATE={}", at("phone.json"));
-    println!("  {client} enable --url https://{address} --ca-file {certificate} \\");
-    println!("    --fingerprint '{fingerprint}' \\");
-    println!("    --tenant {TENANT} --account alice --token-file {token}");
-    println!();
-    println!("Then, for example:");
-    println!();
-    println!("  {client} status");
-    println!("  {client} backup {} --output {}", at("notes"), at(""));
-    println!("  {client} --help");
-    println!();
-    println!("The token as the backend of the app `{TENANT}` would hold it:");
-    println!();
-    println!("  curl --cacert {certificate} -H \"Authorization: Bearer $(cat {token})\" \\");
-    println!("    https://{address}/v1/tenants/{TENANT}/accounts/alice");
+    output::line(format_args!(
+        "A throw-away vault listens on https://{address}.\n\
+         Everything is in {}; Ctrl-C removes it.\n\
+         \n\
+         In a second terminal, protect a backup key with a password:\n\
+         \n\
+         \x20 export VAULT_CLIENT_STATE={}\n\
+         \x20 {client} enable --url https://{address} --ca-file {certificate} \\\n\
+         \x20   --fingerprint '{fingerprint}' \\\n\
+         \x20   --tenant {TENANT} --account alice --token-file {token}\n\
+         \n\
+         Then, for example:\n\
+         \n\
+         \x20 {client} status\n\
+         \x20 {client} backup {} --output {}\n\
+         \x20 {client} --help\n\
+         \n\
+         The token as the backend of the app `{TENANT}` would hold it:\n\
+         \n\
+         \x20 curl --cacert {certificate} -H \"Authorization: Bearer $(cat {token})\" \\\n\
+         \x20   https://{address}/v1/tenants/{TENANT}/accounts/alice",
+        folder.path().display(),
+        at("phone.json"),
+        at("notes"),
+        at(""),
+    ))
 }

@@ -8,7 +8,7 @@ use rand::rngs::OsRng;
 use vault_ledger::Ledger;
 use vault_protocol::VaultId;
 
-use super::unlock;
+use super::{output, unlock};
 use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::secret_file;
@@ -35,10 +35,11 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         keyring
     };
     vault::create_ledger(config, &keyring)?.close()?;
-    print(config, &keyring);
+    let printed = print(config, &keyring);
     if goes_on {
-        eprintln!("{}", went_on_with(file));
+        output::note(went_on_with(file));
     }
+    printed.context("the vault is made; `vault-server fingerprint` prints what devices pin")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -63,21 +64,24 @@ fn went_on_with(keyring: &Path) -> String {
     )
 }
 
-fn print(config: &Config, keyring: &Keyring) {
+fn print(config: &Config, keyring: &Keyring) -> anyhow::Result<()> {
     let fingerprint = keyring.identity().identity_key().fingerprint();
-    println!("Made the vault {}.", keyring.vault_id());
-    println!("  keyring   {}", config.keyring.file.display());
-    println!("  database  {}", config.data_folder.display());
+    output::line(format_args!("Made the vault {}.", keyring.vault_id()))?;
+    output::line(format_args!(
+        "  keyring   {}",
+        config.keyring.file.display()
+    ))?;
+    output::line(format_args!("  database  {}", config.data_folder.display()))?;
     for anchor in config.anchor.all() {
-        println!("  anchor    {}", anchor.display());
+        output::line(format_args!("  anchor    {}", anchor.display()))?;
     }
-    println!("Its fingerprint, which devices pin:");
-    println!("  {fingerprint}");
-    println!(
-        "Keep the keyring and what unseals it in two places: without either, no key comes back."
-    );
-    println!(
-        "An anchor holds the key that opens the database as it is now: never copy it, never back it up together with the data folder; mirrors on other disks protect from losing it, and with it every key."
-    );
-    println!("Next: `vault-server tenant add APP`, then `vault-server serve`.");
+    output::line("Its fingerprint, which devices pin:")?;
+    output::line(format_args!("  {fingerprint}"))?;
+    output::line(
+        "Keep the keyring and what unseals it in two places: without either, no key comes back.",
+    )?;
+    output::line(
+        "An anchor holds the key that opens the database as it is now: never copy it, never back it up together with the data folder; mirrors on other disks protect from losing it, and with it every key.",
+    )?;
+    output::line("Next: `vault-server tenant add APP`, then `vault-server serve`.")
 }

@@ -1,16 +1,12 @@
 //! The command line. `--help` teaches; errors say what to do next; nothing secret is an argument
 //! or an environment variable.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line prints"
-)]
 
 mod anchor;
 mod ask;
 mod check;
 mod dev;
 mod init;
+mod output;
 mod serve;
 mod unlock;
 
@@ -228,15 +224,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are not failures; clap knows.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            // Help and version are not failures, if they can be printed; clap knows.
+            return match error.print() {
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+                Err(_) => ExitCode::FAILURE,
+            };
         }
     };
     match dispatch(cli, &warnings) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("vault-server: {error:#}");
+            output::note(format_args!("vault-server: {error:#}"));
             ExitCode::FAILURE
         }
     }

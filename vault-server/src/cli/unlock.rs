@@ -9,6 +9,7 @@ use rand::RngCore;
 use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
+use super::output;
 use crate::config::{Config, UnlockSource};
 use crate::keyring::{CREDENTIAL_NAME, Keyring, MAX_SEALED_LEN, Unlock, UnlockError};
 use crate::secret_file;
@@ -37,10 +38,10 @@ pub fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
             let mut key = Zeroizing::new([0; 32]);
             OsRng.fill_bytes(key.as_mut());
             secret_file::create(path, key.as_slice())?;
-            eprintln!(
+            output::note(format_args!(
                 "Made the key file {}. Keep a copy away from this machine.",
                 path.display()
-            );
+            ));
             Ok(Unlock::KeyFile(key))
         }
         UnlockSource::CredentialOrPrompt if !has_credential() => prompt_twice(),
@@ -85,7 +86,9 @@ fn prompt(text: &str) -> io::Result<Zeroizing<String>> {
 }
 
 fn prompt_twice() -> anyhow::Result<Unlock> {
-    eprintln!("This passphrase seals the vault's long-term secrets. Without it no key comes back.");
+    output::note(
+        "This passphrase seals the vault's long-term secrets. Without it no key comes back.",
+    );
     let first = prompt("New keyring passphrase: ").map_err(UnlockError::Prompt)?;
     check_length(&first)?;
     if *prompt("The same again: ")? != *first {
