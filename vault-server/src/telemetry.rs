@@ -43,6 +43,16 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// For commands that are not a service: they log nothing but what went wrong, as the ledger says it.
+pub fn init_for_command() -> Result<(), TelemetryError> {
+    let config = LogConfig {
+        format: LogFormat::Text,
+        filter: "warn".to_owned(),
+    };
+    let subscriber = subscriber(&config, std::io::stderr, std::io::stderr().is_terminal())?;
+    subscriber.try_init().map_err(|_| TelemetryError::Twice)
+}
+
 /// Keeps the payloads of panics off the terminal, for commands that do not log.
 pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {

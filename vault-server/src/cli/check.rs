@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger, Verification};
 
 use super::{anchor, output, unlock};
@@ -22,67 +23,94 @@ use crate::vault;
 /// How many stored values one commit looks at.
 const PAGE: usize = 256;
 
+/// Storage failed. The reason was logged: an error of the ledger does not carry it.
+const NOT_TO_ITS_END: &str =
+    "the database cannot be read to its end, nothing was changed; the reason is above";
+
+/// What looking at stored values came to so far.
+#[derive(Default)]
+struct Values {
+    accounts: u64,
+    /// They do not open or do not decode.
+    unreadable: u64,
+}
+
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     output::line("ok   configuration")?;
-    tls::load(&config.tls)?;
-    output::line(format_args!(
-        "ok   certificate {}",
-        config.tls.certificate_file.display()
-    ))?;
-    if admin_socket::ask(
-        &config.admin_socket,
-        &config.data_folder,
-        &Request::Fingerprint,
-    )?
-    .is_some()
-    {
-        output::line(format_args!(
-            "ok   a server runs and answers on {}",
-            config.admin_socket.display()
-        ))?;
+    let has_certificate = check_certificate(config)?;
+    if is_served(config)? {
+        let socket = config.admin_socket.display();
+        output::line(format_args!("ok   a server runs and answers on {socket}"))?;
         output::line("     stop it to check keyring, anchors and database")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(exit_code(has_certificate));
     }
+    let has_database = check_database(config)?;
+    Ok(exit_code(has_certificate && has_database))
+}
+
+fn exit_code(is_in_order: bool) -> ExitCode {
+    if is_in_order {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Nothing else depends on it.
+fn check_certificate(config: &Config) -> anyhow::Result<bool> {
+    match tls::load(&config.tls) {
+        Ok(_) => {
+            let file = config.tls.certificate_file.display();
+            output::line(format_args!("ok   certificate {file}"))?;
+            Ok(true)
+        }
+        Err(error) => report(&[error.to_string()]),
+    }
+}
+
+fn is_served(config: &Config) -> anyhow::Result<bool> {
+    let socket = &config.admin_socket;
+    let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)?;
+    Ok(answer.is_some())
+}
+
+/// Each finding is printed as soon as it is known: what comes behind may not get to its end.
+fn check_database(config: &Config) -> anyhow::Result<bool> {
     let keyring = unlock::keyring(config)?;
-    output::line(format_args!(
-        "ok   keyring of the vault {}",
-        keyring.vault_id()
-    ))?;
+    let vault_id = keyring.vault_id();
+    output::line(format_args!("ok   keyring of the vault {vault_id}"))?;
     let ledger = vault::open_ledger(config, &keyring)?;
     for anchor in config.anchor.all() {
         output::line(format_args!("ok   anchor {}", anchor.display()))?;
     }
     for path in anchor::on_the_data_volume(config) {
-        let path = path.display();
-        output::line(format_args!(
-            "warn anchor {path} {}",
-            anchor::ON_THE_DATA_VOLUME
-        ))?;
+        let (path, why) = (path.display(), anchor::ON_THE_DATA_VOLUME);
+        output::line(format_args!("warn anchor {path} {why}"))?;
     }
     output::line("ok   the database is the latest one, its settings and schema are in order")?;
-    let verified = ledger.commit_blocking(|batch| batch.verify())?;
-    let (accounts, unreadable) = look_through(&ledger)?;
+    let verified = ledger.commit_blocking(|batch| batch.verify());
+    let is_whole = report(&findings(&verified.context(NOT_TO_ITS_END)?))?;
+    let values = look_through(&ledger)?;
     ledger.close()?;
-    output::line(format_args!("ok   {accounts} accounts can be read"))?;
-    let findings = findings(&verified, unreadable);
-    for finding in &findings {
+    Ok(is_whole && values)
+}
+
+/// Whether there is nothing to report.
+fn report(findings: &[String]) -> anyhow::Result<bool> {
+    for finding in findings {
         output::line(format_args!("BAD  {finding}"))?;
     }
-    Ok(if findings.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(findings.is_empty())
 }
 
 /// What is wrong with the database, in words.
-fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
+fn findings(verified: &Verification) -> Vec<String> {
     const BELOW: &str = "what lies below them is unavailable, an unknown number of accounts";
     let Verification {
         nodes: _,
         leaves: _,
         missing,
-        unreadable: sealed,
+        unreadable,
         stray,
         broken_events,
         unscheduled,
@@ -90,12 +118,7 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
     } = *verified;
     let counts = [
         (missing, "parts of the key tree that are missing", BELOW),
-        (sealed, "parts of the key tree that do not open", BELOW),
-        (
-            unreadable,
-            "stored values that cannot be read",
-            "unavailable",
-        ),
+        (unreadable, "parts of the key tree that do not open", BELOW),
         (stray, "rows that nothing leads to", "nobody reads them"),
         (
             broken_events,
@@ -119,10 +142,22 @@ fn findings(verified: &Verification, unreadable: u64) -> Vec<String> {
     wrong.map(in_words).collect()
 }
 
-/// Opens every stored value; returns how many accounts there are, and how many values do not open
-/// or do not decode.
-fn look_through(ledger: &Ledger) -> Result<(u64, u64), CommitError> {
-    let (mut accounts, mut unreadable) = (0, 0);
+/// Opens every stored value, as far as the storage lets us, and reports what was found.
+fn look_through(ledger: &Ledger) -> anyhow::Result<bool> {
+    let mut found = Values::default();
+    let looked = look_at_all(ledger, &mut found);
+    let accounts = found.accounts;
+    output::line(format_args!("ok   {accounts} accounts can be read"))?;
+    let unreadable = (found.unreadable > 0).then(|| {
+        let number = found.unreadable;
+        format!("stored values that cannot be read: {number} (unavailable)")
+    });
+    let all_open = report(unreadable.as_slice())?;
+    looked.context(NOT_TO_ITS_END)?;
+    Ok(all_open)
+}
+
+fn look_at_all(ledger: &Ledger, found: &mut Values) -> Result<(), CommitError> {
     let mut last = None;
     loop {
         let page = ledger.commit_blocking(move |batch| {
@@ -132,15 +167,15 @@ fn look_through(ledger: &Ledger) -> Result<(u64, u64), CommitError> {
                 .map(|key| (key, look_at(batch, &key)))
                 .collect::<Vec<_>>())
         })?;
-        for (_, found) in page.iter() {
-            match found {
-                Ok(is_account) => accounts += u64::from(*is_account),
-                Err(LeafUnavailable) => unreadable += 1,
+        for (_, value) in page.iter() {
+            match value {
+                Ok(is_account) => found.accounts += u64::from(*is_account),
+                Err(LeafUnavailable) => found.unreadable += 1,
             }
         }
         match page.last() {
             Some((key, _)) => last = Some(*key),
-            None => return Ok((accounts, unreadable)),
+            None => return Ok(()),
         }
     }
 }

@@ -92,7 +92,8 @@ enum Command {
     /// Check configuration, keyring, anchors and database, and say what is wrong.
     ///
     /// Reads the whole database. Stop the server first: while one runs, only configuration and
-    /// certificate are checked. Exits with 1 if anything is wrong.
+    /// certificate are checked. Lines that begin with BAD are findings. Exits with 1 if anything is
+    /// wrong.
     Check,
     /// Print the vault's fingerprint: 60 digits that devices pin.
     Fingerprint,
@@ -241,6 +242,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
+    if !matches!(cli.command, Command::Serve { .. } | Command::Dev { .. }) {
+        telemetry::init_for_command()?;
+    }
     let load = || Config::load(cli.config.as_deref());
     match cli.command {
         Command::Init { vault_id } => init::run(&load()?, vault_id),
