@@ -91,8 +91,8 @@ pub enum Answer {
     Account {
         /// As devices see it.
         status: Status,
-        /// The last events, oldest first.
-        events: Vec<EventSummary>,
+        /// The last events, oldest first; `None` if one of them is missing or does not open.
+        events: Option<Vec<EventSummary>>,
     },
     /// Done.
     Done,
@@ -101,6 +101,8 @@ pub enum Answer {
         /// 60 digits.
         fingerprint: Fingerprint,
     },
+    /// Of the administration socket alone: another vault was meant. Nothing was done.
+    AnotherVault,
     /// Refused; nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -206,10 +208,12 @@ impl Admin {
     async fn show(&self, tenant: TenantId, account: AccountId) -> Result<Answer, String> {
         let scope = self.scope(tenant, account)?;
         let status = self.service.status(&scope).await.map_err(service_error)?;
-        let events = self
-            .events(&scope)
-            .await
-            .map_err(|error| error.to_string())?;
+        let events = match self.events(&scope).await {
+            Ok(events) => Some(events),
+            // Nothing is decided by them: the account is as its status says.
+            Err(CommitError::Unavailable) => None,
+            Err(error) => return Err(error.to_string()),
+        };
         Ok(Answer::Account { status, events })
     }
 

@@ -1,15 +1,18 @@
 //! The Unix socket by which a running server is administered: one JSON line asked, one JSON line
 //! answered. Who may open the socket is who may open the file (mode 0600).
+//!
+//! A request says which vault it means. Whoever administers several could otherwise change another
+//! one by an `admin_socket` that was left in a copied configuration.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{self, Metadata};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -25,25 +28,44 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take to arrive.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What is said when the server of another vault listens.
+pub const ANOTHER_VAULT: &str = "it serves another vault, with another data folder, and nothing was \
+     done: correct admin_socket or data_folder";
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// A line that is asked.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked<R> {
+    /// The data folder of the vault that is meant. Its name could be another inside a container.
+    data_folder: FileId,
+    request: R,
+}
+
 /// A listening socket; its file is removed when this is dropped.
 pub struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the file we made, so that no other is removed.
-    file: (u64, u64),
+    /// The file we made, so that no other is removed.
+    file: FileId,
+    data_folder: FileId,
 }
 
 impl AdminSocket {
-    /// Listens. A socket that nobody answers on is left over from a process that was killed, and
+    /// Listens for the vault in `data_folder`. A socket that nobody answers on is left over from a process that was killed, and
     /// is replaced; anything else at this path is refused.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path, data_folder: &Path) -> io::Result<Self> {
+        let data_folder = id(&fs::metadata(data_folder)?);
         remove_left_over(path)?;
         let listener = bind_private(path)?;
-        let file = identity(path)?;
+        let file = id(&fs::symlink_metadata(path)?);
         Ok(Self {
             listener,
             path: path.to_owned(),
             file,
+            data_folder,
         })
     }
 
@@ -54,7 +76,10 @@ impl AdminSocket {
             tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(conversations.spawn(converse(stream, admin.clone()))),
+                    Ok((stream, _)) => {
+                        let conversation = converse(stream, admin.clone(), self.data_folder);
+                        conversations.spawn(conversation);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "the administration socket does not accept");
                         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -70,7 +95,7 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|file| file == self.file) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| id(&file) == self.file) {
             // At worst a socket is left that the next start replaces.
             let _ = fs::remove_file(&self.path);
         }
@@ -88,9 +113,17 @@ pub fn ask(path: &Path, data_folder: &Path, request: &Request) -> io::Result<Opt
         Err(error) if [NotFound, ConnectionRefused].contains(&error.kind()) => return Ok(None),
         Err(error) => return Err(error),
     };
-    require_owner(&stream, data_folder)?;
+    let data_folder = fs::metadata(data_folder).map_err(|error| {
+        let text = format!("the data folder {}: {error}", data_folder.display());
+        io::Error::new(error.kind(), text)
+    })?;
+    require_owner(&stream, data_folder.uid())?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    let mut line = serde_json::to_vec(request)?;
+    let data_folder = id(&data_folder);
+    let mut line = serde_json::to_vec(&Asked {
+        data_folder,
+        request,
+    })?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = Zeroizing::new(String::new());
@@ -100,12 +133,14 @@ pub fn ask(path: &Path, data_folder: &Path, request: &Request) -> io::Result<Opt
             "it stopped before it answered; what was asked may have been done: look before you ask again",
         ));
     }
-    Ok(Some(serde_json::from_str(&answer)?))
+    match serde_json::from_str(&answer)? {
+        Answer::AnotherVault => Err(io::Error::other(ANOTHER_VAULT)),
+        answer => Ok(Some(answer)),
+    }
 }
 
-fn require_owner(stream: &BlockingStream, data_folder: &Path) -> io::Result<()> {
+fn require_owner(stream: &BlockingStream, owner: u32) -> io::Result<()> {
     let listener = socket_peercred(stream)?.uid.as_raw();
-    let owner = fs::metadata(data_folder).map_or(geteuid().as_raw(), |folder| folder.uid());
     if listener == owner {
         return Ok(());
     }
@@ -154,24 +189,24 @@ fn hidden_folder(path: &Path) -> PathBuf {
     path.with_file_name(format!(".s{}", std::process::id()))
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
+fn id(file: &Metadata) -> FileId {
+    (file.dev(), file.ino())
 }
 
-async fn converse(stream: UnixStream, admin: Admin) {
-    if let Err(error) = answer(stream, &admin).await {
+async fn converse(stream: UnixStream, admin: Admin, data_folder: FileId) {
+    if let Err(error) = answer(stream, &admin, data_folder).await {
         tracing::warn!(%error, "an administration request broke off");
     }
 }
 
-async fn answer(stream: UnixStream, admin: &Admin) -> io::Result<()> {
+async fn answer(stream: UnixStream, admin: &Admin, data_folder: FileId) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader.take(MAX_LINE));
     tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line)).await??;
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => admin.answer(request).await,
+    let answer = match serde_json::from_str::<Asked<Request>>(&line) {
+        Ok(asked) if asked.data_folder == data_folder => admin.answer(asked.request).await,
+        Ok(_) => Answer::AnotherVault,
         Err(_) => Answer::Refused {
             reason: "the request is not understood: is the command of the server's version?"
                 .to_owned(),
@@ -193,7 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyring");
         fs::write(&path, "precious").unwrap();
-        assert!(AdminSocket::bind(&path).is_err());
+        assert!(AdminSocket::bind(&path, folder.path()).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -201,8 +236,8 @@ mod tests {
     async fn a_socket_that_somebody_answers_on_is_not_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        let first = AdminSocket::bind(&path).unwrap();
-        assert!(AdminSocket::bind(&path).is_err());
+        let first = AdminSocket::bind(&path, folder.path()).unwrap();
+        assert!(AdminSocket::bind(&path, folder.path()).is_err());
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
@@ -216,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let socket = AdminSocket::bind(&path).unwrap();
+        let socket = AdminSocket::bind(&path, folder.path()).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "somebody else's").unwrap();
         drop(socket);

@@ -139,7 +139,8 @@ fn checked(path: PathBuf) -> anyhow::Result<PathBuf> {
 /// The ledger's locks refuse it too; this says which server it is.
 fn refuse_while_serving(config: &Config) -> anyhow::Result<()> {
     let socket = &config.admin_socket;
-    let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)?;
+    let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)
+        .with_context(|| format!("the server at {}", socket.display()))?;
     ensure!(
         answer.is_none(),
         "a server runs and answers on {}: stop it first",

@@ -109,9 +109,13 @@ fn print(answer: Answer) -> anyhow::Result<ExitCode> {
             output::line(token).context(TOKEN_LOST)?;
         }
         Answer::Tenants { tenants } => tenants.iter().try_for_each(print_tenant)?,
-        Answer::Account { status, events } => print_account(&status, &events)?,
+        Answer::Account { status, events } => {
+            print_account(&status)?;
+            print_events(events.as_deref())?;
+        }
         Answer::Done => output::line("Done.").context("it is done")?,
         Answer::Fingerprint { fingerprint } => output::line(fingerprint)?,
+        Answer::AnotherVault => bail!(admin_socket::ANOTHER_VAULT),
         Answer::Refused { reason } => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)
@@ -143,7 +147,7 @@ fn print_tenant(tenant: &TenantSummary) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_account(status: &Status, events: &[EventSummary]) -> anyhow::Result<()> {
+fn print_account(status: &Status) -> anyhow::Result<()> {
     output::line(format_args!(
         "state               {}",
         format!("{:?}", status.state).to_lowercase()
@@ -163,6 +167,15 @@ fn print_account(status: &Status, events: &[EventSummary]) -> anyhow::Result<()>
             format!("{reason:?}").to_lowercase()
         ))?;
     }
+    Ok(())
+}
+
+fn print_events(events: Option<&[EventSummary]>) -> anyhow::Result<()> {
+    let Some(events) = events else {
+        return output::line(
+            "last events         cannot be read: one is missing or damaged; nothing else depends on them",
+        );
+    };
     if !events.is_empty() {
         output::line("last events")?;
     }

@@ -1,6 +1,7 @@
 //! `check`: opens everything a start would open, walks the whole database, reads every stored value,
 //! and says what is wrong, without secrets.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -38,14 +39,19 @@ struct Values {
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     output::line("ok   configuration")?;
     let has_certificate = check_certificate(config)?;
-    if is_served(config)? {
-        let socket = config.admin_socket.display();
-        output::line(format_args!("ok   a server runs and answers on {socket}"))?;
-        output::line("     stop it to check keyring, anchors and database")?;
-        return Ok(exit_code(has_certificate));
-    }
+    let socket = config.admin_socket.display();
+    let has_socket = match is_served(config) {
+        Ok(false) => true,
+        Ok(true) => {
+            output::line(format_args!("ok   a server runs and answers on {socket}"))?;
+            output::line("     stop it to check keyring, anchors and database")?;
+            return Ok(exit_code(has_certificate));
+        }
+        // If our server runs after all, the database is locked.
+        Err(error) => report(&[format!("the server at {socket}: {error}")])?,
+    };
     let has_database = check_database(config)?;
-    Ok(exit_code(has_certificate && has_database))
+    Ok(exit_code(has_certificate && has_socket && has_database))
 }
 
 fn exit_code(is_in_order: bool) -> ExitCode {
@@ -68,7 +74,7 @@ fn check_certificate(config: &Config) -> anyhow::Result<bool> {
     }
 }
 
-fn is_served(config: &Config) -> anyhow::Result<bool> {
+fn is_served(config: &Config) -> io::Result<bool> {
     let socket = &config.admin_socket;
     let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)?;
     Ok(answer.is_some())

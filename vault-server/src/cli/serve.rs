@@ -101,7 +101,7 @@ async fn serve(
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another listen", config.listen))?;
-    let admin_socket = AdminSocket::bind(&config.admin_socket)
+    let admin_socket = AdminSocket::bind(&config.admin_socket, &config.data_folder)
         .with_context(|| format!("cannot listen on {}", config.admin_socket.display()))?;
     tracing::info!(address = %listener.local_addr()?, "serving");
     ready(&vault, listener.local_addr()?).await?;
