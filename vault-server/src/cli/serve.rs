@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use vault_ledger::Ledger;
 
@@ -18,13 +19,16 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::descriptors;
 use crate::hardening::Warning;
-use crate::http::{listener, router, tls};
+use crate::http::tls::{self, ReloadingCertificate};
+use crate::http::{listener, router};
 use crate::keyring::Keyring;
 use crate::telemetry;
 use crate::vault::{self, Vault, VaultOptions};
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+/// How long a stop waits for what still runs when everything in flight was answered.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
@@ -74,7 +78,10 @@ pub fn serve_until_stopped(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config, keyring, ledger, on_hangup, ready))
+    let served = runtime.block_on(serve(config, keyring, ledger, on_hangup, ready));
+    // Dropped, it would wait for a certificate that cannot be read for as long as that takes.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    served
 }
 
 async fn serve(
@@ -128,7 +135,7 @@ async fn serve(
             tracing::error!(reason = %ended, "upkeep has ended: stopping, see `vault-server check`");
             exit_code = ExitCode::FAILURE;
         }
-        () = reload(&certificate, hangup) => {}
+        () = reload(certificate, hangup) => {}
         _ = &mut serving => return Ok(exit_code),
     }
     stop.cancel();
@@ -159,12 +166,17 @@ fn stop_signal(on_hangup: OnHangup) -> anyhow::Result<impl Future<Output = &'sta
     })
 }
 
-async fn reload(certificate: &tls::ReloadingCertificate, mut hangup: Signal) {
+/// Files are read on a thread of their own: a volume that hangs must not stop whoever accepts.
+async fn reload(certificate: Arc<ReloadingCertificate>, mut hangup: Signal) {
     let mut poll = tokio::time::interval(CERTIFICATE_POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            Some(()) = hangup.recv() => certificate.reload(),
-            _ = poll.tick() => certificate.reload_if_changed(),
+        let read: fn(&ReloadingCertificate) -> bool = tokio::select! {
+            Some(()) = hangup.recv() => ReloadingCertificate::reload,
+            _ = poll.tick() => ReloadingCertificate::reload_if_changed,
         };
+        let certificate = Arc::clone(&certificate);
+        // A panic is logged by its hook; the former certificate stays in use.
+        let _ = tokio::task::spawn_blocking(move || read(&certificate)).await;
     }
 }
