@@ -38,8 +38,8 @@ pub enum Request {
     AddToken {
         /// Whose.
         tenant: TenantId,
-        /// What it allows.
-        scopes: Vec<Scope>,
+        /// What it allows; `None` is what the tenant's other tokens allow, if that is the same.
+        scopes: Option<Vec<Scope>>,
     },
     /// Revoke a token.
     RevokeToken {

@@ -11,7 +11,7 @@ use vault_protocol::time::Timestamp;
 use vault_protocol::{Policy, TenantId};
 
 use crate::places;
-use crate::tenant::{Scope, Tenant, TenantList, Token, TooManyTokens};
+use crate::tenant::{Scope, StoredToken, Tenant, TenantList, Token, TooManyTokens};
 
 type ByName = HashMap<TenantId, Arc<Tenant>>;
 
@@ -37,6 +37,11 @@ pub enum TenantError {
     /// There is no such token.
     #[error("the tenant has no token with that number: see `tenant list`")]
     UnknownToken,
+    /// Which token the new one is for, nobody can tell.
+    #[error(
+        "the tenant has no tokens, or they differ in what they allow: say what the new one shall allow (--scopes), see `tenant list`"
+    )]
+    WhichScopes,
     /// See [`TooManyTokens`].
     #[error(transparent)]
     TooManyTokens(#[from] TooManyTokens),
@@ -115,15 +120,20 @@ impl Tenants {
         token.await
     }
 
-    /// Adds a token, so that the old one can be revoked when every backend has the new one.
+    /// Adds a token, so that the old one can be revoked when every backend has the new one. Without
+    /// scopes it gets those of the others.
     pub async fn add_token(
         &self,
         name: TenantId,
-        scopes: Vec<Scope>,
+        scopes: Option<Vec<Scope>>,
         now: Timestamp,
     ) -> Result<Token, TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
+                let scopes = match scopes {
+                    Some(scopes) => scopes,
+                    None => common_scopes(tenant).ok_or(TenantError::WhichScopes)?,
+                };
                 tenant
                     .add_token(&name, scopes, now, &mut OsRng)
                     .map_err(TenantError::from)
@@ -188,6 +198,16 @@ impl Tenants {
         task.await
             .unwrap_or(Err(TenantError::Commit(CommitError::Stopped)))
     }
+}
+
+/// What every token allows, if it is the same.
+fn common_scopes(tenant: &Tenant) -> Option<Vec<Scope>> {
+    let (first, others) = tenant.tokens.split_first()?;
+    let is_same = |other: &StoredToken| {
+        other.scopes.len() == first.scopes.len()
+            && other.scopes.iter().all(|s| first.scopes.contains(s))
+    };
+    others.iter().all(is_same).then(|| first.scopes.clone())
 }
 
 fn edit<T>(

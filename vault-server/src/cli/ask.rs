@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use vault_protocol::messages::Status;
 
-use super::{AccountCommand, TenantCommand, output, unlock};
+use super::{AccountCommand, TenantCommand, distinct, output, unlock};
 use crate::admin::{Answer, EventSummary, Request, TenantSummary};
 use crate::admin_socket;
 use crate::clock::Clock;
@@ -22,12 +22,12 @@ pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCod
     let request = match command {
         TenantCommand::Add {
             name,
-            token,
+            scopes,
             policy,
         } => Request::AddTenant {
             tenant: name,
             policy: policy.policy()?,
-            scopes: token.scopes(),
+            scopes: distinct(&scopes),
         },
         TenantCommand::List => Request::ListTenants,
         TenantCommand::RotateToken {
@@ -37,11 +37,11 @@ pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCod
         } => Request::RevokeToken { tenant: name, id },
         TenantCommand::RotateToken {
             name,
-            token,
+            scopes,
             revoke: None,
         } => Request::AddToken {
             tenant: name,
-            scopes: token.scopes(),
+            scopes: scopes.map(|scopes| distinct(&scopes)),
         },
         TenantCommand::Remove { name } => Request::RemoveTenant { tenant: name },
     };

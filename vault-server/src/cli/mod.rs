@@ -105,8 +105,16 @@ enum TenantCommand {
     Add {
         /// The app's name: 1 to 32 characters of a-z 0-9 -
         name: TenantId,
-        #[command(flatten)]
-        token: TokenArgs,
+        /// What the token allows, separated by commas. `use` relays devices' sealed messages; `status`
+        /// asks how accounts stand; `reset` destroys records of users who have neither password nor
+        /// key: keep it away from the app's ordinary backends
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "use",
+            value_name = "SCOPES"
+        )]
+        scopes: Vec<ScopeArg>,
         #[command(flatten)]
         policy: PolicyArgs,
     },
@@ -119,8 +127,10 @@ enum TenantCommand {
     RotateToken {
         /// The app's name
         name: TenantId,
-        #[command(flatten)]
-        token: TokenArgs,
+        /// What the token allows, as with `tenant add` [default: what the app's tokens allow, if that
+        /// is the same for all]
+        #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
+        scopes: Option<Vec<ScopeArg>>,
         /// Make no token, but revoke the one with this number (see `tenant list`)
         #[arg(long, value_name = "ID", conflicts_with = "scopes")]
         revoke: Option<u32>,
@@ -130,20 +140,6 @@ enum TenantCommand {
         /// The app's name
         name: TenantId,
     },
-}
-
-#[derive(Args)]
-struct TokenArgs {
-    /// What the token allows, separated by commas. `use` relays devices' sealed messages; `status`
-    /// asks how accounts stand; `reset` destroys records of users who have neither password nor
-    /// key: keep it away from the app's ordinary backends
-    #[arg(
-        long = "scopes",
-        value_delimiter = ',',
-        default_value = "use",
-        value_name = "SCOPES"
-    )]
-    scopes: Vec<ScopeArg>,
 }
 
 #[derive(Args)]
@@ -268,19 +264,18 @@ impl PolicyArgs {
     }
 }
 
-impl TokenArgs {
-    fn scopes(&self) -> Vec<Scope> {
-        let mut scopes: Vec<Scope> = Vec::new();
-        for scope in &self.scopes {
-            let scope = match scope {
-                ScopeArg::Use => Scope::Use,
-                ScopeArg::Status => Scope::Status,
-                ScopeArg::Reset => Scope::Reset,
-            };
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
+/// Each scope once.
+fn distinct(scopes: &[ScopeArg]) -> Vec<Scope> {
+    let mut distinct: Vec<Scope> = Vec::new();
+    for scope in scopes {
+        let scope = match scope {
+            ScopeArg::Use => Scope::Use,
+            ScopeArg::Status => Scope::Status,
+            ScopeArg::Reset => Scope::Reset,
+        };
+        if !distinct.contains(&scope) {
+            distinct.push(scope);
         }
-        scopes
     }
+    distinct
 }
