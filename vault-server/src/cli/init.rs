@@ -1,11 +1,14 @@
 //! `init`: makes a vault, and never overwrites one.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use rand::rngs::OsRng;
-use vault_ledger::Ledger;
+use rustix::process::geteuid;
+use vault_ledger::{Ledger, OpenError};
 use vault_protocol::VaultId;
 
 use super::{output, unlock};
@@ -25,6 +28,7 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         // A new one would hide that the right one is missing. It is never removed again: another
         // `init` at the same time may have sealed a vault with it.
         Ledger::refuse_existing(&config.data_folder)?;
+        refuse_foreign(&config.data_folder)?;
         let unlock = unlock::for_new_keyring(config)?;
         // The keyring's default place is in it, and the ledger would make it later.
         let folder = &config.data_folder;
@@ -41,6 +45,20 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     }
     printed.context("the vault is made; `vault-server fingerprint` prints what devices pin")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The ledger refuses it too, but only when there are a keyring and a key file of the wrong user, in
+/// the way of the right one's `init`.
+fn refuse_foreign(data_folder: &Path) -> Result<(), OpenError> {
+    let us = geteuid().as_raw();
+    match fs::metadata(data_folder) {
+        Ok(folder) if folder.uid() != us => Err(OpenError::ForeignOwner {
+            path: data_folder.to_owned(),
+            owner: folder.uid(),
+            us,
+        }),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The keyring that is there already. Whether there is a database or an anchor that lives on it is
