@@ -92,7 +92,8 @@ pub enum UnlockSource {
 pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
-    /// A level, or levels per module, e.g. `info,vault_server=debug`.
+    /// A level, or levels per module, e.g. `info,vault_server=debug`. Modules without a level log
+    /// errors.
     pub filter: String,
 }
 

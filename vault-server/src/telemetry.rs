@@ -115,7 +115,11 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     if let Some(word) = directives.iter().filter(is_word).find(no_level) {
         return Err(TelemetryError::NotALevel((*word).to_owned()));
     }
-    Ok(builder.parse(directives.join(","))?)
+    // A filter that names modules only would switch everything off in the others, and so hide why the
+    // ledger has stopped. A level of the filter's own, `off` too, comes later and wins.
+    let names_something = directives.iter().any(|text| !text.is_empty());
+    let with_errors = if names_something { "error," } else { "" };
+    Ok(builder.parse(format!("{with_errors}{}", directives.join(",")))?)
 }
 
 /// Lets through what our own crates log, and of all others only warnings and errors.
@@ -228,6 +232,24 @@ mod tests {
         assert!(text.contains("ours"), "{text}");
     }
 
+    /// Fails without `error,` in front of the filter.
+    #[test]
+    fn a_filter_that_names_one_module_does_not_hide_the_errors_of_others() {
+        let say = || {
+            tracing::error!(target: "vault_ledger::writer", "the reason");
+            tracing::warn!(target: "vault_ledger::writer", "unseen");
+            tracing::debug!(target: "vault_server::http", "in detail");
+        };
+        let text = log(LogFormat::Text, "vault_server=debug", say);
+        assert!(text.contains("the reason"), "{text}");
+        assert!(text.contains("in detail"), "{text}");
+        assert!(!text.contains("unseen"), "{text}");
+        assert_eq!(log(LogFormat::Text, "off", say), "");
+        assert!(log(LogFormat::Text, "warn", say).contains("unseen"));
+        let text = log(LogFormat::Text, "vault_server=debug,vault_ledger=off", say);
+        assert!(!text.contains("the reason"), "{text}");
+    }
+
     #[test]
     fn below_the_filter_nothing_is_written() {
         let text = log(LogFormat::Text, "warn", || tracing::info!("unseen"));
@@ -243,6 +265,37 @@ mod tests {
         assert_eq!(line["message"], "two\nlines");
         assert_eq!(line["request_id"], "r1");
         assert_eq!(line["level"], "INFO");
+    }
+
+    /// Run by the next test in a process of its own, for its standard error.
+    #[test]
+    fn child_whose_lines_nobody_can_take() {
+        if std::env::var_os("VAULT_TEST_FULL_DISK").is_some() {
+            init(&LogConfig::default()).unwrap();
+            tracing::error!("nobody can take this");
+        }
+    }
+
+    /// Fails without `log_internal_errors(false)`: the log line panics.
+    #[test]
+    fn a_line_that_cannot_be_written_stops_nothing() {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                "telemetry::tests::child_whose_lines_nobody_can_take",
+            ])
+            .env("VAULT_TEST_FULL_DISK", "1")
+            .stderr(full)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{said}");
+        assert!(said.contains("1 passed"), "{said}");
     }
 
     /// Run by the next test in a process of its own: the hook is the process's.
