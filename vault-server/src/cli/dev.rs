@@ -34,6 +34,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
     let ledger = vault::create_ledger(&config, &keyring)?;
     let served = serve::serve_until_stopped(
+        serve::runtime()?,
         &config,
         keyring,
         ledger.clone(),

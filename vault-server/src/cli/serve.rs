@@ -1,6 +1,7 @@
 //! `serve`: everything is opened and checked before anything listens; a storage error ends the
 //! process, a signal ends it in order.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
+    let runtime = runtime()?;
+    outlive_hangups(&runtime)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -49,9 +53,8 @@ pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow
         tracing::warn!(%path, "the anchor {}", anchor::ON_THE_DATA_VOLUME);
     }
     let on_hangup = OnHangup::Reload;
-    let served = serve_until_stopped(config, keyring, ledger.clone(), on_hangup, async |_, _| {
-        Ok(())
-    });
+    let ready = async |_: &Vault, _| Ok(());
+    let served = serve_until_stopped(runtime, config, keyring, ledger.clone(), on_hangup, ready);
     tracing::info!("closing");
     ledger.close()?;
     served
@@ -66,18 +69,30 @@ pub enum OnHangup {
     Stop,
 }
 
-/// Serves with a runtime of its own. `ready` runs when the address is bound, before the first
+/// What a server runs on.
+pub fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// A reload that comes while we start would end the process; the start reads the certificate anyway.
+/// Once waited for, a signal never does that again.
+fn outlive_hangups(runtime: &Runtime) -> io::Result<()> {
+    let _inside = runtime.enter();
+    signal(SignalKind::hangup()).map(drop)
+}
+
+/// Serves, and ends the runtime. `ready` runs when the address is bound, before the first
 /// connection is accepted.
 pub fn serve_until_stopped(
+    runtime: Runtime,
     config: &Config,
     keyring: Keyring,
     ledger: Ledger,
     on_hangup: OnHangup,
     ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let served = runtime.block_on(serve(config, keyring, ledger, on_hangup, ready));
     // Dropped, it would wait for a certificate that cannot be read for as long as that takes.
     runtime.shutdown_timeout(LEFT_BEHIND);
@@ -91,11 +106,12 @@ async fn serve(
     on_hangup: OnHangup,
     ready: impl AsyncFnOnce(&Vault, SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    // Before the certificate is read: a later reload is not missed.
+    let hangup = signal(SignalKind::hangup())?;
     let certificate = tls::load(&config.tls)?;
     // Before anybody can know that we serve: a signal nobody waits for would end the process.
     let stop_signal = stop_signal(on_hangup)?;
     tokio::pin!(stop_signal);
-    let hangup = signal(SignalKind::hangup())?;
     let options = VaultOptions::new(config);
     let start = Vault::start(ledger.clone(), keyring, Clock::system(), options);
     let vault = tokio::select! {
