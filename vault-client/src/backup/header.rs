@@ -107,6 +107,19 @@ mod tests {
         assert_eq!(examine(&head), Head::TooLong);
     }
 
+    // Fails with any other HEAD_LIMIT.
+    #[test]
+    fn a_header_has_at_most_1024_bytes() {
+        for (len, expected) in [(1024, Head::Complete(1024)), (1025, Head::TooLong)] {
+            let mut head = FIRST_LINE.to_vec();
+            head.resize(len - LAST_LINE.len() - MAC_AND_END, b'A');
+            head.extend_from_slice(LAST_LINE);
+            head.resize(len, b'A');
+            head.truncate(HEAD_LIMIT);
+            assert_eq!(examine(&head), expected, "{len}");
+        }
+    }
+
     #[test]
     fn a_header_ends_after_its_mac() {
         let expected = Head::Complete(HEADER.len() as u64);

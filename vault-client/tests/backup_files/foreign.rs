@@ -106,14 +106,19 @@ fn malformed_headers_are_damage() {
     }
 }
 
-// Fails without either check of `end_of_archive`, and with WINDOW_LIMIT = 27.
+/// An empty archive in a frame that asks for a window of this many bits.
+fn wide(window_log: u32) -> Vec<u8> {
+    let mut frame = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    frame.window_log(window_log).unwrap();
+    frame.write_all(&[0; 2048]).unwrap();
+    frame.finish().unwrap()
+}
+
+// Fails without either check of `end_of_archive`, with WINDOW_LIMIT = 24, without `single_frame`.
 #[test]
 fn a_payload_that_is_no_compressed_archive_is_refused() {
     let zipped = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
     let ended = |bytes: &[u8]| zipped(&[bytes, &[0; 1024]].concat());
-    let mut wide = zstd::Encoder::new(Vec::new(), 3).unwrap();
-    wide.window_log(27).unwrap();
-    wide.write_all(&[0; 2048]).unwrap();
     for payload in [
         Vec::new(),
         noise(3000),
@@ -133,13 +138,26 @@ fn a_payload_that_is_no_compressed_archive_is_refused() {
         [&ended(b"")[..], b"P*M\x18"].concat(),
         [&ended(b"")[..], b"P*M\x18\x05\0\0\0four"].concat(),
         [&ended(b"")[..], b"P*M\x18\x04\0\0\0four+"].concat(),
+        [&ended(b"")[..], b"Q*M\x18\x04\0\0\0four"].concat(),
+        [&ended(b"")[..], &b"P*M\x18\x04\0\0\0four".repeat(2)].concat(),
+        [b"P*M\x18\x04\0\0\0four", &ended(b"")[..]].concat(),
         // Half a frame.
         ended(b"")[..10].to_vec(),
-        // Wants 128 MiB.
-        wide.finish().unwrap(),
+        // Wants 16 MiB, or 128.
+        wide(24),
+        wide(27),
     ] {
         foreign(&age_file(&key(), &payload), NotABackup::Content);
     }
+}
+
+// Fails with WINDOW_LIMIT = 22: other programs write so.
+#[test]
+fn a_window_of_8_mib_is_accepted() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("wide");
+    fs::write(&file, age_file(&key(), &wide(23))).unwrap();
+    backup::restore(&file, &folder.path().join("out"), &key(), &mut Quiet).unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 use tempfile::tempdir;
 use vault_client::backup::{BackupError, NotABackup, Refusal};
 
-use crate::support::{age_file_of_archive, key, names, refusal};
+use crate::support::{age_file_of_archive, key, names, refusal, restore};
 
 /// An archive in the making that sets every field as told, whether it makes sense or not.
 #[derive(Default)]
@@ -250,6 +250,67 @@ fn hostile_archives_are_refused_and_leave_nothing_behind() {
         }
         assert!(!Path::new("/tmp/harm").exists(), "{name}");
     }
+}
+
+// Fails with an arm for any other type in `describe`.
+#[test]
+fn every_other_type_of_entry_is_refused() {
+    let folder = tempdir().unwrap();
+    let types = (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z');
+    for kind in types.filter(|kind| !b"025KLx".contains(kind)) {
+        let archive = Archive::default().entry(kind, b"x", b"y", b"");
+        let file = age_file_of_archive(&archive.0);
+        let error = refusal(folder.path(), "hostile", &file, &key());
+        let is_kind = matches!(
+            error,
+            BackupError::Refused {
+                reason: Refusal::Kind,
+                ..
+            }
+        );
+        assert!(is_kind, "{}: {error:?}", kind as char);
+    }
+}
+
+/// A file's header, one field of which is replaced.
+fn with_field(place: std::ops::Range<usize>, bytes: &[u8]) -> Archive {
+    let mut archive = Archive::default().file("x");
+    archive.0[place].copy_from_slice(bytes);
+    checksum(&mut archive.0[..512]);
+    archive
+}
+
+// Fails if `describe` takes 0 for what it cannot read.
+#[test]
+fn modes_and_times_that_are_no_numbers_are_refused() {
+    let folder = tempdir().unwrap();
+    for (what, archive) in [
+        ("mode", with_field(100..108, b"zzzzzzz\0")),
+        ("time", with_field(136..148, b"zzzzzzzzzzz\0")),
+        (
+            "a time beyond 63 bits",
+            with_field(136..148, b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ),
+    ] {
+        let file = age_file_of_archive(&archive.0);
+        let error = refusal(folder.path(), "hostile", &file, &key());
+        let is_content = matches!(error, BackupError::NotABackup(NotABackup::Content));
+        assert!(is_content, "{what}: {error:?}");
+    }
+}
+
+// Fails with a RECORD_LIMIT of one byte less; `record-too-long` is one byte more.
+#[test]
+fn a_record_of_1_mib_is_read() {
+    let mut record = b"1048576 comment=".to_vec();
+    record.resize(1024 * 1024 - 1, b'c');
+    record.push(b'\n');
+    let archive = Archive::default().record(b'x', &record).file("x");
+    let folder = tempdir().unwrap();
+    let (file, target) = (folder.path().join("long"), folder.path().join("restored"));
+    fs::write(&file, age_file_of_archive(&archive.0)).unwrap();
+    restore(&file, &target).unwrap();
+    assert_eq!(names(&target), ["x"]);
 }
 
 /// Writes the files again: `cargo test -p vault-client --test backup_files -- --ignored vectors`.
