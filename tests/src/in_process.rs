@@ -410,7 +410,7 @@ impl Running {
     async fn add_token(&self, tenant: &TenantId, scope: Scope) -> String {
         let request = AdminRequest::AddToken {
             tenant: tenant.clone(),
-            scopes: vec![scope],
+            scopes: Some(vec![scope]),
         };
         token(self.vault.admin.answer(request).await)
     }

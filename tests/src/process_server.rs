@@ -211,12 +211,17 @@ impl VaultFolder {
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<Output> {
+        Ok(self.command(arguments).output()?)
+    }
+
+    /// The same, not started yet.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = self.programs.command(Program::VaultServer);
         command
             .arg("--config")
             .arg(self.file("vault.toml"))
             .args(arguments);
-        Ok(command.output()?)
+        command
     }
 
     /// The same, which has to succeed; returns what it printed.
@@ -297,7 +302,8 @@ impl VaultFolder {
             .with_context(|| format!("no error was printed:\n{text}"))
     }
 
-    fn start(&self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<Running> {
+    /// Starts `vault-server serve`, and waits for nothing.
+    pub fn start(&self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<Running> {
         let (programs, launcher) = (&self.programs, self.options.launcher);
         let mut command = programs.command_through(launcher, Program::VaultServer);
         command

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod lives;
 mod logs;
+mod operation;
 mod parallel;
 mod refusals;
 mod relay;

@@ -104,7 +104,7 @@ async fn the_scope_is_ignored_inside_the_sealed_channel() {
     let (vault, alice, _) = vault_of_alice().await;
     let request = AdminRequest::AddToken {
         tenant: vault.app.name.clone(),
-        scopes: vec![Scope::Use, Scope::Status, Scope::Reset],
+        scopes: Some(vec![Scope::Use, Scope::Status, Scope::Reset]),
     };
     let token = token(vault.admin(request).await);
     let body = serde_json::to_vec(&Reset { generation: 1 }).unwrap();

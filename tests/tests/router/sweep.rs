@@ -151,6 +151,7 @@ async fn the_events_tell_what_the_sweep_did() {
     };
     let told: Vec<_> = events
         .iter()
+        .flatten()
         .map(|event| (event.at.seconds_since(at(0)), event.event.as_str()))
         .collect();
     let expected = [

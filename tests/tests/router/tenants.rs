@@ -143,7 +143,7 @@ async fn a_revoked_token_is_refused_at_once_and_the_new_one_goes_on() {
     let id = tenants(&vault).await[0].tokens[0].id;
     let request = AdminRequest::AddToken {
         tenant: tenant.clone(),
-        scopes: vec![Scope::Use],
+        scopes: Some(vec![Scope::Use]),
     };
     let new = token(vault.admin(request).await);
     assert!(status_with(&vault, &old).await.is_ok());
@@ -246,7 +246,7 @@ async fn a_name_is_taken_once_and_unknown_ones_are_refused() {
         },
         AdminRequest::AddToken {
             tenant: unknown.clone(),
-            scopes: vec![Scope::Use],
+            scopes: Some(vec![Scope::Use]),
         },
         AdminRequest::RevokeToken {
             tenant: unknown.clone(),

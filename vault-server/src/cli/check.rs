@@ -95,7 +95,8 @@ fn check_database(config: &Config) -> anyhow::Result<bool> {
     }
     output::line("ok   the database is the latest one, its settings and schema are in order")?;
     let verified = ledger.commit_blocking(|batch| batch.verify());
-    let is_whole = report(&findings(&verified.context(NOT_TO_ITS_END)?))?;
+    let verified = verified.context(NOT_TO_ITS_END)?.into_inner();
+    let is_whole = report(&findings(&verified))?;
     let values = look_through(&ledger)?;
     ledger.close()?;
     Ok(is_whole && values)
