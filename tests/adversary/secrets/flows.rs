@@ -6,11 +6,12 @@ use serde::Serialize;
 use vault_client::error::Error;
 use vault_client::{BackupKey, Password};
 use vault_protocol::messages::{
-    RegistrationFinish, Reset, RetrievalFinished, RetrievalStarted, Status,
+    RegistrationFinish, RegistrationStarted, Reset, RetrievalFinished, RetrievalStarted, Status,
 };
 use vault_protocol::wrapping::WrappedKey;
 use vault_protocol::{AccountScope, Binary};
 
+use super::credential::{Credential, Evaluation};
 use super::observed::{Observed, secret_of};
 use super::{Arena, NOT_WRAPPED};
 use crate::device::{Device, Guess, InnerMessage, abandon, false_finish};
@@ -43,6 +44,7 @@ pub async fn run(
     }
     with_the_library(server, observed, &phone).await?;
     let mut known = Known {
+        server,
         calls: Calls::connect(server, &device).await?,
         observed,
         requests: 0,
@@ -63,6 +65,7 @@ async fn with_the_library(
     let key = BackupKey::generate(&mut OsRng);
     observed.secrets.key("K", &key);
     phone.enable(Password::prepare(PASSWORD)?, &key).await?;
+    observed.credential(&Credential::of(server, account)?);
     let wrong = phone.retrieve(Password::prepare(WRONG_PASSWORD)?).await;
     let is_wrong = matches!(wrong, Err(Error::WrongPassword { .. }));
     ensure!(is_wrong, "{wrong:?}");
@@ -70,6 +73,7 @@ async fn with_the_library(
     phone
         .change_password(Password::prepare(OTHER_PASSWORD)?, &key)
         .await?;
+    observed.credential(&Credential::of(server, account)?);
     Ok(phone.disable(&key).await?)
 }
 
@@ -108,6 +112,7 @@ async fn with_backend_and_operator(
 
 /// The tests' own device, whose every secret is known.
 struct Known<'a> {
+    server: &'a ServerProcess,
     calls: Calls,
     observed: &'a mut Observed,
     requests: usize,
@@ -119,12 +124,13 @@ impl Known<'_> {
         self.refused_for_lack_of_a_record(&scope).await?;
         let device = Device::new(&scope);
         self.observed.secrets.key("K", device.key());
-        let mut finish = self.prepare(&device, PASSWORD).await?;
+        let (mut finish, evaluated) = self.prepare(&device, PASSWORD).await?;
         if not_wrapped {
             finish.wrapped_key = unwrapped(&device);
         }
         self.post("registration/finish", &finish, 201).await?;
         self.post("registration/finish", &finish, 201).await?;
+        self.steal(&evaluated)?;
         self.wrong(&scope).await?;
         if !not_wrapped {
             for _ in 0..LOGINS {
@@ -134,9 +140,15 @@ impl Known<'_> {
         self.replace(&device).await?;
         let wrong_proof = Device::new(&scope).deletion(2);
         self.post("deletion", &wrong_proof, 403).await?;
-        // One attempt stays open.
+        // One attempt stays open. What is live is in the memory; after this nothing is.
         let guess = Guess::new(&scope, WRONG_PASSWORD);
-        self.start(&guess).await.map(drop)
+        self.start(&guess).await?;
+        if not_wrapped {
+            return Ok(());
+        }
+        self.post("deletion", &device.deletion(2), 200)
+            .await
+            .map(drop)
     }
 
     async fn refused_for_lack_of_a_record(&mut self, scope: &AccountScope) -> anyhow::Result<()> {
@@ -150,7 +162,7 @@ impl Known<'_> {
         &mut self,
         device: &Device,
         password: &str,
-    ) -> anyhow::Result<RegistrationFinish> {
+    ) -> anyhow::Result<(RegistrationFinish, Evaluation)> {
         let started = device.register(password);
         let request = started.message.registration_request;
         let names = &mut self.observed.names;
@@ -158,7 +170,8 @@ impl Known<'_> {
         let answer = self
             .post("registration/start", &started.message, 200)
             .await?;
-        let evaluated = device.evaluated(&started, &serde_json::from_slice(&answer)?);
+        let answer: RegistrationStarted = serde_json::from_slice(&answer)?;
+        let evaluated = device.evaluated(&started, &answer);
         let finish = evaluated.message;
         let secrets = &mut self.observed.secrets;
         secrets.bytes("an export key", &evaluated.export_key);
@@ -167,7 +180,19 @@ impl Known<'_> {
         names.bytes("a record", &finish.registration_record.0);
         names.bytes("a wrapped key", &finish.wrapped_key.0);
         names.bytes("a management key", &finish.management_key.0);
-        Ok(finish)
+        let evaluation = Evaluation {
+            blinded: request,
+            answer: answer.registration_response,
+        };
+        Ok((finish, evaluation))
+    }
+
+    /// What the vault has of the live record, whose registration had this evaluation.
+    fn steal(&mut self, evaluation: &Evaluation) -> anyhow::Result<()> {
+        let credential = Credential::of(self.server, self.calls.scope().account.as_str())?;
+        credential.explains(evaluation)?;
+        self.observed.credential(&credential);
+        Ok(())
     }
 
     async fn start(&mut self, guess: &Guess) -> anyhow::Result<RetrievalStarted> {
@@ -198,9 +223,8 @@ impl Known<'_> {
         let login = guess.evaluated(&started).ok().context("the password")?;
         let finalization = login.message.credential_finalization;
         self.observed.names.bytes("KE3", &finalization.0);
-        self.observed
-            .sessions
-            .bytes("a session key", &login.session_key);
+        let erased = &mut self.observed.erased;
+        erased.bytes("a session key", &login.session_key);
         let answer = self.post("retrieval/finish", &login.message, 200).await?;
         let released: RetrievalFinished = serde_json::from_slice(&answer)?;
         let names = &mut self.observed.names;
@@ -211,16 +235,15 @@ impl Known<'_> {
     }
 
     async fn replace(&mut self, device: &Device) -> anyhow::Result<()> {
-        let finish = self.prepare(device, OTHER_PASSWORD).await?;
+        let (finish, evaluation) = self.prepare(device, OTHER_PASSWORD).await?;
         self.post("registration/finish", &finish, 409).await?;
         let forged = Device::new(device.scope()).proven(&finish, 1);
         self.post("registration/finish", &forged, 403).await?;
         let proven = device.proven(&finish, 1);
         let proof = proven.replace_proof.context("a proof")?;
         self.observed.names.bytes("a proof", &proof.0);
-        self.post("registration/finish", &proven, 201)
-            .await
-            .map(drop)
+        self.post("registration/finish", &proven, 201).await?;
+        self.steal(&evaluation)
     }
 
     async fn post<M: Serialize>(

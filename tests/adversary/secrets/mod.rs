@@ -1,6 +1,7 @@
 //! Canaries through everything that a vault can be asked, at its most talkative log level, and then
 //! a search for them in everything that it leaves: log, error bodies, files, memory.
 
+mod credential;
 mod flows;
 mod malformed;
 mod observed;
@@ -18,7 +19,8 @@ pub const GATE: Gate = Gate {
     name: "secrets",
     property: "canaries through every flow: no hit in logs at trace, error bodies, panic text or \
                the data folder; password, K and export key never appear in the server's memory \
-               image",
+               image, and no ended login's session key or destroyed record's credential \
+               identifier or OPRF key stays in it",
     run: |arena| Box::pin(run(arena)),
     controls: &[
         Control::Switch(SENT_IN_CLEAR),
@@ -28,6 +30,7 @@ pub const GATE: Gate = Gate {
         Control::Patch(&A_PROBLEM_ECHOES),
         Control::Patch(&ACCOUNTS_IN_CLEAR),
         Control::Patch(&A_COPY_STAYS),
+        Control::Patch(&THE_IDENTIFIER_STAYS),
     ],
 };
 
@@ -81,6 +84,15 @@ pub const A_COPY_STAYS: Patch = Patch {
     file: "vault-server/src/opaque.rs",
     text: "    secret.zeroize();\n",
     instead: "    if FAULT { std::mem::forget(std::hint::black_box(taken.to_vec())); }\n    secret.zeroize();\n",
+};
+
+/// With it a destroyed record could be attempted again.
+pub const THE_IDENTIFIER_STAYS: Patch = Patch {
+    name: "a copy of a credential identifier is never erased",
+    file: "vault-server/src/opaque.rs",
+    text: "let identifier = enrolment.credential_identifier().expose_secret();\n",
+    instead: "let identifier = enrolment.credential_identifier().expose_secret();\n    \
+              if FAULT { std::mem::forget(std::hint::black_box(identifier.to_vec())); }\n",
 };
 
 /// Every line is asked for. What libraries say below a warning never comes.

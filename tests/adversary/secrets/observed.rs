@@ -7,6 +7,7 @@ use anyhow::ensure;
 use vault_protocol::sealed::InnerResponse;
 use zeroize::Zeroizing;
 
+use super::credential::Credential;
 use super::holds;
 use crate::canaries::Canaries;
 use crate::memory::Part;
@@ -19,7 +20,7 @@ pub struct Observed {
     /// Not in the server's memory either: it never had them.
     pub secrets: Canaries,
     /// In the server's memory of old, erased when they were used.
-    pub sessions: Canaries,
+    pub erased: Canaries,
     /// The bodies of all problems, inner and outer.
     problems: Vec<u8>,
     /// What the memory of every running vault holds: if it is not found, nothing would be.
@@ -32,7 +33,7 @@ impl Observed {
         let mut observed = Self {
             names: Canaries::default(),
             secrets: Canaries::default(),
-            sessions: Canaries::default(),
+            erased: Canaries::default(),
             problems: Vec::new(),
             always_there: Canaries::default(),
         };
@@ -46,6 +47,15 @@ impl Observed {
         let always = &mut observed.always_there;
         always.bytes("the identity's public key", identity.0.as_bytes());
         Ok(observed)
+    }
+
+    /// Remembers what the vault has of a record: nowhere in clear, and when the record is destroyed not
+    /// in its memory either.
+    pub fn credential(&mut self, credential: &Credential) {
+        let erased = &mut self.erased;
+        erased.bytes("a credential identifier", &credential.identifier[..]);
+        erased.bytes("an OPRF key's seed", &credential.seed[..]);
+        erased.bytes("an OPRF key", &credential.oprf_key[..]);
     }
 
     /// Remembers an outer answer.
@@ -65,7 +75,7 @@ impl Observed {
 
     /// How many patterns are looked for.
     pub fn patterns(&self) -> usize {
-        let all = [&self.names, &self.secrets, &self.sessions];
+        let all = [&self.names, &self.secrets, &self.erased];
         all.map(Canaries::count).iter().sum()
     }
 
@@ -103,13 +113,13 @@ impl Observed {
         for part in image {
             let place = format!("the server's memory, {}", part.name);
             nothing(&place, &self.secrets.found_in(&part.bytes))?;
-            nothing(&place, &self.sessions.found_in(&part.bytes))?;
+            nothing(&place, &self.erased.found_in(&part.bytes))?;
         }
         Ok(())
     }
 
     fn search(&self, place: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        for canaries in [&self.names, &self.secrets, &self.sessions] {
+        for canaries in [&self.names, &self.secrets, &self.erased] {
             nothing(place, &canaries.found_in(bytes))?;
         }
         Ok(())
