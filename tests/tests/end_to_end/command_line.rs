@@ -214,10 +214,10 @@ async fn a_keys_whole_life_from_the_command_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if `enable` goes to a second place while a first is open, or if a device that was not first
-/// cannot go back to its digits.
+/// Fails if `enable` at a second place forgets the first one, if `disable` asks one place alone, or if a
+/// device that was not first cannot go back to its digits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_of_unknown_outcome_is_settled_where_it_was_sent() -> anyhow::Result<()> {
+async fn records_are_deleted_wherever_a_registration_was_sent() -> anyhow::Result<()> {
     let server = start(three_attempts())?;
     let desk = Desk::new()?;
     desk.secret("token", server.token())?;
@@ -227,23 +227,65 @@ async fn a_registration_of_unknown_outcome_is_settled_where_it_was_sent() -> any
     desk.done("phone", &enable)?;
     desk.done("tablet", "enable --key-only")?;
     assert_eq!(desk.run("tablet", &enable)?.0, 13, "the phone was first");
-    // As it is when the vault's answer is lost.
-    let state = fs::read_to_string(desk.file("tablet"))?;
-    fs::write(
-        desk.file("tablet"),
-        state.replace("\"key-only\"", "\"unsettled\""),
-    )?;
+    lose_an_answer(&desk, "tablet")?;
     let status = desk.done("tablet", "status")?.to_string();
     assert!(status.contains("unsettled") && status.contains("active"));
 
     let elsewhere = enable.replace("--account alice", "--account bob");
-    let refused = desk.run("tablet", &elsewhere)?;
-    assert_eq!(refused.0, 2, "another account: {}", refused.1);
-    let settled = desk.done("tablet", "enable --key-only --yes")?;
-    assert_eq!(settled["record_deleted"], false);
-    let state = fs::read_to_string(desk.file("tablet"))?;
-    assert!(state.contains("\"key-only\""), "{state}");
+    desk.done("tablet", &elsewhere)?;
+    let status = desk.done("tablet", "status")?;
+    assert_eq!(status["elsewhere"][0]["account"], "alice", "{status}");
+    let disabled = desk.done("tablet", "disable --yes")?;
+    let records = ["alice", "bob"].map(|account| {
+        let all = disabled["records"].as_array().into_iter().flatten();
+        all.filter(|record| record["account"] == account)
+            .map(|record| record["record"].to_string())
+            .collect::<String>()
+    });
+    let expected = ["\"of-another-key\"", "\"deleted\""];
+    assert_eq!(records, expected, "{disabled}");
+    assert_eq!(
+        desk.done("tablet", "status")?["elsewhere"],
+        serde_json::Value::Null
+    );
     let status = desk.done("phone", "status")?.to_string();
     assert!(status.contains("active"), "the phone's record: {status}");
     Ok(())
+}
+
+/// Fails if `disable` ends at a record of another key, or at a vault that does not answer whatever the
+/// user says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<()> {
+    let mut server = start(three_attempts())?;
+    let desk = Desk::new()?;
+    desk.secret("token", server.token())?;
+    fs::write(desk.file("ca.pem"), server.root_certificate())?;
+    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
+    let enable = format!("enable --password-file right {}", connection(&server, &url));
+    desk.done("phone", &enable)?;
+    for device in ["tablet", "laptop"] {
+        desk.done(device, "enable --key-only")?;
+        assert_eq!(desk.run(device, &enable)?.0, 13, "the phone was first");
+        lose_an_answer(&desk, device)?;
+    }
+    let forgotten = desk.done("tablet", "disable --forget --yes")?;
+    assert_eq!(forgotten["records"][0]["record"], "of-another-key");
+    assert!(!desk.file("tablet").exists());
+
+    server.terminate()?;
+    assert_ne!(desk.run("laptop", "disable --forget --yes")?.0, 0);
+    assert!(desk.file("laptop").exists(), "nobody said to go on without");
+    let forgotten = desk.done("laptop", "disable --forget --leave-records --yes")?;
+    assert_eq!(forgotten["records"][0]["record"], "left");
+    assert!(!desk.file("laptop").exists());
+    Ok(())
+}
+
+/// As it is when the vault's answer to a registration is lost.
+fn lose_an_answer(desk: &Desk, device: &str) -> anyhow::Result<()> {
+    let text = fs::read_to_string(desk.file(device))?;
+    let mut state: serde_json::Value = serde_json::from_str(&text)?;
+    state["places"] = serde_json::json!([state["connection"]]);
+    Ok(fs::write(desk.file(device), state.to_string())?)
 }

@@ -188,12 +188,16 @@ pub struct ShowKey {
 
 /// Delete the record at the vault, so that no password opens it any more
 ///
-/// The key stays on this device, protected by its 64 digits alone.
+/// The same at every other place where this device has registered the key, if there are any. The key
+/// stays on this device, protected by its 64 digits alone: write them down (show-key).
 #[derive(Args, Debug)]
 pub struct Disable {
     /// Remove the key from this device too: without the 64 digits all backups are lost
     #[arg(long)]
     pub forget: bool,
+    /// Go on where a record cannot be deleted: it stays there, and its password opens the key
+    #[arg(long)]
+    pub leave_records: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

@@ -159,6 +159,12 @@ impl Connection {
         &self.account
     }
 
+    /// Which account of which vault, for a person.
+    pub fn place(&self) -> String {
+        let (Route::Direct { url, .. } | Route::Relay { url, .. }) = &self.route;
+        format!("the account {} of {} ({url})", self.account, self.tenant)
+    }
+
     /// What is pinned.
     pub fn fingerprints(&self) -> &[Fingerprint] {
         &self.fingerprints

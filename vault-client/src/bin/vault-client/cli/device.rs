@@ -37,6 +37,9 @@ pub struct Device {
     pub protection: Protection,
     /// Where the vault is, once that is known.
     pub connection: Option<Connection>,
+    /// Every place where a vault may have a record of K, as far as this device knows. One is added
+    /// before a registration is sent there, and taken out when the vault has said that there is none.
+    pub places: Vec<Connection>,
 }
 
 /// How K outlives this device.
@@ -46,11 +49,8 @@ pub enum Protection {
     /// Not at all: K is new, its first registration was begun and not finished. Nothing is
     /// encrypted with it yet.
     Unfinished,
-    /// By the 64 digits alone.
+    /// By the 64 digits alone; and where there are places all the same, perhaps by a password too.
     KeyOnly,
-    /// By the 64 digits, and perhaps by a password too: a registration was sent, and what became of
-    /// it is not known.
-    Unsettled,
     /// By a password, at a vault.
     Password(Enrolled),
 }
@@ -100,6 +100,7 @@ struct Stored {
     key: Option<Zeroizing<String>>,
     protection: Option<Protection>,
     connection: Option<Connection>,
+    places: Vec<Connection>,
 }
 
 /// The file's content.
@@ -126,6 +127,32 @@ pub fn state_path(option: Option<PathBuf>) -> Result<PathBuf, StateError> {
         .or_else(|| non_empty("HOME").map(|home| home.join(".config")))
         .ok_or(StateError::NoPlace)?;
     Ok(folder.join("backup-key-vault").join("device.json"))
+}
+
+impl Device {
+    /// A record of K may be at `place` from now on.
+    pub fn add_place(&mut self, place: &Connection) {
+        self.learn(place);
+        self.remove_place(place);
+        self.places.push(place.clone());
+    }
+
+    /// No record of K is at `place`, and none can come of what was sent there.
+    pub fn remove_place(&mut self, place: &Connection) {
+        self.places.retain(|known| !known.is_at(place));
+    }
+
+    /// The same as [`Self::add_place`], for the one that this device talks to from now on.
+    pub fn move_to(&mut self, place: Connection) {
+        self.add_place(&place);
+        self.connection = Some(place);
+    }
+
+    /// Takes over what `connection` knows of its vault.
+    pub fn learn(&mut self, connection: &Connection) {
+        let known = self.connection.iter_mut().chain(&mut self.places);
+        known.for_each(|known| known.learn(connection));
+    }
 }
 
 impl StateFile {
@@ -167,6 +194,7 @@ impl StateFile {
             key: Some(key),
             protection: Some(protection),
             connection: device.connection.clone(),
+            places: device.places.clone(),
         })
     }
 
@@ -177,20 +205,17 @@ impl StateFile {
         if connection.scope().is_none() {
             return Ok(());
         }
-        let merged = |stored: Option<Connection>| match stored {
-            Some(mut stored) => {
-                stored.learn(connection);
-                stored
-            }
-            None => connection.clone(),
-        };
         match self.content()? {
             Some(Content::Device(mut device)) => {
-                device.connection = Some(merged(device.connection));
+                device.learn(connection);
+                device.connection.get_or_insert_with(|| connection.clone());
                 self.store(&device)
             }
-            Some(Content::Connection(stored)) => self.store_connection(merged(Some(stored))),
-            None => self.store_connection(merged(None)),
+            Some(Content::Connection(mut stored)) => {
+                stored.learn(connection);
+                self.store_connection(stored)
+            }
+            None => self.store_connection(connection.clone()),
         }
     }
 
@@ -208,6 +233,7 @@ impl StateFile {
             key: None,
             protection: None,
             connection: Some(connection),
+            places: Vec::new(),
         })
     }
 
@@ -319,8 +345,12 @@ fn decode(text: &[u8], path: &Path) -> Result<Content, StateError> {
             key: key.parse().map_err(|_| damaged())?,
             protection,
             connection,
+            places: stored.places,
         })),
-        (None, None, Some(connection)) => Ok(Content::Connection(connection)),
+        // What has no key has no record.
+        (None, None, Some(connection)) if stored.places.is_empty() => {
+            Ok(Content::Connection(connection))
+        }
         (None, _, _) | (_, None, _) => Err(damaged()),
     }
 }
@@ -444,6 +474,7 @@ mod tests {
             key: BackupKey::generate(&mut OsRng),
             protection: Protection::KeyOnly,
             connection: None,
+            places: Vec::new(),
         }
     }
 
@@ -504,12 +535,16 @@ mod tests {
             String::new(),
             "{}".to_owned(),
             r#"{"version":0}"#.to_owned(),
-            r#"{"version":1}"#.to_owned(),
-            r#"{"version":1,"protection":"key-only"}"#.to_owned(),
-            format!(r#"{{"version":1,"key":"{}"}}"#, digits.as_str()),
-            r#"{"version":1,"key":"12","protection":"key-only","connection":null}"#.to_owned(),
+            r#"{"version":1,"places":[]}"#.to_owned(),
+            r#"{"version":1,"protection":"key-only","places":[]}"#.to_owned(),
+            format!(r#"{{"version":1,"key":"{}","places":[]}}"#, digits.as_str()),
+            r#"{"version":1,"key":"12","protection":"key-only","places":[]}"#.to_owned(),
             format!(
-                r#"{{"version":1,"key":"{}","protection":"none"}}"#,
+                r#"{{"version":1,"key":"{}","protection":"none","places":[]}}"#,
+                digits.as_str()
+            ),
+            format!(
+                r#"{{"version":1,"key":"{}","protection":"key-only"}}"#,
                 digits.as_str()
             ),
         ];
@@ -535,6 +570,7 @@ mod tests {
             "/connection/route/direct",
             "/connection/memory",
             "/connection/memory/seen",
+            "/places/0",
         ] {
             let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
             assert!(decode(value.to_string().as_bytes(), path).is_ok());
@@ -636,7 +672,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
-    // Fails if `learn` stores the whole connection, or if `forget_key` removes the file.
+    // Fails if `learn` stores the whole connection or leaves a place out, or if `forget_key` removes the file.
     #[test]
     fn what_was_learnt_of_the_vault_is_kept_without_a_key_and_changes_nothing_else() {
         let text = include_str!("../../../../tests/data/cli/device-v1.json");
@@ -652,7 +688,7 @@ mod tests {
         };
         file.learn(&other.connection.unwrap()).unwrap();
         let kept = fs::read_to_string(&path).unwrap();
-        assert!(kept.contains("1795346668159") && kept.contains("/etc/photos/token"));
+        assert_eq!(kept, text.replace("1795346668158", "1795346668159"));
 
         file.forget_key().unwrap();
         assert!(file.load().unwrap().is_none());

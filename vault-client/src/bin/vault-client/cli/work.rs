@@ -123,31 +123,57 @@ pub async fn guess<T: Transport>(
     }
 }
 
-/// Deletes the record of `key`, with the same repeats. `false`: there was none of the account.
+/// What became of a deletion. Of `key` there is no record in any case. None can come of what was sent
+/// before, but where another key's record is deleted within the quarter of an hour of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// The record is gone.
+    Record,
+    /// The account has none.
+    Nothing,
+    /// The account's record belongs to another key, which was registered since, and was left alone.
+    NothingOfThisKey,
+}
+
+/// Deletes the record of `key`, with the same repeats.
 pub async fn delete<T: Transport>(
     client: &mut VaultClient<T>,
     key: &BackupKey,
-) -> Result<bool, Failure> {
+) -> Result<Deleted, Failure> {
     deleted(changing(Sent::Deletion, async || client.disable(key).await).await)
 }
 
 /// Makes a change that may be made again, until the vault says what became of it.
 async fn changing<R>(
     sent: Sent,
+    change: impl AsyncFnMut() -> Result<R, Error>,
+) -> Result<R, Failure> {
+    repeating(sent, &PAUSES, change).await
+}
+
+async fn repeating<R>(
+    sent: Sent,
+    pauses: &[Duration],
     mut change: impl AsyncFnMut() -> Result<R, Error>,
 ) -> Result<R, Failure> {
-    let mut unknown = None;
-    let mut pauses = PAUSES.into_iter();
+    let (mut unknown, mut was_busy) = (None, false);
+    let mut pauses = pauses.iter().copied();
     loop {
         let error = match change().await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
+        was_busy |= matches!(error, Error::Overloaded);
         let pause = pauses.next().filter(|_| passes(&error));
         if is_unknown(&error) {
             unknown = Some(error);
         } else if is_outcome(&error) || (unknown.is_none() && pause.is_none()) {
-            return Err(Failure::Vault(error));
+            // Who cannot be reached now may have been sent it before.
+            let is_less = was_busy && !is_outcome(&error);
+            return Err(Failure::Vault(match is_less {
+                true => Error::Overloaded,
+                false => error,
+            }));
         }
         match pause {
             Some(pause) => tokio::time::sleep(pause).await,
@@ -156,14 +182,12 @@ async fn changing<R>(
     }
 }
 
-/// That there is a record of another key is no reason to go on as if there were none.
-fn deleted(result: Result<(), Failure>) -> Result<bool, Failure> {
+/// A vault that says whose record there is not has said enough to go on.
+fn deleted(result: Result<(), Failure>) -> Result<Deleted, Failure> {
     match result {
-        Ok(()) => Ok(true),
-        Err(Failure::Vault(Error::NotRegistered)) => Ok(false),
-        Err(Failure::Vault(Error::NotThisKey)) => Err(Failure::AnotherKey(
-            "the account's record belongs to another key than this device's: nothing was deleted, and this device keeps its key as it was".to_owned(),
-        )),
+        Ok(()) => Ok(Deleted::Record),
+        Err(Failure::Vault(Error::NotRegistered)) => Ok(Deleted::Nothing),
+        Err(Failure::Vault(Error::NotThisKey)) => Ok(Deleted::NothingOfThisKey),
         Err(failure) => Err(failure),
     }
 }
@@ -278,15 +302,34 @@ mod tests {
         assert!(!passes(&proof) && is_outcome(&proof));
     }
 
-    // Fails if `deleted` takes `NotThisKey` for `NotRegistered`: K would be forgotten then.
+    // Fails if `repeating` forgets what was said before: a key of which there may be a record would be
+    // put back then.
+    #[tokio::test]
+    async fn a_change_that_was_sent_is_not_taken_for_one_that_never_was() {
+        let unreachable = || Error::Network(NoAnswer::NotSealed);
+        let mut said = vec![unreachable(), Error::Overloaded, unreachable()];
+        let change = async || Err(said.pop().unwrap_or_else(unreachable));
+        let failure = repeating::<()>(Sent::Registration, &[Duration::ZERO; 2], change).await;
+        assert!(matches!(failure, Err(Failure::Vault(Error::Overloaded))));
+        let change = async || Err(unreachable());
+        let failure = repeating::<()>(Sent::Registration, &[Duration::ZERO; 2], change).await;
+        assert!(matches!(failure, Err(Failure::Vault(Error::Network(_)))));
+        let mut said = vec![Error::NotThisKey, Error::Overloaded];
+        let change = async || Err(said.pop().unwrap_or_else(unreachable));
+        let failure = repeating::<()>(Sent::Registration, &[Duration::ZERO; 2], change).await;
+        assert!(matches!(failure, Err(Failure::Vault(Error::NotThisKey))));
+    }
+
+    // Fails if `deleted` takes `NotThisKey` for a failure (nobody could go on from there), or for
+    // `NotRegistered` (nobody would hear of the record that stays).
     #[test]
-    fn a_record_of_another_key_is_not_taken_for_none() {
+    fn a_record_of_another_key_is_an_end_of_its_own() {
         let ended = |error| deleted(Err(Failure::Vault(error)));
         assert!(matches!(
             ended(Error::NotThisKey),
-            Err(Failure::AnotherKey(_))
+            Ok(Deleted::NothingOfThisKey)
         ));
-        assert!(matches!(ended(Error::NotRegistered), Ok(false)));
+        assert!(matches!(ended(Error::NotRegistered), Ok(Deleted::Nothing)));
         assert!(matches!(
             ended(Error::Overloaded),
             Err(Failure::Vault(Error::Overloaded))

@@ -19,7 +19,7 @@ use super::super::output::{Outcome, Screen, show_digits, since};
 use super::super::{secrets, work};
 use super::status::describe_need;
 use super::{
-    delete_record, describe_policy, describe_reason, finish_registration, learnt, store_registered,
+    describe_policy, describe_reason, finish_registration, learnt, removal, store_registered,
 };
 
 pub async fn run(context: &Context, options: Enable) -> Result<Outcome, Failure> {
@@ -41,23 +41,19 @@ async fn key_only(
     yes: bool,
 ) -> Result<Outcome, Failure> {
     let screen = context.screen;
-    let Chosen {
-        mut device, is_new, ..
-    } = the_key(held, given)?;
+    let Chosen { mut device, .. } = the_key(held, given)?;
     let (mut text, digits) = digits_to_write_down(&device.key);
-    let mut is_deleted = false;
-    let may_have_record = !is_new && device.protection != Protection::KeyOnly;
-    if let Some(connection) = device.connection.clone().filter(|_| may_have_record) {
-        secrets::confirm(
-            "The record at the vault will be deleted: the password will open nothing any more, only the 64 digits and this device.",
-            yes,
-            screen,
-        )
-        .await?;
+    let mut ended = Vec::new();
+    if !device.places.is_empty() {
+        let question = format!(
+            "The record at {} will be deleted: the password will open nothing any more, only the 64 digits and this device.",
+            removal::places(&device)
+        );
+        secrets::confirm(&question, yes, screen).await?;
         // Before the other way to the key is gone.
         screen.show(&text).context("cannot show the 64 digits")?;
-        is_deleted = delete_record(file, &mut device, connection, screen).await?;
-        text = Zeroizing::new(deleted(is_deleted).to_owned());
+        ended = removal::delete_records(file, &mut device, false, screen).await?;
+        text = Zeroizing::new(removal::words(&ended));
     }
     device.protection = Protection::KeyOnly;
     file.store(&device)?;
@@ -65,17 +61,10 @@ async fn key_only(
         "mode": "key-only",
         "key_id": device.key.key_id().to_string(),
         "digits": digits,
-        "record_deleted": is_deleted,
+        "record_deleted": removal::is_any_deleted(&ended),
+        "records": removal::json(&ended),
     });
     Ok(Outcome { text, json })
-}
-
-fn deleted(is_deleted: bool) -> &'static str {
-    if is_deleted {
-        "The record at the vault is deleted."
-    } else {
-        "There was no record of this key at the vault."
-    }
 }
 
 fn digits_to_write_down(key: &BackupKey) -> (Zeroizing<String>, Value) {
@@ -107,7 +96,7 @@ async fn by_password(
     // whether it has to be another one than before.
     let early = match chosen.device.protection {
         Protection::Password(_) => None,
-        Protection::Unfinished | Protection::KeyOnly | Protection::Unsettled => {
+        Protection::Unfinished | Protection::KeyOnly => {
             let is_in_file = options.password.is_in_file();
             let choose = || options.password.choose(&about_user, screen);
             is_in_file.then(choose).transpose()?
@@ -123,7 +112,7 @@ async fn by_password(
         screen,
     )?
     else {
-        chosen.device.connection = Some(connection);
+        chosen.device.move_to(connection);
         file.store(&chosen.device)?;
         return Ok(already(&chosen.device));
     };
@@ -185,21 +174,23 @@ struct Chosen {
     /// The device did not hold it before.
     is_new: bool,
     /// What comes back if nothing is registered: what a new K takes the place of, or the same K as
-    /// its digits alone protected it.
+    /// it was protected before.
     former: Option<Device>,
 }
 
 impl Chosen {
-    /// On the disk before the vault can have a record: whoever goes back to the digits, after an
-    /// outcome that stayed unknown, has to delete it.
+    /// On the disk before the vault can have a record: whoever switches the password off, after an
+    /// outcome that stayed unknown, has to delete it there, too.
     fn mark_sent(&mut self, file: &mut StateFile, at: &Connection) -> Result<(), StateError> {
-        if self.device.protection == Protection::KeyOnly {
+        if !self.is_new {
             self.former = file.load()?;
-            self.device.protection = Protection::Unsettled;
-            self.device.connection = Some(at.clone());
-            file.store(&self.device)?;
         }
-        Ok(())
+        match self.device.protection {
+            // What protects the key now stays the one to ask.
+            Protection::Password(_) => self.device.add_place(at),
+            Protection::Unfinished | Protection::KeyOnly => self.device.move_to(at.clone()),
+        }
+        file.store(&self.device)
     }
 
     /// Nothing was registered, nothing encrypted: a new K makes room again for what was there.
@@ -220,7 +211,8 @@ fn restore(file: &mut StateFile, former: &Device) -> Result<(), StateError> {
     newest.map_or(Ok(()), |connection| file.learn(&connection))
 }
 
-/// A K that was never protected makes room for a given one; no other does.
+/// A K that was never protected, and of which no vault can have a record, makes room for a given
+/// one; no other does.
 fn the_key(held: Option<Device>, given: Option<BackupKey>) -> Result<Chosen, Failure> {
     let kept = |device| Chosen {
         device,
@@ -239,14 +231,17 @@ fn the_key(held: Option<Device>, given: Option<BackupKey>) -> Result<Chosen, Fai
         (Some(device), None) => Ok(kept(device)),
         (Some(device), Some(key)) if device.key.is_same(&key) => Ok(kept(device)),
         (Some(device), Some(key)) => match device.protection {
-            Protection::Unfinished => Ok(new(key, Some(device))),
-            Protection::KeyOnly | Protection::Unsettled | Protection::Password(_) => {
-                Err(Failure::AnotherKey(format!(
-                    "this device already holds the key {}, not {}: write its digits down (show-key), then remove it (disable --forget)",
-                    device.key.key_id(),
-                    key.key_id(),
-                )))
-            }
+            Protection::Unfinished if device.places.is_empty() => Ok(new(key, Some(device))),
+            Protection::Unfinished => Err(Failure::AnotherKey(format!(
+                "this device already holds the key {}, not {}, and a vault may have a record of it: finish that (enable), or remove the key (disable --forget)",
+                device.key.key_id(),
+                key.key_id(),
+            ))),
+            Protection::KeyOnly | Protection::Password(_) => Err(Failure::AnotherKey(format!(
+                "this device already holds the key {}, not {}: write its digits down (show-key), then remove it (disable --forget)",
+                device.key.key_id(),
+                key.key_id(),
+            ))),
         },
         (None, Some(key)) => Ok(new(key, None)),
         (None, None) => Ok(new(BackupKey::generate(&mut OsRng), None)),
@@ -258,6 +253,7 @@ fn unfinished(key: BackupKey, connection: Option<Connection>) -> Device {
         key,
         protection: Protection::Unfinished,
         connection,
+        places: Vec::new(),
     }
 }
 
@@ -272,7 +268,6 @@ fn needed(
 ) -> Result<Option<Sent>, Failure> {
     let enrolled = match &device.protection {
         Protection::Password(enrolled) => enrolled,
-        Protection::Unsettled => return at_the_same_place(stored, connection),
         Protection::Unfinished | Protection::KeyOnly => return Ok(Some(Sent::Registration)),
     };
     // A vault may have another one's name, but not its identity.
@@ -285,10 +280,10 @@ fn needed(
         Found::Protected => Ok(None),
         // Whose password is newer, only the user knows.
         Found::NeedsReenrolment(Reason::Replaced) => Err(Failure::AnotherKey(
-            "another device has registered since: if it was yours, nothing needs to be done; to set the password from here run vault-client change-password, which works if the key is the same".to_owned(),
+            "another device has registered since: if it was yours, nothing needs to be done; to set the password from here run vault-client change-password, which works if the key is the same; if it is another key, vault-client disable leaves that one's record alone".to_owned(),
         )),
         Found::NeedsReenrolment(Reason::Moved) => {
-            screen.warn("the record at the former vault or account stays there, and its password opens the same key");
+            screen.warn("the record at the former vault or account stays there, and its password opens the same key, until vault-client disable deletes it");
             Ok(Some(Sent::Registration))
         }
         Found::NeedsReenrolment(Reason::Destroyed(_)) => Ok(Some(Sent::Renewal)),
@@ -296,21 +291,6 @@ fn needed(
             screen.note(describe_need(reason));
             Ok(Some(Sent::Renewal))
         }
-    }
-}
-
-/// One registration at a time of which nobody knows what became of it: a device remembers one place.
-fn at_the_same_place(
-    sent: Option<&Connection>,
-    connection: &Connection,
-) -> Result<Option<Sent>, Failure> {
-    match sent.filter(|sent| !sent.is_at(connection)) {
-        None => Ok(Some(Sent::Registration)),
-        Some(sent) => Err(Failure::Usage(format!(
-            "a registration of the account {} of {} was sent, and what became of it is not known: run vault-client enable there again, or vault-client enable --key-only, which deletes its record",
-            sent.account(),
-            sent.tenant(),
-        ))),
     }
 }
 
@@ -444,33 +424,68 @@ mod tests {
         assert_eq!(stored.protection, Protection::Unfinished);
     }
 
-    // Fails if `mark_sent` does nothing: the digits alone would be said to protect a key that a
-    // password opens. Fails if `put_back` leaves the mark, or takes away that of an earlier run.
+    // Fails if `mark_sent` does nothing, or marks a key of digits alone: a record that a vault may have
+    // would be forgotten. Fails if `put_back` leaves the mark, or takes away that of an earlier run.
     #[test]
-    fn a_key_of_digits_remembers_that_a_registration_was_sent() {
+    fn every_key_remembers_where_a_registration_was_sent() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = StateFile::open(&folder.path().join("device.json")).unwrap();
-        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
-        file.store(&key_only(key())).unwrap();
-        std::fs::write(folder.path().join("device.json"), text).unwrap();
-        let connection = file.connection().unwrap().unwrap();
-        file.store(&key_only(key())).unwrap();
-        let protection = |file: &StateFile| file.load().unwrap().unwrap().protection;
-        let mark = |file: &mut StateFile| {
+        let [alice, bob] = ["alice", "bob"].map(connection);
+        let mark = |file: &mut StateFile, at: &Connection| {
             let mut chosen = the_key(file.load().unwrap(), None).unwrap();
-            chosen.mark_sent(file, &connection).unwrap();
+            chosen.mark_sent(file, at).unwrap();
             chosen
         };
-        let refused = mark(&mut file);
-        let marked = file.load().unwrap().unwrap();
-        assert_eq!(marked.protection, Protection::Unsettled);
-        assert_eq!(marked.connection.as_ref(), Some(&connection));
-        refused.put_back(&mut file, Failure::Interrupted);
-        assert_eq!(protection(&file), Protection::KeyOnly);
-        drop(mark(&mut file));
-        let refused = mark(&mut file);
-        refused.put_back(&mut file, Failure::Interrupted);
-        assert_eq!(protection(&file), Protection::Unsettled);
+        let enrolled = Device {
+            protection: stored().protection,
+            ..key_only(key())
+        };
+        for mut device in [unfinished(key(), None), key_only(key()), enrolled] {
+            device.connection = Some(alice.clone());
+            file.store(&device).unwrap();
+            let refused = mark(&mut file, &bob);
+            assert_eq!(file.load().unwrap().unwrap().places, [bob.clone()]);
+            refused.put_back(&mut file, Failure::Interrupted);
+            let former = file.load().unwrap().unwrap();
+            assert_eq!(former.places, []);
+            assert_eq!(former.protection, device.protection);
+            assert_eq!(former.connection.as_ref(), Some(&alice));
+            drop(mark(&mut file, &bob));
+            let refused = mark(&mut file, &bob);
+            refused.put_back(&mut file, Failure::Interrupted);
+            drop(mark(&mut file, &alice));
+            let both = [bob.clone(), alice.clone()];
+            assert_eq!(file.load().unwrap().unwrap().places, both);
+        }
+    }
+
+    // Fails if `the_key` looks at no places.
+    #[test]
+    fn a_key_that_may_be_registered_makes_room_for_none() {
+        let mut held = unfinished(key(), None);
+        held.add_place(&connection("alice"));
+        let refused = the_key(Some(held), Some(key()));
+        assert!(matches!(refused, Err(Failure::AnotherKey(_))));
+    }
+
+    fn stored() -> Device {
+        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+        read(text)
+    }
+
+    fn connection(account: &str) -> Connection {
+        let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+        read(&text.replace("alice", account)).connection.unwrap()
+    }
+
+    fn read(text: &str) -> Device {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.json");
+        let mut file = StateFile::open(&path).unwrap();
+        // Readable by its owner only.
+        file.store(&key_only(key())).unwrap();
+        std::fs::write(&path, text).unwrap();
+        file.load().unwrap().unwrap()
     }
 
     // Fails if `put_back` only stores the former device.
@@ -565,15 +580,10 @@ mod tests {
     fn a_key_is_not_protected_already_where_it_was_never_registered() {
         let text = include_str!("../../../../../tests/data/cli/device-v1.json");
         let changed = |from: &str, to: &str| {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("device.json");
             let mut value: Value = serde_json::from_str(text).unwrap();
             let connection = value["connection"].to_string().replace(from, to);
             value["connection"] = serde_json::from_str(&connection).unwrap();
-            let mut file = StateFile::open(&path).unwrap();
-            file.store(&key_only(key())).unwrap();
-            std::fs::write(&path, value.to_string()).unwrap();
-            file.load().unwrap().unwrap()
+            read(&value.to_string())
         };
         let screen = Screen::new(true);
         let device = changed("-", "-");

@@ -5,6 +5,7 @@ mod change_password;
 mod disable;
 mod enable;
 pub(crate) mod fingerprint;
+mod removal;
 mod restore;
 mod show_key;
 mod status;
@@ -49,7 +50,7 @@ fn load(file: &StateFile) -> Result<Device, Failure> {
 fn load_protected(file: &StateFile) -> Result<Device, Failure> {
     let device = load(file)?;
     match device.protection {
-        Protection::KeyOnly | Protection::Unsettled | Protection::Password(_) => Ok(device),
+        Protection::KeyOnly | Protection::Password(_) => Ok(device),
         Protection::Unfinished => Err(Failure::NoKey(
             "the protection of this device's key was begun and not finished: run vault-client enable again",
         )),
@@ -64,7 +65,7 @@ fn store_registered(
     registered: &Registered,
 ) -> Result<Device, Failure> {
     device.protection = Protection::Password(registered.enrolled.clone());
-    device.connection = Some(connection);
+    device.move_to(connection);
     file.store(&device)?;
     Ok(device)
 }
@@ -78,25 +79,6 @@ async fn finish_registration<T: Transport>(
 ) -> Result<Registered, Failure> {
     let work = work::commit(client, prepared, sent);
     work::sending(screen, "Registering the key …", sent, work).await
-}
-
-/// Deletes the record of `device`'s key. `false`: there was none.
-async fn delete_record(
-    file: &mut StateFile,
-    device: &mut Device,
-    mut connection: Connection,
-    screen: Screen,
-) -> Result<bool, Failure> {
-    let mut client = connection.client(screen)?;
-    let work = work::delete(&mut client, &device.key);
-    let result = work::sending(screen, "Deleting the record …", Sent::Deletion, work).await;
-    let deleted = learnt(result, &client, &mut connection, file);
-    device.connection = Some(connection);
-    match deleted {
-        // Another device was first: what this one sent can make no record any more.
-        Err(Failure::AnotherKey(_)) if device.protection == Protection::Unsettled => Ok(false),
-        deleted => deleted,
-    }
 }
 
 /// Keeps what was learnt of the vault, however the calls ended: an older statement is refused from

@@ -11,6 +11,7 @@ use vault_client::flows::Retrieved;
 
 use super::super::Context;
 use super::super::arguments::Restore;
+use super::super::connection::Connection;
 use super::super::device::{Device, Protection, StateFile};
 use super::super::failure::{Failure, Sent};
 use super::super::output::{Outcome, Screen, count, since};
@@ -97,22 +98,36 @@ async fn by_password(
     let retrieved = work::sending(screen, "Stretching the password …", Sent::Guess, guess).await;
     let retrieved = learnt(retrieved, &client, &mut connection, file)?;
     report(&retrieved, screen);
-    let holds_another = held.is_some_and(|device| {
-        device.protection != Protection::Unfinished && !device.key.is_same(&retrieved.key)
-    });
-    if holds_another {
+    let Some(places) = places_of(&retrieved.key, &connection, held) else {
         screen.warn("this device keeps the key it had, which is another one");
         return Ok(retrieved.key);
-    }
+    };
     // Before the files: the attempt is spent, whatever becomes of them.
-    let device = Device {
+    let mut device = Device {
         key: retrieved.key,
         protection: Protection::Password(retrieved.enrolled),
-        connection: Some(connection),
+        connection: None,
+        places,
     };
+    device.move_to(connection);
     file.store(&device)?;
     screen.note("This device holds the key from now on.");
     Ok(device.key)
+}
+
+/// Where else a vault may have a record of `key`, which was retrieved from `at`. `None` if the device
+/// has to keep another one: it is protected, or a vault may have a record of it.
+fn places_of(key: &BackupKey, at: &Connection, held: Option<Device>) -> Option<Vec<Connection>> {
+    let Some(mut held) = held else {
+        return Some(Vec::new());
+    };
+    if held.key.is_same(key) {
+        return Some(held.places);
+    }
+    // The record there is the retrieved key's.
+    held.remove_place(at);
+    let makes_room = held.protection == Protection::Unfinished && held.places.is_empty();
+    makes_room.then(Vec::new)
 }
 
 /// Tells the user what they have to know about their record.
@@ -185,6 +200,34 @@ mod tests {
         let cut = check(b"age-encr");
         assert!(matches!(cut, Err(Failure::Backup(BackupError::Truncated))));
         assert!(check(b"age-encryption.org/v1\nand more").is_ok());
+    }
+
+    // Fails if `places_of` looks at no places: what is at the other one would be forgotten.
+    #[test]
+    fn a_key_that_may_be_registered_elsewhere_stays_on_the_device() {
+        let connection = |account: &str| -> Connection {
+            let text = include_str!("../../../../../tests/data/cli/device-v1.json");
+            let text = text.replace("alice", account);
+            let mut stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+            serde_json::from_value(stored["connection"].take()).unwrap()
+        };
+        let [alice, bob] = ["alice", "bob"].map(connection);
+        let [held, other]: [BackupKey; 2] =
+            ["0", "1"].map(|digit| digit.repeat(64).parse().unwrap());
+        let held = |places: &[&Connection]| {
+            Some(Device {
+                key: held.digits().parse().unwrap(),
+                protection: Protection::Unfinished,
+                connection: None,
+                places: places.iter().copied().cloned().collect(),
+            })
+        };
+        let same = &held(&[]).unwrap().key;
+        assert_eq!(places_of(&other, &alice, None), Some(vec![]));
+        assert_eq!(places_of(&other, &alice, held(&[&alice])), Some(vec![]));
+        assert_eq!(places_of(&other, &alice, held(&[&alice, &bob])), None);
+        let both = Some(vec![bob.clone()]);
+        assert_eq!(places_of(same, &alice, held(&[&bob])), both);
     }
 
     // Fails if `check_key` compares nothing: the wrong key is found out after an attempt then.

@@ -19,7 +19,7 @@ pub async fn run(context: &Context) -> Result<Outcome, Failure> {
     let mut device = load(&file)?;
     let mut report = Report::default();
     report.device(&device);
-    let asks_vault = device.protection != Protection::KeyOnly;
+    let asks_vault = device.protection != Protection::KeyOnly || !device.places.is_empty();
     if let Some(mut connection) = device.connection.clone().filter(|_| asks_vault) {
         let mut client = connection.client(context.screen)?;
         let status = work::online(context.screen, "Asking the vault …", client.status()).await;
@@ -72,10 +72,12 @@ impl Report {
                 "unfinished",
                 "begun and not finished: run vault-client enable",
             ),
-            Protection::KeyOnly => ("key-only", "by its 64 digits alone"),
-            Protection::Unsettled => (
+            Protection::KeyOnly if device.places.is_empty() => {
+                ("key-only", "by its 64 digits alone")
+            }
+            Protection::KeyOnly => (
                 "unsettled",
-                "by its 64 digits; whether a password does too is not known: run vault-client enable",
+                "by its 64 digits; whether a password does too is not known: run vault-client enable, or disable",
             ),
             Protection::Password(_) => ("password", "by a password"),
         };
@@ -83,6 +85,7 @@ impl Report {
         self.json.insert("key_id".to_owned(), json!(key_id));
         self.rows.push(("Key id", key_id));
         self.rows.push(("Protected", words.to_owned()));
+        self.elsewhere(device);
         let Some(connection) = &device.connection else {
             return;
         };
@@ -91,6 +94,26 @@ impl Report {
         self.json.insert("account".to_owned(), json!(account));
         self.rows
             .push(("Account", format!("{account} of {tenant}")));
+    }
+
+    /// What `disable` deletes besides the record that is asked for.
+    fn elsewhere(&mut self, device: &Device) {
+        let asked = device.connection.as_ref();
+        let is_elsewhere =
+            |place: &&Connection| asked.is_none_or(|connection| !connection.is_at(place));
+        for place in device.places.iter().filter(is_elsewhere) {
+            let words = format!(
+                "perhaps at {}: vault-client disable deletes it",
+                place.place()
+            );
+            self.rows.push(("Elsewhere", words));
+            let place = json!({"tenant": place.tenant(), "account": place.account()});
+            let others = self.json.entry("elsewhere").or_insert_with(|| json!([]));
+            others
+                .as_array_mut()
+                .into_iter()
+                .for_each(|others| others.push(place.clone()));
+        }
     }
 
     fn record(&mut self, status: &Status) {
