@@ -1,10 +1,17 @@
 //! A key's life through the client library: straight to the vault, and through the app's backend.
 
 use rand::rngs::OsRng;
-use vault_client::BackupKey;
+use vault_client::client::VaultClient;
 use vault_client::error::Error;
+use vault_client::http::system_clock;
+use vault_client::protection::{Protection, Reason};
+use vault_client::trust::{Trust, TrustMemory};
+use vault_client::{BackupKey, Fingerprint};
+use vault_protocol::VaultId;
 use vault_protocol::messages::{AccountState, DestructionReason};
-use vault_tests::process_server::ServerOptions;
+use vault_protocol::statement::StatementRefused;
+use vault_tests::process_client::network;
+use vault_tests::process_server::{ServerOptions, ServerProcess};
 
 use crate::support::{Client, PASSWORD, backend, direct, password, relayed, start, three_attempts};
 
@@ -135,5 +142,62 @@ async fn who_holds_the_key_changes_the_password_and_deletes_the_record() -> anyh
         (deleted.state, deleted.reason),
         (AccountState::Destroyed, Some(DestructionReason::Deleted))
     );
+    Ok(())
+}
+
+/// A device of an app that has moved to another vault: it pins both, and remembers the former one.
+fn moved(
+    to: &ServerProcess,
+    pins: &[Fingerprint],
+    memory: &TrustMemory,
+    expected: Option<&str>,
+) -> anyhow::Result<Client> {
+    let mut trust = Trust::new(pins.iter().copied());
+    if let Some(name) = expected {
+        trust = trust.expecting(VaultId::new(name)?);
+    }
+    let scope = to.account("alice");
+    Ok(VaultClient::new(
+        network(to, "alice")?,
+        trust.remembering(memory.clone()),
+        scope.tenant,
+        scope.account,
+        Box::new(system_clock),
+    ))
+}
+
+/// Fails if `Enrolled::compare` leaves the vault out: the record at the new one would be taken for the
+/// key's, or `expecting` keeps what is remembered of the former one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_app_has_moved_to_another_vault_is_told_to_register_there()
+-> anyhow::Result<()> {
+    const NEW: &str = "the-new-vault";
+    let former = start(ServerOptions::default())?;
+    let new = start(ServerOptions {
+        vault_id: NEW,
+        ..ServerOptions::default()
+    })?;
+    let pins = [&former, &new].map(|server| server.fingerprint().parse());
+    let pins = pins.into_iter().collect::<Result<Vec<Fingerprint>, _>>()?;
+    let key = BackupKey::generate(&mut OsRng);
+    let mut device = direct(&former, "alice")?;
+    let enrolled = device.enable(password(PASSWORD)?, &key).await?.enrolled;
+    let memory = device.trust_memory().expect("it has seen a statement");
+
+    // Without the app's word it is a vault that shows another one's statement.
+    let refused = moved(&new, &pins, &memory, None)?.check(&enrolled).await;
+    let is_alarm = matches!(
+        refused,
+        Err(Error::StatementRefused(StatementRefused::OtherVault))
+    );
+    assert!(is_alarm, "{refused:?}");
+    let mut device = moved(&new, &pins, &memory, Some(NEW))?;
+    let found = device.check(&enrolled).await?;
+    assert_eq!(found, Protection::NeedsReenrolment(Reason::Moved));
+    // Also when there is a record of the same generation.
+    let enrolled_anew = device.enable(password(PASSWORD)?, &key).await?.enrolled;
+    let found = device.check(&enrolled).await?;
+    assert_eq!(found, Protection::NeedsReenrolment(Reason::Moved));
+    assert_eq!(device.check(&enrolled_anew).await?, Protection::Protected);
     Ok(())
 }

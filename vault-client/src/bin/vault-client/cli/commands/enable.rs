@@ -444,7 +444,8 @@ mod tests {
             device.connection = Some(alice.clone());
             file.store(&device).unwrap();
             let refused = mark(&mut file, &bob);
-            assert_eq!(file.load().unwrap().unwrap().places, [bob.clone()]);
+            let places = file.load().unwrap().unwrap().places;
+            assert_eq!(places.as_slice(), std::slice::from_ref(&bob));
             refused.put_back(&mut file, Failure::Interrupted);
             let former = file.load().unwrap().unwrap();
             assert_eq!(former.places, []);
