@@ -335,8 +335,9 @@ impl<T: Transport> VaultClient<T> {
         call: &InnerCall,
         resending: &mut Resending,
     ) -> Result<InnerAnswer, Failed> {
+        let now = (self.clock)();
         let vault = self.verified_vault().await.map_err(Failed::Stopped)?;
-        let (message, key) = vault.seal(call).map_err(|e| Failed::Stopped(e.into()))?;
+        let (message, key) = vault.seal(call, now).map_err(Failed::Stopped)?;
         // After everything that can take long: a device may have slept since the last sending.
         if !resending.allows((self.clock)()) {
             return Err(Failed::Stale);

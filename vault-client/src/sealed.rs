@@ -5,9 +5,11 @@
 use ohttp::ClientResponse;
 use vault_protocol::ohttp_keys::{self, NoUsableKey};
 use vault_protocol::sealed::{MAX_SEALED_LEN, decode_response, encode_request};
+use vault_protocol::statement::StatementRefused;
+use vault_protocol::time::Timestamp;
 
 use crate::call::{InnerAnswer, InnerCall};
-use crate::error::NoAnswer;
+use crate::error::{Error, NoAnswer};
 use crate::trust::VerifiedVault;
 
 /// Opens the answer to one sealed request, and to no other.
@@ -16,7 +18,15 @@ pub struct AnswerKey(ClientResponse);
 impl VerifiedVault {
     /// Seals a call, padded, to the best key of the vault's statement. Every sending is sealed
     /// anew, also of the same call: a message that is sent twice is a replay.
-    pub fn seal(&self, call: &InnerCall) -> Result<(Vec<u8>, AnswerKey), NoUsableKey> {
+    ///
+    /// # Errors
+    ///
+    /// [`StatementRefused::Expired`] if the statement has expired at `now`: fetch it again. Its keys
+    /// may be withdrawn since.
+    pub fn seal(&self, call: &InnerCall, now: Timestamp) -> Result<(Vec<u8>, AnswerKey), Error> {
+        if !self.is_current(now) {
+            return Err(StatementRefused::Expired.into());
+        }
         let message = encode_request(call.method().as_str(), call.path(), call.body());
         let request = ohttp_keys::select(self.ohttp_keys())?;
         let (sealed, response) = request.encapsulate(&message).map_err(|_| NoUsableKey)?;

@@ -166,7 +166,7 @@ fn a_changed_cut_or_endless_answer_does_not_open() {
     let vault = TestVault::new();
     let call = StatusQuery::new(vault.account()).request();
     let seal = || {
-        let (message, key) = vault.verified().seal(&call).unwrap();
+        let (message, key) = vault.verified().seal(&call, NOW).unwrap();
         let answer = answer_sealed(&vault, &message, b"{}");
         (answer, key)
     };
@@ -193,8 +193,8 @@ fn a_relay_cannot_give_one_request_another_ones_answer() {
     let vault = TestVault::new();
     let verified = vault.verified();
     let call = StatusQuery::new(vault.account()).request();
-    let (first, first_key) = verified.seal(&call).unwrap();
-    let (second, second_key) = verified.seal(&call).unwrap();
+    let (first, first_key) = verified.seal(&call, NOW).unwrap();
+    let (second, second_key) = verified.seal(&call, NOW).unwrap();
     // The same call twice: the seals share nothing.
     assert_ne!(first[..200], second[..200]);
     let (to_first, to_second) = (
@@ -205,6 +205,22 @@ fn a_relay_cannot_give_one_request_another_ones_answer() {
     assert!(is_not_sealed(second_key.open(&to_first)));
 }
 
+// Fails if `seal` does not look at the time: only `VaultClient` would.
+#[test]
+fn nothing_is_sealed_to_a_statement_that_has_expired() {
+    let vault = TestVault::new();
+    let verified = vault.verified();
+    let call = StatusQuery::new(vault.account()).request();
+    let expiry = NOW.plus_seconds(LIFETIME_SECONDS);
+    let last = vault_client::Timestamp::from_millis(expiry.millis() - 1);
+    assert!(verified.seal(&call, last).is_ok());
+    let refused = verified.seal(&call, expiry).err();
+    assert!(matches!(
+        refused,
+        Some(Error::StatementRefused(StatementRefused::Expired))
+    ));
+}
+
 #[test]
 fn all_sealed_requests_have_the_same_length() {
     let vault = TestVault::new();
@@ -213,9 +229,9 @@ fn all_sealed_requests_have_the_same_length() {
     let registration =
         vault_client::flows::Registration::begin(vault.account(), password, &mut rand::rngs::OsRng);
     let (status, _) = verified
-        .seal(&StatusQuery::new(vault.account()).request())
+        .seal(&StatusQuery::new(vault.account()).request(), NOW)
         .unwrap();
-    let (start, _) = verified.seal(&registration.request()).unwrap();
+    let (start, _) = verified.seal(&registration.request(), NOW).unwrap();
     assert_eq!(status.len(), start.len());
 }
 
@@ -229,7 +245,7 @@ proptest! {
         for content in [bytes, text.into_bytes()] {
             let vault = TestVault::new();
             let _ = vault.trust().accept(&content, NOW);
-            let (_, key) = vault.verified().seal(&StatusQuery::new(vault.account()).request()).unwrap();
+            let (_, key) = vault.verified().seal(&StatusQuery::new(vault.account()).request(), NOW).unwrap();
             prop_assert!(key.open(&content).is_err());
             let answer = InnerAnswer { status, content: content.clone() };
             let _ = StatusQuery::new(vault.account()).answered(&answer);

@@ -140,7 +140,7 @@ impl Device {
             .is_ok(),
             _ => {
                 let call = StatusQuery::new(self.account()).request();
-                let (_, key) = self.vault.seal(&call).expect("a usable key");
+                let (_, key) = self.vault.seal(&call, NOW).expect("a usable key");
                 key.open(&answer.content).is_ok()
             }
         }
