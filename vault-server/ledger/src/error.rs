@@ -107,7 +107,7 @@ pub enum OpenError {
     BeforeTheTree,
     /// No key that an anchor holds opens the root.
     #[error(
-        "the database is not the latest one: {}; an older copy of it was put back, it was altered, or the anchor is not its own; only the newest database of this vault opens: put that back",
+        "the database is not the latest one: {}; an older copy of it was put back, it was altered or is damaged, or the anchor is not its own; only the newest database of this vault opens: put that back",
         describe_batches(*database, *anchors)
     )]
     NotTheLatest {

@@ -67,7 +67,12 @@ impl Store {
         // SQLite would lay a log over whatever has the database's name.
         self.checkpoint()?;
         let meta = self.meta()?;
-        let unfinished = Store::make(folder, &meta, |new| fill(&self, new))?;
+        let made = Store::make(folder, &meta, |new| fill(&self, new));
+        if made.is_err() {
+            // The disk may be full of it. The first error is the one to tell.
+            let _ = folder.remove_unfinished();
+        }
+        let unfinished = made?;
         self.disconnect()?;
         folder.remove_log()?;
         folder.finish(&unfinished)?;
