@@ -128,12 +128,8 @@ async fn a_lost_phones_backup_is_restored_until_too_many_wrong_passwords() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_talks_to_the_vault_itself_too() -> anyhow::Result<()> {
     let mut server = start(three_attempts())?;
-    let desk = Desk::new()?;
-    desk.secret("token", server.token())?;
-    fs::write(desk.file("ca.pem"), server.root_certificate())?;
-    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
-    let direct = connection(&server, &url);
-    desk.done("phone", &format!("enable --password-file right {direct}"))?;
+    let (desk, enable) = desk_of(&server)?;
+    desk.done("phone", &enable)?;
     let status = desk.done("phone", "status")?.to_string();
     assert!(status.contains("active"), "{status}");
     server.kill()?;
@@ -219,11 +215,7 @@ async fn a_keys_whole_life_from_the_command_line() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_deleted_wherever_a_registration_was_sent() -> anyhow::Result<()> {
     let server = start(three_attempts())?;
-    let desk = Desk::new()?;
-    desk.secret("token", server.token())?;
-    fs::write(desk.file("ca.pem"), server.root_certificate())?;
-    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
-    let enable = format!("enable --password-file right {}", connection(&server, &url));
+    let (desk, enable) = desk_of(&server)?;
     desk.done("phone", &enable)?;
     desk.done("tablet", "enable --key-only")?;
     assert_eq!(desk.run("tablet", &enable)?.0, 13, "the phone was first");
@@ -258,11 +250,7 @@ async fn records_are_deleted_wherever_a_registration_was_sent() -> anyhow::Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<()> {
     let mut server = start(three_attempts())?;
-    let desk = Desk::new()?;
-    desk.secret("token", server.token())?;
-    fs::write(desk.file("ca.pem"), server.root_certificate())?;
-    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
-    let enable = format!("enable --password-file right {}", connection(&server, &url));
+    let (desk, enable) = desk_of(&server)?;
     desk.done("phone", &enable)?;
     for device in ["tablet", "laptop"] {
         desk.done(device, "enable --key-only")?;
@@ -280,6 +268,16 @@ async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<
     assert_eq!(forgotten["records"][0]["record"], "left");
     assert!(!desk.file("laptop").exists());
     Ok(())
+}
+
+/// A desk without a backend, and what registers alice there.
+fn desk_of(server: &ServerProcess) -> anyhow::Result<(Desk, String)> {
+    let desk = Desk::new()?;
+    desk.secret("token", server.token())?;
+    fs::write(desk.file("ca.pem"), server.root_certificate())?;
+    let url = format!("--url {} --ca-file ca.pem --token-file token", server.url());
+    let enable = format!("enable --password-file right {}", connection(server, &url));
+    Ok((desk, enable))
 }
 
 /// As it is when the vault's answer to a registration is lost.
