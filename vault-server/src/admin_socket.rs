@@ -38,7 +38,7 @@ type FileId = (u64, u64);
 /// A line that is asked.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked<R> {
+pub struct Asked<R> {
     /// The data folder of the vault that is meant. Its name could be another inside a container.
     data_folder: FileId,
     request: R,

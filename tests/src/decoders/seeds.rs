@@ -193,7 +193,8 @@ fn admin_requests() -> Vec<Vec<u8>> {
         json!({"request": "reset-account", "tenant": tenant, "account": account, "generation": 1}),
         json!({"request": "show-account", "tenant": tenant, "account": account}),
     ]
-    .map(|request| request.to_string().into_bytes())
+    .map(|request| json!({"data_folder": [64_769, 1_234_567], "request": request}))
+    .map(|line| line.to_string().into_bytes())
     .to_vec()
 }
 
