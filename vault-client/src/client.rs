@@ -16,7 +16,7 @@ pub use self::attempt::{Attempt, AttemptFailed};
 
 use self::attempt::{Resending, Step};
 use crate::call::{InnerAnswer, InnerCall};
-use crate::error::{Error, NoAnswer};
+use crate::error::{Error, NoAnswer, Refusal};
 use crate::flows::{
     EvaluatedRetrieval, Opening, PreparedRegistration, ProvenRetrieval, Registered, Registration,
     Retrieval, Retrieved, StatusQuery, check_registrable,
@@ -354,7 +354,12 @@ impl<T: Transport> VaultClient<T> {
             | NoAnswer::UnknownKey
             | NoAnswer::StatementRefused(_) => Failed::Lost(reason),
         })?;
-        let sealed = answer.into_content().map_err(|problem| match problem {
+        let content = answer.into_content();
+        // Perhaps the vault was made anew, with other keys of the same ids: ask before the next one.
+        if matches!(content, Err(OuterProblem::Refused(Refusal::Status(400)))) {
+            self.vault = None;
+        }
+        let sealed = content.map_err(|problem| match problem {
             OuterProblem::UnknownKey => Failed::UnknownKey,
             OuterProblem::Refused(refusal) => {
                 Failed::Refused(NoAnswer::Refused(refusal), Error::Refused(refusal))

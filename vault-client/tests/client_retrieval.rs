@@ -357,6 +357,22 @@ async fn after_an_unknown_key_the_statement_is_fetched_again_once() {
     assert_eq!(wire.state().statements, 3);
 }
 
+// As a vault says it that has other keys of the same ids. Fails if the client keeps the statement: it
+// would seal to the wrong keys until that has expired.
+#[tokio::test]
+async fn after_a_message_that_the_vault_cannot_open_the_statement_is_fetched_again() {
+    let wire = Wire::new(registered());
+    let mut client = wire.client();
+    client.status().await.unwrap();
+    assert_eq!(wire.state().statements, 1);
+    for (status, fetched) in [(400, 2), (502, 2), (404, 2)] {
+        wire.on("", Fault::Outer(status, vec![]));
+        let _ = client.status().await;
+        client.status().await.unwrap();
+        assert_eq!(wire.state().statements, fetched, "{status}");
+    }
+}
+
 #[tokio::test]
 async fn an_older_statement_is_refused_when_keys_are_fetched_again() {
     let wire = Wire::new(registered());
