@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 
 use anyhow::Context;
 use rusqlite::Connection;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use vault_tests::process_calls::Calls;
 use vault_tests::process_server::{ServerOptions, ServerProcess, VaultFolder};
@@ -208,7 +208,7 @@ fn replace_by_pipe(vault: &VaultFolder) -> anyhow::Result<Vec<u8>> {
     let certificate = vault.file("certificate.pem");
     let former = fs::read(&certificate)?;
     let pipe = vault.file("pipe");
-    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR)?;
     fs::rename(pipe, certificate)?;
     Ok(former)
 }
