@@ -112,10 +112,10 @@ impl Events<'_> {
         Ok(outdated)
     }
 
-    /// Copies them to another store, each as it is, as far back as the chain leads.
+    /// Copies as many as can be read to another store, each as it is, as far back as the chain leads.
     pub(crate) fn copy_to(&self, other: &Store, last: &LastEvent) -> Result<(), StorageError> {
         let mut end = last.copy();
-        for _ in 0..last.sequence.min(2 * KEPT_EVENTS) {
+        for _ in 0..last.sequence.min(KEPT_EVENTS) {
             let before = match self.open(&end) {
                 Ok((_, before)) => before,
                 Err(EventError::Unreadable) => return Ok(()),

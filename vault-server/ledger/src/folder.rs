@@ -120,12 +120,8 @@ impl Folder {
 
     /// Removes the log, durably. What it holds has to be in the database.
     pub(crate) fn remove_log(&self) -> Result<(), StorageError> {
-        match fs::remove_file(self.log()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).during("removing the log")
-            }
-            Ok(()) | Err(_) => self.sync(),
-        }
+        fs::remove_file(self.log()).during("removing the log")?;
+        self.sync()
     }
 
     /// Gives a complete database its name, durably.
