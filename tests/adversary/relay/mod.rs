@@ -70,10 +70,10 @@ pub const THE_SERIAL_IS_NOT_CHECKED: Patch = Patch {
 pub const OUTER_PROBLEMS_ARE_OUTCOMES: Patch = Patch {
     name: "an outer problem is taken for an outcome",
     file: "vault-client/src/client.rs",
-    text: "        let sealed = answer.into_content().map_err(|problem| match problem {\n",
+    text: "        let content = answer.into_content();\n",
     instead: "        if FAULT && answer.status >= 400 {\n            \
               return Ok(InnerAnswer { status: answer.status, content: answer.content });\n        }\n        \
-              let sealed = answer.into_content().map_err(|problem| match problem {\n",
+              let content = answer.into_content();\n",
 };
 
 const PASSWORD: &str = "correct horse battery staple";
