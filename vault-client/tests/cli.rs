@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn the_help_teaches() {
@@ -24,6 +25,15 @@ fn what_needs_no_vault_works_without_one() {
         .env("XDG_CONFIG_HOME", "")
         .env("VAULT_CLIENT_STATE", "state/device.json")
         .case("tests/cmd/*.trycmd");
+}
+
+// Fails if `misused` does not look whether the help was printed.
+#[test]
+fn help_that_cannot_be_printed_is_no_success() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vault-client"));
+    let status = command.arg("--help").stdout(full).status();
+    assert_eq!(status.unwrap().code(), Some(1));
 }
 
 /// Whatever mode a checkout gave: the program warns, and the cases show it.

@@ -83,11 +83,14 @@ fn misused(error: &clap::Error, is_json: bool) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    // A terminal that is gone is no reason to fail differently.
-    let _ = error.print();
+    let printed = error.print();
     if is_answer {
-        return ExitCode::SUCCESS;
+        return match printed {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Screen::new(is_json).fail(&Failure::Other(error.into())),
+        };
     }
+    // Of a misuse the exit code says enough, where nobody can read the words.
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
