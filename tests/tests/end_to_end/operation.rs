@@ -67,7 +67,7 @@ async fn check_goes_on_behind_what_it_finds() -> anyhow::Result<()> {
         &missing,
         "ok   1 accounts can be read",
         "BAD  accounts with gaps in their events: 1",
-        "BAD  places where the file is damaged: ",
+        "BAD  database files with damaged pages: 1",
     ] {
         assert!(found.contains(line), "{found}");
     }

@@ -131,7 +131,7 @@ pub enum OpenError {
     DamagedList,
     /// A leaf without which nothing can be done does not open.
     #[error(
-        "what the vault keeps for itself (its tenants, the keys of its tickets and of the sealed channel) does not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped. Without them this vault is lost: make a new one, devices that hold their key register again"
+        "what the vault keeps for itself (the list of its tenants, the keys of its tickets and of the sealed channel, the last statement's number) does not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped. Without them this vault is lost: make a new one, devices that hold their key register again"
     )]
     NeededLost,
     /// An anchor is not there.
@@ -304,6 +304,12 @@ impl StorageError {
             during,
             source: source.into(),
         }
+    }
+
+    /// Whether the operating system does not let us, which somebody can change.
+    pub(crate) fn is_denied(&self) -> bool {
+        let source = self.source.downcast_ref::<std::io::Error>();
+        source.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
     }
 
     /// Whether SQLite can make no sense of a page of the file. A read of it is then over, and its

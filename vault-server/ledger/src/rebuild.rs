@@ -73,8 +73,15 @@ impl Copy<'_> {
                 if self.nodes.is_multiple_of(REPORTED_TOGETHER) {
                     tracing::warn!(nodes = self.nodes, "copying");
                 }
-                if let Some(sealed) = self.damaged.row(*place)? {
-                    self.new.put_row(*place, &sealed)?;
+                // It was opened just now. What a sick disk gives only once is not taken for the row.
+                match self.damaged.row(*place)? {
+                    Some(sealed) if !sealed.is_empty() => self.new.put_row(*place, &sealed)?,
+                    _ => {
+                        return Err(StorageError::new(
+                            "copying a node",
+                            "it cannot be read again",
+                        ));
+                    }
                 }
             }
             Found::Leaf(key, value) => self.copy_beside(&LeafKey(**key), value)?,

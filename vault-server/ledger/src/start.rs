@@ -7,11 +7,10 @@
 //! 2. The database's log is written again and synced (`Store::open`).
 //! 3. The root is opened with one of the at most two keys that the anchors hold. If none fits, the
 //!    database is not the latest one, and the vault does not start.
-//! 4. The log belongs to the database that it lies beside, as far as a few looks show, and the leaves
-//!    are there without which nothing can be done. Then the log becomes part of the database
-//!    (`Store::settle`), before any anchor is written. Who accepts damage goes on with a new database
-//!    of what can be read (`rebuild.rs`).
-//! 5. The anchors are exactly those that the root names.
+//! 4. The log belongs to the database that it lies beside, as far as a few looks show; the leaves are
+//!    there without which nothing can be done; the anchors are exactly those that the root names.
+//! 5. Only now is anything written: the log becomes part of the database (`Store::settle`), before any
+//!    anchor is. Who accepts damage goes on with a new database of what can be read (`rebuild.rs`).
 //! 6. One whole batch without changes, with a number above all that were ever seen. After it, one
 //!    root key is left, on all anchors, durably; whatever was interrupted is decided.
 
@@ -66,9 +65,10 @@ pub(crate) fn open(
     options: &Options,
     identity: &Identity,
 ) -> Result<Vault, OpenError> {
-    let (mut vault, known) = open_root(folder, options, identity, &[])?;
+    let (vault, known) = open_root(folder, options, identity, &[])?;
     let configured = Members(vault.anchors.members());
     refuse_difference(&known, &configured)?;
+    let mut vault = settled(vault, folder, options)?;
     run_first_batch(&mut vault, &configured)?;
     Ok(vault)
 }
@@ -81,8 +81,9 @@ pub(crate) fn open_adding(
     path: &Path,
 ) -> Result<Vault, OpenError> {
     anchor::refuse_in_folder(folder.path(), &[path.to_owned()])?;
-    let (mut vault, known) = open_root(folder, options, identity, &[])?;
+    let (vault, known) = open_root(folder, options, identity, &[])?;
     refuse_difference(&known, &Members(vault.anchors.members()))?;
+    let mut vault = settled(vault, folder, options)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
     vault.anchors.add(path, vault_id, master_key)?;
     let members = Members(vault.anchors.members());
@@ -117,6 +118,7 @@ pub(crate) fn open_removing(
         .retain(|(id, _)| !leaving.iter().any(|one| one.is(*id)));
     let staying = Members(vault.anchors.members());
     refuse_difference(&known, &staying)?;
+    let mut vault = settled(vault, folder, options)?;
     run_first_batch(&mut vault, &staying)?;
     Ok((vault, leaving.into_iter().map(Leaving::erase).collect()))
 }
@@ -143,7 +145,7 @@ impl Leaving {
     }
 }
 
-/// Steps 1 to 4. Returns the anchors that the root names as well.
+/// Steps 1 to 4, but for comparing the anchors. Returns the anchors that the root names as well.
 fn open_root(
     folder: &Folder,
     options: &Options,
@@ -165,11 +167,6 @@ fn open_root(
     refuse_lost(&options.needed, &store, &mut tree)?;
     let members = Members::decode(tree.metadata())
         .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
-    let store = match options.accept_damage {
-        true => rebuild(folder, store, &tree, vault_id)?,
-        false => store,
-    };
-    store.settle(folder)?;
     let vault = Vault {
         vault_id: vault_id.clone(),
         store,
@@ -178,6 +175,16 @@ fn open_root(
         anchors,
     };
     Ok((vault, members))
+}
+
+/// Step 5, when nothing can be refused any more: what is done here is for good.
+fn settled(vault: Vault, folder: &Folder, options: &Options) -> Result<Vault, OpenError> {
+    let store = match options.accept_damage {
+        true => rebuild(folder, vault.store, &vault.tree, &vault.vault_id)?,
+        false => vault.store,
+    };
+    store.settle(folder)?;
+    Ok(Vault { store, ..vault })
 }
 
 fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree, OpenError> {
@@ -205,7 +212,7 @@ fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
     if !store.had_log() {
         return Ok(());
     }
-    match tree.broken_ways(store) {
+    match tree.broken_ways(store)? {
         0 => Ok(()),
         ways @ ..=BROKEN_WAYS => {
             tracing::error!(ways, "a part of the database does not open");

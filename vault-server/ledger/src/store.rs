@@ -57,15 +57,14 @@ impl Store {
         Ok(folder.finish(&unfinished)?)
     }
 
-    /// Makes a complete database in the place of this one, which has to be in order as far as it can be
-    /// read, and opens that. Interrupted, it is this one still, or the new one.
+    /// Makes a complete database in the place of this one, and opens that. What fails before the new one
+    /// is complete leaves this one and its log as they are. Interrupted after that, it is this one with
+    /// its log in it, or the new one.
     pub(crate) fn replace(
         self,
         folder: &Folder,
         fill: impl FnOnce(&Store, &Store) -> Result<(), StorageError>,
     ) -> Result<Store, OpenError> {
-        // SQLite would lay a log over whatever has the database's name.
-        self.checkpoint()?;
         let meta = self.meta()?;
         let made = Store::make(folder, &meta, |new| fill(&self, new));
         if made.is_err() {
@@ -73,6 +72,9 @@ impl Store {
             let _ = folder.remove_unfinished();
         }
         let unfinished = made?;
+        // SQLite would lay a log over whatever has the database's name; and as long as the old one has
+        // it, it needs what is in the log.
+        self.checkpoint()?;
         self.disconnect()?;
         folder.remove_log()?;
         folder.finish(&unfinished)?;
@@ -333,17 +335,15 @@ impl Store {
             .during("counting the nodes")
     }
 
-    /// How much SQLite finds wrong with the file, at most 100. Reads all of it.
-    pub(crate) fn count_damage(&self) -> Result<u64, StorageError> {
-        let look = || -> rusqlite::Result<usize> {
-            let mut statement = self.connection.prepare("PRAGMA quick_check(100)")?;
-            let found = statement.query_map([], |row| row.get::<_, String>(0))?;
-            let found: Vec<String> = found.collect::<Result<_, _>>()?;
-            Ok(found.iter().filter(|line| *line != "ok").count())
-        };
-        match look().during("looking through the pages") {
-            Err(error) if error.is_damage() => Ok(1),
-            found => found.map(|count| count as u64),
+    /// Whether SQLite finds something wrong with the file. Reads all of it.
+    pub(crate) fn is_damaged(&self) -> Result<bool, StorageError> {
+        let said = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+            .during("looking through the pages");
+        match said {
+            Err(error) if error.is_damage() => Ok(true),
+            said => Ok(said? != "ok"),
         }
     }
 }

@@ -27,9 +27,9 @@ pub struct Verification {
     /// Leaves whose due time is not in the index: a sweep does not find them. The next change of one
     /// puts it there again.
     pub unscheduled: u64,
-    /// What SQLite finds wrong with the file itself, at most 100: pages that it can make no sense of.
-    /// What was on them is counted above; who writes near them stops the vault.
-    pub damaged: u64,
+    /// Whether SQLite finds pages that it can make no sense of. What was on them is counted above; who
+    /// writes near them stops the vault.
+    pub damaged: bool,
 }
 
 impl Verification {
@@ -52,7 +52,7 @@ impl Verification {
             stray,
             broken_events,
             unscheduled,
-            damaged,
+            u64::from(damaged),
         ];
         wrong == [0; 6]
     }
@@ -105,9 +105,9 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
     if let Some(error) = failure {
         return Err(error);
     }
-    found.damaged = vault.store.count_damage()?;
+    found.damaged = vault.store.is_damaged()?;
     // Where pages are damaged, nobody can count what is on them.
-    if found.damaged == 0 {
+    if !found.damaged {
         let rows = vault.store.count_rows()?;
         found.stray = rows.saturating_sub(found.nodes + unreadable_rows);
     }

@@ -298,3 +298,18 @@ fn the_data_folder_is_made_for_its_owner_alone_with_those_above_it() {
         assert_eq!(mode & 0o7777, 0o700);
     }
 }
+
+// Root may read everything. Fails when `open_leaving` does not ask `is_denied`.
+#[test]
+fn an_anchor_that_we_may_not_open_is_not_given_up_as_lost() {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let vault = Mirrored::new();
+    let [_, b, _] = &vault.anchors;
+    chmod(b, 0o400);
+    let error = vault.remove(&[b]).unwrap_err();
+    assert!(matches!(error, OpenError::Storage(_)), "{error}");
+    chmod(b, 0o600);
+    assert_eq!(vault.remove(&[b]).unwrap(), [Removed::Erased]);
+}

@@ -436,3 +436,57 @@ fn what_an_interrupted_rebuild_left_is_removed_at_the_next_start() {
         assert!(!home.folder().join(name).exists(), "{name}");
     }
 }
+
+// A full disk, for example. Fails when `Store::replace` writes the log back before the new database is
+// complete: the right one would not open any more, and the mixture would without being asked.
+#[test]
+fn a_rebuild_that_fails_changes_nothing() {
+    let (home, older, newer) = killed();
+    fs::write(home.database(), older).unwrap();
+    let in_the_way = home.folder().join("ledger.db.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let mut options = home.options();
+    options.accept_damage = true;
+    let error = Ledger::open(options, identity()).unwrap_err();
+    assert!(matches!(error, OpenError::Storage(_)), "{error}");
+    fs::remove_dir(in_the_way).unwrap();
+    assert!(matches!(refused(&home), OpenError::Mixture { .. }));
+    fs::write(home.database(), newer).unwrap();
+    let state = read(&home.open().unwrap(), far(3)).unwrap();
+    assert_eq!(state.as_deref(), Some("answered"));
+}
+
+// Fails when `settled` comes before `refuse_difference`.
+#[test]
+fn a_wrong_configuration_is_refused_before_a_database_is_rebuilt_or_settled() {
+    let (home, older, newer) = killed();
+    let mirror = home.anchor().with_file_name("mirror");
+    Ledger::add_anchor(&home.options(), &identity(), &mirror).unwrap();
+    let mut right = home.options();
+    right.anchors.push(mirror);
+    // Killed once more: there is a log.
+    let saved = {
+        let ledger = Ledger::open(right.clone(), identity()).unwrap();
+        put(&ledger, far(3), "answered again");
+        let saved = Saved::of(&home);
+        let mirror = fs::read(&right.anchors[1]).unwrap();
+        ledger.close().unwrap();
+        fs::write(&right.anchors[1], mirror).unwrap();
+        saved
+    };
+    drop(newer);
+    saved.restore_folder(&home);
+    saved.restore_anchor(&home);
+    let whole = fs::read(home.database()).unwrap();
+    fs::write(home.database(), older).unwrap();
+    let mut wrong = home.options();
+    wrong.accept_damage = true;
+    let error = Ledger::open(wrong, identity()).unwrap_err();
+    assert!(
+        matches!(error, OpenError::AnchorNotConfigured { .. }),
+        "{error}"
+    );
+    fs::write(home.database(), whole).unwrap();
+    let state = read(&Ledger::open(right, identity()).unwrap(), far(3)).unwrap();
+    assert_eq!(state.as_deref(), Some("answered again"));
+}

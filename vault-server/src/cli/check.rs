@@ -138,8 +138,8 @@ fn findings(verified: &Verification) -> Vec<String> {
             "what time decides about them waits for their next request, which mends it",
         ),
         (
-            damaged,
-            "places where the file is damaged",
+            u64::from(damaged),
+            "database files with damaged pages",
             "who writes near them stops the vault; `vault-server serve --accept-damage` copies what can be \
              read into a new file, and goes on with that",
         ),

@@ -86,6 +86,7 @@ impl Anchors {
                 | OpenError::Exposed { .. }
                 | OpenError::ForeignOwner { .. }),
             ) => Err(refused),
+            Err(OpenError::Storage(error)) if error.is_denied() => Err(error.into()),
             // Whatever is wrong with it, it cannot be erased, and the vault goes on without it.
             Err(_) => Ok(()),
         }

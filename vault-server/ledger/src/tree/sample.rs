@@ -2,7 +2,8 @@
 
 use super::node::Node;
 use super::place::FAN_OUT;
-use super::{Place, Rows, Tree};
+use super::{NodeError, Place, Rows, Tree};
+use crate::error::StorageError;
 use crate::seal::Key;
 
 impl Tree {
@@ -11,25 +12,33 @@ impl Tree {
     ///
     /// The children alone would not do: a change of one leaf writes its way anew, and leaves the other
     /// buckets below it as old as they are.
-    pub(crate) fn broken_ways(&self, rows: &dyn Rows) -> usize {
+    pub(crate) fn broken_ways(&self, rows: &dyn Rows) -> Result<usize, StorageError> {
         let Node::Inner(root) = &self.nodes[&Place::ROOT] else {
-            return 0;
+            return Ok(0);
         };
-        let ways = (0..FAN_OUT).filter_map(|slot| Some((Place::ROOT.child(slot), root.key(slot)?)));
-        ways.filter(|(place, key)| !self.opens_down(rows, *place, key))
-            .count()
+        let mut broken = 0;
+        for slot in 0..FAN_OUT {
+            if let Some(key) = root.key(slot)
+                && !self.opens_down(rows, Place::ROOT.child(slot), &key)?
+            {
+                broken += 1;
+            }
+        }
+        Ok(broken)
     }
 
-    fn opens_down(&self, rows: &dyn Rows, place: Place, key: &Key) -> bool {
+    fn opens_down(&self, rows: &dyn Rows, place: Place, key: &Key) -> Result<bool, StorageError> {
         match self.load(rows, place, key) {
-            Ok(Node::Bucket(_)) => true,
+            Ok(Node::Bucket(_)) => Ok(true),
             Ok(Node::Inner(inner)) => {
                 let mut below = (0..FAN_OUT).filter_map(|slot| Some((slot, inner.key(slot)?)));
-                below
-                    .next()
-                    .is_none_or(|(slot, key)| self.opens_down(rows, place.child(slot), &key))
+                match below.next() {
+                    Some((slot, key)) => self.opens_down(rows, place.child(slot), &key),
+                    None => Ok(true),
+                }
             }
-            Err(_) => false,
+            Err(NodeError::Missing | NodeError::Unreadable) => Ok(false),
+            Err(NodeError::Storage(error)) => Err(error),
         }
     }
 }
