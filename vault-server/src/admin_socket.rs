@@ -54,8 +54,8 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens for the vault in `data_folder`. A socket that nobody answers on is left over from a process that was killed, and
-    /// is replaced; anything else at this path is refused.
+    /// Listens for the vault in `data_folder`. A socket that nobody answers on is left over from a
+    /// process that was killed, and is replaced; anything else at this path is refused.
     pub fn bind(path: &Path, data_folder: &Path) -> io::Result<Self> {
         let data_folder = id(&fs::metadata(data_folder)?);
         remove_left_over(path)?;

@@ -105,7 +105,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// Removes what an interrupted creation left.
+    /// Removes what an interrupted creation or rebuild left.
     pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
         for name in [UNFINISHED].iter().chain(&BESIDE_UNFINISHED) {
             match fs::remove_file(self.path.join(name)) {

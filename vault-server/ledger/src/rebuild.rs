@@ -2,8 +2,9 @@
 //!
 //! Of a page that SQLite can make no sense of, the leaves are unavailable, and others go on. But a write
 //! that comes near it fails, whosever it is, and stops the vault; a damaged list of free pages fails
-//! every write that needs room. SQLite has no way to mend a file. So everything that the key tree leads to is copied row by
-//! row, sealed as it is: no key changes, and what could not be read stays unavailable, never absent.
+//! every write that needs room. SQLite has no way to mend a file. So everything that the key tree leads
+//! to is copied row by row, sealed as it is: no key changes, and what could not be read stays
+//! unavailable, never absent.
 
 use std::ops::ControlFlow;
 
