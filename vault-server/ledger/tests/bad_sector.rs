@@ -6,15 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
-#[path = "../../../tests/disk/shim.rs"]
-mod shim;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use common::{Home, identity};
-use shim::{Layer, Shim};
+use vault_disk::shim::{Layer, Shim};
 use vault_ledger::{Ledger, Options};
 
 const SICK_ANCHOR: &str = "VAULT_LEDGER_TEST_SICK_ANCHOR";
@@ -35,8 +33,7 @@ fn child() {
 
 /// What the start says when the disk does not give back the byte at this offset of the anchor.
 fn start_with_bad_sector(home: &Home, offset: usize) -> Option<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/disk/shim.c");
-    let shim = Shim::get(&source, Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+    let shim = Shim::get(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
     let folder = home.folder().parent().unwrap().canonicalize().unwrap();
     let mut command = Command::new(env::current_exe().unwrap());
     let layer = Layer {

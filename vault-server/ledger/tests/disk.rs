@@ -1,6 +1,6 @@
 //! Power loss, a sick disk, and SIGKILL, at every call that a ledger makes on its files.
 //!
-//! A process of its own works on a vault above `tests/disk/shim.c`, which records what reaches the
+//! A process of its own works on a vault above the layer of `vault_disk`, which records what reaches the
 //! disk and in which order, and what the process answered in between. From that journal these tests
 //! make every state that a disk may be in after a power loss, open it, and compare it with a model.
 #![cfg(target_os = "linux")]
@@ -10,11 +10,6 @@ mod common;
 
 mod disk {
     pub mod home;
-    #[path = "../../../../tests/disk/journal.rs"]
-    pub mod journal;
-    pub mod replay;
-    #[path = "../../../../tests/disk/shim.rs"]
-    pub mod shim;
     pub mod sweep;
     pub mod workload;
 }
@@ -23,11 +18,11 @@ use std::ops::Range;
 use std::thread;
 
 use disk::home::{Home, new_home};
-use disk::journal::{Event, Record};
-use disk::replay::Loss;
-use disk::shim::{Fail, Fault, Kill, Layer, Skip};
 use disk::sweep::{self, Violation};
 use disk::workload::{self, LONG, REBUILT, Said, USUAL};
+use vault_disk::journal::{Event, Record};
+use vault_disk::replay::Loss;
+use vault_disk::shim::{Fail, Fault, Kill, Layer, Skip};
 
 /// Not a test of its own: the process that the others start.
 #[test]

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use tempfile::TempDir;
+use vault_disk::journal::{self, Record};
+use vault_disk::replay::{self, Disk, Tree};
+use vault_disk::shim::{Layer, Shim};
 
-use super::journal::{self, Record};
-use super::replay::{self, Disk, Tree};
-use super::shim::{Layer, Shim};
 use super::sweep;
 use super::workload::{self, LONG, Notes, Place, REBUILT, Script, USUAL};
 
@@ -48,8 +48,7 @@ impl Home {
     }
 
     pub fn with(script: Script) -> Option<Home> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/disk/shim.c");
-        let shim = Shim::get(&source, Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+        let shim = Shim::get(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
         let temporary = sweep::scratch();
         fs::create_dir(temporary.path().join("disk")).unwrap();
         Some(Home {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::{fmt, thread};
 
 use tempfile::TempDir;
+use vault_disk::journal::{Event, Record};
+use vault_disk::replay::{self, Disk, Loss, Tree};
 
-use super::journal::{Event, Record};
-use super::replay::{self, Disk, Loss, Tree};
 use super::workload::{self, Place, Said, Script};
 
 /// A state of the disk from which the vault does not come back as it has to.

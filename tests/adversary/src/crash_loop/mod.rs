@@ -1,0 +1,168 @@
+//! People whose vault dies again and again: what each of them does until then, what was answered, and
+//! what must be true in the next life.
+//!
+//! None of them gives up: who got no answer sends the identical request once more, and then goes on.
+
+mod attacker;
+mod newcomers;
+mod owner;
+mod registering;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::bail;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vault_protocol::messages::Status;
+use vault_protocol::{AccountId, AccountScope, Problem};
+use vault_tests::process::calls::{Calls, Said, granted};
+use vault_tests::process::server::ServerProcess;
+
+use self::attacker::Attacker;
+use self::newcomers::Newcomers;
+use self::owner::Owner;
+use crate::gate::Violation;
+
+/// Everybody.
+pub struct People {
+    attacker: Attacker,
+    owner: Owner,
+    newcomers: Newcomers,
+}
+
+/// In which order they act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// One after the other, the attacker first.
+    InTurn,
+    /// One after the other, the attacker last.
+    InReverse,
+    /// All at once, so that a batch has changes of several.
+    AtOnce,
+}
+
+/// A connection to the vault.
+#[derive(Clone)]
+pub struct Line {
+    calls: Calls,
+    answers: Answers,
+}
+
+/// Of each request that was answered, in this order, whether it was granted.
+#[derive(Clone, Default)]
+pub struct Answers(Arc<Mutex<Vec<bool>>>);
+
+impl People {
+    /// Nobody has registered yet. `limit` is the tenant's.
+    pub fn new(server: &ServerProcess, limit: usize) -> Self {
+        Self {
+            attacker: Attacker::new(server.account("victim"), limit),
+            owner: Owner::new(server.account("owner")),
+            newcomers: Newcomers::default(),
+        }
+    }
+
+    /// Everybody looks at what the former life left, and does something. An error that is a
+    /// [`Violation`] says that it was not what it must be; any other, that the vault did not answer.
+    pub async fn act(&mut self, line: &Line, order: Order) -> anyhow::Result<()> {
+        let (attacker, owner) = (&mut self.attacker, &mut self.owner);
+        let newcomers = &mut self.newcomers;
+        match order {
+            Order::InTurn => {
+                attacker.act(line).await?;
+                owner.act(line).await?;
+                newcomers.act(line).await
+            }
+            Order::InReverse => {
+                newcomers.act(line).await?;
+                owner.act(line).await?;
+                attacker.act(line).await
+            }
+            Order::AtOnce => {
+                let ends = tokio::join!(newcomers.act(line), owner.act(line), attacker.act(line));
+                let mut ends = [ends.0, ends.1, ends.2];
+                // What is violated matters more than that the vault did not answer.
+                ends.sort_by_key(|end| !end.as_ref().is_err_and(|error| error.is::<Violation>()));
+                ends.into_iter().collect()
+            }
+        }
+    }
+
+    /// Further guesses at a vault that has not answered one, or has refused it.
+    pub async fn insist(&mut self, line: &Line) {
+        self.attacker.insist(line).await;
+    }
+
+    /// One more life, which nothing happens to: everything that was acknowledged in any is there.
+    pub async fn conclude(&mut self, server: &mut ServerProcess) -> anyhow::Result<()> {
+        server.restart()?;
+        let line = &Line::connect(server).await?;
+        self.act(line, Order::InTurn).await?;
+        self.owner.conclude(line).await?;
+        self.newcomers.conclude(line).await?;
+        server.terminate()?;
+        Ok(())
+    }
+
+    /// How often guesses of the attacker were evaluated.
+    pub fn evaluations(&self) -> u64 {
+        self.attacker.evaluations()
+    }
+}
+
+impl Line {
+    /// Connects.
+    pub async fn connect(server: &ServerProcess) -> anyhow::Result<Self> {
+        Self::noted(server, &Answers::default()).await
+    }
+
+    /// Connects, and notes the answers here.
+    pub async fn noted(server: &ServerProcess, answers: &Answers) -> anyhow::Result<Self> {
+        Ok(Self {
+            calls: Calls::connect(server, "anybody").await?,
+            answers: answers.clone(),
+        })
+    }
+
+    fn of(&self, account: &AccountId) -> Self {
+        Self {
+            calls: self.calls.for_account(account.clone()),
+            answers: self.answers.clone(),
+        }
+    }
+
+    fn scope(&self) -> &AccountScope {
+        self.calls.scope()
+    }
+
+    async fn ask<M: Serialize, T: DeserializeOwned>(
+        &self,
+        endpoint: &str,
+        message: &M,
+    ) -> anyhow::Result<Said<T>> {
+        self.heard(self.calls.post(endpoint, message).await?)
+    }
+
+    async fn status(&self) -> anyhow::Result<Status> {
+        granted(self.heard(self.calls.ask_status().await?)?)
+    }
+
+    fn heard<T>(&self, said: Said<T>) -> anyhow::Result<Said<T>> {
+        self.answers.lock().push(said.is_ok());
+        match said {
+            Err(Problem::Unavailable | Problem::Overloaded) => bail!("the vault is stopping"),
+            said => Ok(said),
+        }
+    }
+}
+
+impl Answers {
+    /// Those so far.
+    pub fn granted(&self) -> Vec<bool> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,133 @@
+//! Guessing without ever sending KE3: KE2 alone says whether a guess was right, so who never finishes
+//! must not guess for free.
+
+use vault_protocol::messages::AccountState;
+use vault_protocol::{Policy, Problem};
+use vault_tests::device::Guess;
+use vault_tests::in_process::TestVault;
+use vault_tests::process::calls::Calls;
+use vault_tests::process::server::ServerOptions;
+
+use crate::gate::{Arena, Control, Gate, Tried, holds};
+use crate::patch::Patch;
+
+/// The gate.
+pub const GATE: Gate = Gate {
+    name: "drop KE3",
+    property: "with no finish ever sent, exactly `limit` evaluations a generation, then destroyed; \
+               the default policy's waits are kept",
+    run: |arena| Box::pin(run(arena)),
+    controls: &[Control::Patch(&COUNTED_AT_THE_FINISH)],
+};
+
+/// The classical mistake.
+pub const COUNTED_AT_THE_FINISH: Patch = Patch {
+    name: "a guess counts when it is finished",
+    file: "vault-server/rules/src/counting.rs",
+    text: "self.charged - self.last_success\n",
+    instead: "self.charged - self.last_success - if FAULT { self.open.len() as u64 } else { 0 }\n",
+};
+
+const ATTEMPT_SECONDS: u64 = 15 * 60;
+const PASSWORD: &str = "correct horse battery staple";
+
+async fn run(arena: Arena) -> anyhow::Result<Tried> {
+    let limits: &[usize] = arena.scaled(&[1, 3, 10], &[1, 2, 3, 5, 10, 32], &[1, 2, 3, 5, 10, 32]);
+    let mut guesses = 0;
+    for limit in limits {
+        guesses += against_a_process(&arena, *limit).await?;
+        guesses += until_destroyed(*limit).await?;
+    }
+    guesses += with_the_default_waits().await?;
+    Ok(Tried::new(guesses, "guesses without a finish"))
+}
+
+/// Twice as many guesses as the limit; nothing is finished, and nothing can expire meanwhile.
+async fn against_a_process(arena: &Arena, limit: usize) -> anyhow::Result<usize> {
+    let server = arena.start(ServerOptions::default().without_waits(limit))?;
+    let calls = Calls::connect(&server, "alice").await?;
+    calls.register(PASSWORD).await?;
+    let mut evaluated = 0;
+    for number in 0..2 * limit {
+        let guess = Guess::new(calls.scope(), &format!("guess {number}"));
+        match calls.start(&guess).await? {
+            Ok(_) => evaluated += 1,
+            Err(Problem::Waiting { .. }) => {}
+            Err(other) => anyhow::bail!("a guess was answered with {other:?}"),
+        }
+    }
+    holds(evaluated == limit, || {
+        format!("{evaluated} evaluations with limit {limit}")
+    })?;
+    Ok(2 * limit)
+}
+
+/// The same, at a time that passes: when the last attempt has expired, the record is gone, and the
+/// next generation has its own budget.
+async fn until_destroyed(limit: usize) -> anyhow::Result<usize> {
+    let policy = Policy::new(limit as u64, 100.max(limit as u64), vec![0; limit - 1])?;
+    let vault = TestVault::start(policy).await;
+    let scope = vault.account("alice");
+    for generation in 1..=3 {
+        vault.register(&scope, PASSWORD).await;
+        let mut evaluated = 0;
+        while let Ok(_started) = vault.guess(&scope, "wrong").await {
+            evaluated += 1;
+            holds(evaluated <= limit, || {
+                format!("more than {limit} evaluations")
+            })?;
+        }
+        holds(evaluated == limit, || {
+            format!("{evaluated} evaluations with limit {limit}")
+        })?;
+        let waiting = vault.status(&scope).await.state;
+        holds(waiting == AccountState::Waiting, || {
+            format!("{waiting:?} while an attempt is open")
+        })?;
+        vault.advance_seconds(ATTEMPT_SECONDS);
+        let status = vault.status(&scope).await;
+        holds(status.state == AccountState::Destroyed, || {
+            format!("{:?} after the last attempt expired", status.state)
+        })?;
+        holds(status.generation == generation, || {
+            "a generation is missing".to_owned()
+        })?;
+        let refused = vault.guess(&scope, PASSWORD).await;
+        let is_destroyed = matches!(refused, Err(Problem::Destroyed { .. }));
+        holds(is_destroyed, || {
+            format!("{refused:?} after the destruction")
+        })?;
+    }
+    Ok(3 * (limit + 2))
+}
+
+/// Asks a second before each wait is over, and when it is.
+async fn with_the_default_waits() -> anyhow::Result<usize> {
+    let policy = Policy::default();
+    let vault = TestVault::start(policy.clone()).await;
+    let scope = vault.account("alice");
+    vault.register(&scope, PASSWORD).await;
+    let mut guesses = 0;
+    for failures in 1..=policy.limit() {
+        let guessed = vault.guess(&scope, "wrong").await;
+        holds(guessed.is_ok(), || format!("guess {failures}: {guessed:?}"))?;
+        guesses += 1;
+        let wait = policy.wait_after(failures);
+        if wait > 0 {
+            vault.advance_seconds(wait - 1);
+            let early = vault.guess(&scope, "wrong").await;
+            let is_kept = matches!(early, Err(Problem::Waiting { .. }));
+            holds(is_kept, || {
+                format!("wait {failures} is not kept: {early:?}")
+            })?;
+            vault.advance_seconds(1);
+            guesses += 1;
+        }
+    }
+    vault.advance_seconds(ATTEMPT_SECONDS);
+    let state = vault.status(&scope).await.state;
+    holds(state == AccountState::Destroyed, || {
+        format!("{state:?} at the end")
+    })?;
+    Ok(guesses)
+}

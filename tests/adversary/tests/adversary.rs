@@ -1,0 +1,100 @@
+//! The gates of the adversary, each a little shorter than in `prove`, with the controls that need no
+//! build of their own. What each tries, and what makes it fail, is in `tests/adversary/src/gates/`.
+
+use vault_adversary::gate::{Arena, Gate, Scale};
+use vault_adversary::gates::{self, GATES};
+use vault_adversary::run;
+use vault_tests::programs::Programs;
+
+fn check(gate: &Gate) -> anyhow::Result<()> {
+    assert!(
+        GATES.iter().any(|listed| listed.name == gate.name),
+        "not in the report"
+    );
+    assert!(
+        !gate.controls.is_empty(),
+        "a gate that cannot be seen to fail"
+    );
+    let programs = Programs::of(env!("CARGO_BIN_EXE_prove"));
+    run::check(gate, &Arena::new(programs, Scale::Short))
+}
+
+#[test]
+fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
+    check(&gates::drop_ke3::GATE)
+}
+
+#[test]
+fn guessing_at_once_gains_nothing() -> anyhow::Result<()> {
+    check(&gates::parallel_start::GATE)
+}
+
+#[test]
+fn the_owners_successes_give_a_thief_nothing() -> anyhow::Result<()> {
+    check(&gates::success_farming::GATE)
+}
+
+#[test]
+fn no_answer_leaves_before_what_it_says_is_durable() -> anyhow::Result<()> {
+    check(&gates::durable_before_visible::GATE)
+}
+
+#[test]
+fn who_kills_the_vault_at_any_moment_gains_nothing_and_loses_nothing() -> anyhow::Result<()> {
+    check(&gates::kill_anywhere::GATE)
+}
+
+#[test]
+fn who_types_the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
+    check(&gates::honest_user::GATE)
+}
+
+#[test]
+fn on_a_sick_disk_nothing_is_evaluated_and_nothing_lost() -> anyhow::Result<()> {
+    check(&gates::sick_disk::GATE)
+}
+
+#[test]
+fn a_ticket_is_good_for_its_own_attempt_and_nothing_else() -> anyhow::Result<()> {
+    check(&gates::tickets::GATE)
+}
+
+#[test]
+fn of_registrations_that_meet_one_wins() -> anyhow::Result<()> {
+    check(&gates::registration_races::GATE)
+}
+
+#[test]
+fn a_relay_learns_nothing_and_changes_nothing() -> anyhow::Result<()> {
+    check(&gates::relay::GATE)
+}
+
+#[test]
+fn old_files_that_are_put_back_give_no_guess_back() -> anyhow::Result<()> {
+    check(&gates::restored_files::GATE)
+}
+
+#[test]
+fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()> {
+    check(&gates::secrets::GATE)
+}
+
+#[test]
+fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
+    check(&gates::resources::GATE)
+}
+
+#[test]
+fn without_a_right_token_nothing_is_reached() -> anyhow::Result<()> {
+    check(&gates::foreign_tokens::GATE)
+}
+
+#[test]
+fn no_bytes_break_a_decoder() -> anyhow::Result<()> {
+    check(&gates::decoders::GATE)
+}
+
+#[test]
+fn the_server_leaves_no_core() -> anyhow::Result<()> {
+    check(&gates::hardening::GATE)
+}
