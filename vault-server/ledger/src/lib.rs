@@ -7,7 +7,7 @@
 //!    is an answer at once ([`CommitError::Overloaded`]).
 //! 2. The writer takes what waits, runs each change in its turn against what the former ones left,
 //!    commits all of them in one transaction with `synchronous=FULL`, makes the state before it
-//!    unreadable (`commit.rs`), and then answers them in order.
+//!    unreadable (`engine/commit.rs`), and then answers them in order.
 //! 3. [`Committed`] is that answer. It can be made in one place only, from the proof that a commit
 //!    returned, so code that takes a `Committed<T>` cannot run before `T` is durable.
 //! 4. Any storage error, and any panic in a change, stops the ledger for good (fail-stop). Nothing of
@@ -25,12 +25,13 @@
 //! then on no copy of the database that was made before can be read with what the anchor holds.
 //!
 //! ```text
-//!   anchor.rs   the root key, in two slots, on one or more volumes   knows nothing of the tree
-//!   tree.rs     nodes and leaves, sealed level by level              knows nothing of where rows are
-//!   store.rs    SQLite: rows of bytes, one transaction at a time     knows nothing of either
-//!   commit.rs   the order in which the three are changed
-//!   start.rs    how one state is found again after whatever happened
-//!   rebuild.rs  what can be read of a damaged database, as a new one
+//!   writer/   the one thread, and what a change sees
+//!   engine/   commit: the order in which store, tree, and anchors are changed; open: how one state is
+//!             found again after whatever happened; rebuild: what can be read of a damaged database
+//!   leaf/     a leaf's state, due time, and chain of events, as bytes
+//!   tree/     nodes and leaves, sealed level by level              knows nothing of where rows are
+//!   store/    rows of bytes, one transaction at a time             knows nothing of anchors
+//!   anchor/   the root key, in two slots, on one or more volumes   knows nothing of the tree
 //! ```
 //!
 //! A leaf that does not open is [`LeafUnavailable`]. It is never taken for absent and never
@@ -74,33 +75,24 @@
 //! ```
 
 mod anchor;
-mod batch;
-mod commit;
-mod draft;
+mod engine;
 mod error;
-mod events;
-mod folder;
-mod handle;
+mod files;
 mod key;
-mod leaves;
-mod locked;
-mod members;
-mod rebuild;
-mod record;
-mod schema;
-mod seal;
-mod start;
+mod leaf;
+mod ledger;
+mod options;
 mod store;
 mod tree;
-mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use batch::Batch;
+pub use engine::verify::Verification;
 pub use error::{CommitError, LeafUnavailable, LedgerFailed, OpenError, StorageError};
-pub use handle::{Ledger, Options, Removed};
 pub use key::{Identity, LeafKey, MasterKey};
-pub use verify::Verification;
+pub use ledger::Ledger;
+pub use options::{Options, Removed};
 pub use writer::Committed;
+pub use writer::batch::Batch;

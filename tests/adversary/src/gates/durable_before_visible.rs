@@ -51,7 +51,7 @@ const ANCHOR_IS_NOT_SYNCED: &str =
 /// Faster, and for most applications good enough.
 pub const SYNCHRONOUS_NORMAL: Patch = Patch {
     name: "synchronous=NORMAL",
-    file: "vault-server/ledger/src/store.rs",
+    file: "vault-server/ledger/src/store/sqlite/mod.rs",
     text: "        match self.remove_malformed_due() {\n",
     instead: "        if FAULT {
             let normal = self.connection.execute_batch(\"PRAGMA synchronous = NORMAL\");
@@ -64,7 +64,7 @@ pub const SYNCHRONOUS_NORMAL: Patch = Patch {
 /// The next batch's prepare would overwrite it anyway.
 pub const FORMER_KEY_STAYS: Patch = Patch {
     name: "the former key is left to the next batch",
-    file: "vault-server/ledger/src/commit.rs",
+    file: "vault-server/ledger/src/engine/commit.rs",
     text: "        self.anchors.erase(sequence)\n",
     instead: "        if FAULT {
             return Ok(());
@@ -76,7 +76,7 @@ pub const FORMER_KEY_STAYS: Patch = Patch {
 /// A power loss in between leaves a database that nobody can open.
 pub const COMMIT_BEFORE_PREPARE: Patch = Patch {
     name: "the database is committed before the anchor is prepared",
-    file: "vault-server/ledger/src/commit.rs",
+    file: "vault-server/ledger/src/engine/commit.rs",
     text: "        self.anchors.prepare(former, &next)?;\n        self.store.commit()?;\n",
     instead: "        if FAULT {
             self.store.commit()?;

@@ -31,7 +31,7 @@ pub const GATE: Gate = Gate {
 /// For a moment there is a charge that was evaluated and is in memory only.
 pub const ANSWERED_BEFORE_THE_COMMIT: Patch = Patch {
     name: "a batch is answered before its commit",
-    file: "vault-server/ledger/src/writer.rs",
+    file: "vault-server/ledger/src/writer/mod.rs",
     text: "        let proof = self.leaves.commit(batch)?;\n",
     instead: "        if FAULT {
             let proof = self.leaves.commit(Draft::default())?;

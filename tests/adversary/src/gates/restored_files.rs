@@ -36,7 +36,7 @@ const BOTH_VOLUMES: &str = "both volumes are put back";
 /// Two root keys outlast the answer, and the older one opens the database before it.
 pub const NOTHING_IS_ERASED: Patch = Patch {
     name: "the former root key stays in the anchor",
-    file: "vault-server/ledger/src/anchor/mirrors.rs",
+    file: "vault-server/ledger/src/anchor/set.rs",
     text: "anchors.try_for_each(|anchor| anchor.erase(kept))\n",
     instead: "anchors.try_for_each(|anchor| if FAULT { Ok(()) } else { anchor.erase(kept) })\n",
 };
@@ -44,7 +44,7 @@ pub const NOTHING_IS_ERASED: Patch = Patch {
 /// A mirror that was put back opens the database that was put back with it.
 pub const THE_PAST_IS_BELIEVED: Patch = Patch {
     name: "a mirror that is behind the others is believed",
-    file: "vault-server/ledger/src/anchor/mirrors.rs",
+    file: "vault-server/ledger/src/anchor/set.rs",
     text: "if Some(live.sequence) >= confirmed && !known {",
     instead: "if (FAULT || Some(live.sequence) >= confirmed) && !known {",
 };

@@ -49,7 +49,7 @@ pub const ANCHOR_NOT_ON_THE_DISK: Patch = Patch {
 /// Nobody knows whether anything was charged.
 pub const COMMIT_FAILED: Patch = Patch {
     name: "a failed COMMIT is passed over",
-    file: "vault-server/ledger/src/store.rs",
+    file: "vault-server/ledger/src/store/sqlite/mod.rs",
     text: "            .execute_batch(\"COMMIT\")\n",
     instead: "            .execute_batch(\"COMMIT\")
             .or_else(|error| if FAULT { Ok(()) } else { Err(error) })

@@ -2,7 +2,7 @@
 //!
 //! The ledger's decoders are nobody's business but its own, so they are reached as somebody
 //! reaches them who writes the files and has the master key: by sealing. The seals are written out
-//! once more here, from their descriptions in `anchor/slot.rs` and `tree.rs`.
+//! once more here, from their descriptions in `anchor/slot.rs` and `tree/mod.rs`.
 
 mod clear;
 

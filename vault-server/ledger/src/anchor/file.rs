@@ -10,9 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use super::slot::{SLOT_SIZE, SlotSealer};
 use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::{exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder};
+use crate::files::{
+    Locked, exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder,
+};
 use crate::key::MasterKey;
-use crate::locked::Locked;
 
 const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
 

@@ -1,6 +1,6 @@
 //! A vault on the test's own thread, what it should hold, and everything it was ever told.
 //!
-//! It goes through `start.rs`, `Leaves`, and `commit.rs`, as the writer's thread does, with SQLite, an
+//! It goes through `open.rs`, `Leaves`, and `commit.rs`, as the writer's thread does, with SQLite, an
 //! anchor in a file, and a mirror.
 
 use std::collections::BTreeMap;
@@ -14,16 +14,18 @@ use zeroize::Zeroizing;
 
 use super::adversary::root_keys;
 use super::traffic::Traffic;
-use crate::anchor::{Anchor, AnchorId, FileAnchor, Live, Slot};
-use crate::batch::Batch;
-use crate::commit::Vault;
-use crate::draft::Draft;
+use crate::Options;
+use crate::anchor::file::FileAnchor;
+use crate::anchor::{Anchor, AnchorId, Live, Slot};
+use crate::engine::commit::Vault;
+use crate::engine::open;
 use crate::error::StorageError;
-use crate::folder::Folder;
 use crate::key::{Identity, LeafKey, MasterKey};
-use crate::leaves::Leaves;
-use crate::seal::Keys;
-use crate::{Options, start};
+use crate::store::Folder;
+use crate::tree::seal::Keys;
+use crate::writer::batch::Batch;
+use crate::writer::draft::Draft;
+use crate::writer::leaves::Leaves;
 
 pub(super) const VAULT_ID: &str = "vault-1";
 
@@ -119,7 +121,7 @@ impl Run {
             open: None,
         };
         let folder = Folder::create(&run.options.folder).unwrap();
-        start::create(&folder, &run.options, &run.identity()).unwrap();
+        open::create(&folder, &run.options, &run.identity()).unwrap();
         run.former_anchors.push(run.anchors());
         drop(folder);
         run.note_root_key();
@@ -208,7 +210,7 @@ impl Run {
 
     pub(super) fn start(&mut self) {
         let folder = Folder::open(&self.options.folder).unwrap();
-        let mut vault = start::open(&folder, &self.options, &self.identity()).unwrap();
+        let mut vault = open::open(&folder, &self.options, &self.identity()).unwrap();
         self.spoil(&mut vault);
         self.note_root_key();
         vault.keys = Keys::from_source(Box::new(self.drawn.clone()));

@@ -12,9 +12,12 @@ use std::collections::BTreeMap;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::seal::{KEY_SIZE, Key, Unreadable};
-use crate::tree::place::FAN_OUT;
-use crate::tree::{LeafKey, Value};
+use super::place::FAN_OUT;
+pub(crate) use super::place::LeafKey;
+use super::seal::{KEY_SIZE, Key, Unreadable};
+
+/// What a leaf holds.
+pub(crate) type Value = Zeroizing<Vec<u8>>;
 
 const INNER: u8 = 1;
 const BUCKET: u8 = 2;

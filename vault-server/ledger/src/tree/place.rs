@@ -1,6 +1,7 @@
 //! Where a node is: the way from the root to it, which is also the number of its row.
 
-use crate::tree::LeafKey;
+/// What a leaf is found by.
+pub(crate) type LeafKey = [u8; 32];
 
 /// A node has so many children: 6 bits of the key choose one. Chosen by measurement, see the
 /// table in `benches/changes.rs`.

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 use rand::{CryptoRng, Error, RngCore};
 
+use super::walk::Found;
 use super::*;
 
 /// Gives the same 32 bytes for ever.

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::node::Node;
-use super::place::FAN_OUT;
-use super::{LeafKey, NodeError, Place, Rows, Tree, Value};
+use super::node::{LeafKey, Node, Value};
+use super::place::{FAN_OUT, Place};
+use super::seal::Key;
+use super::{NodeError, Rows, Tree};
 use crate::error::StorageError;
-use crate::seal::Key;
 
 /// What a walk comes upon.
 pub(crate) enum Found<'a> {

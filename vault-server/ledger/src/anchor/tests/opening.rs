@@ -1,6 +1,7 @@
 //! Opening and creating.
 
 use super::*;
+use crate::anchor::file::refuse_in_folder;
 
 #[test]
 fn a_missing_anchor_is_refused_with_what_to_do() {

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::anchor::AnchorId;
-use crate::seal::Unreadable;
+use crate::tree::seal::Unreadable;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Members(pub(crate) Vec<(AnchorId, PathBuf)>);

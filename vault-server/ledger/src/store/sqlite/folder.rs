@@ -1,14 +1,14 @@
 //! The data folder: who may read it, and that one process at a time has it open.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
-
 use crate::error::{During, OpenError, StorageError};
-use crate::locked::Locked;
+use crate::files::{
+    FOLDER_MODE, Locked, exists, make_file, make_folder, refuse_exposed_file, refuse_others,
+    sync_folder,
+};
 
 const DATABASE: &str = "ledger.db";
 /// SQLite's write-ahead log, beside the database.
@@ -20,9 +20,6 @@ const JOURNAL: &str = "ledger.db-journal";
 const UNFINISHED: &str = "ledger.db.new";
 const BESIDE_UNFINISHED: [&str; 2] = ["ledger.db.new-journal", "ledger.db.new-wal"];
 const LOCK: &str = "ledger.lock";
-
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 
 /// A data folder that this process alone has open, for as long as this value lives.
 pub(crate) struct Folder {
@@ -144,43 +141,6 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it that are not there, each with a name that lasts. What is there
-/// is left as it is, folder or not.
-pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if !parent.exists() {
-        make_folder(parent)?;
-    }
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        // The umask can only have taken bits away.
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?,
-        // What made it may have been stopped before its name was made to last. The operator's own
-        // folder may be in one that is not ours to open.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return match sync_folder(parent) {
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-                synced => synced,
-            };
-        }
-        Err(error) => return Err(error),
-    }
-    sync_folder(parent)
-}
-
-/// A new file of the owner's, whatever the umask. Refuses an existing one.
-pub(crate) fn make_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)?;
-    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-    Ok(file)
-}
-
 fn open_lock(path: &Path) -> Result<File, OpenError> {
     match make_file(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -189,62 +149,4 @@ fn open_lock(path: &Path) -> Result<File, OpenError> {
     refuse_exposed_file(path)?;
     let opened = OpenOptions::new().write(true).open(path);
     Ok(opened.during("opening the lock file")?)
-}
-
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-pub(crate) fn exists(path: &Path) -> Result<bool, StorageError> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(false)
-        }
-        Err(error) => Err(error).during("looking for a file"),
-    }
-}
-
-/// Absent is fine; a link or a device is not, and nor is a file that others own or can read.
-pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
-    if !exists(path)? {
-        return Ok(());
-    }
-    let metadata = fs::symlink_metadata(path).during("reading a file's mode")?;
-    if !metadata.is_file() {
-        return Err(OpenError::WrongKind {
-            path: path.to_owned(),
-        });
-    }
-    refuse_others(path, &metadata, FILE_MODE)
-}
-
-/// Device and inode of the file with this name. None if there is no such file.
-pub(crate) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
-    if !exists(path)? {
-        return Ok(None);
-    }
-    let metadata = fs::symlink_metadata(path).during("identifying a file")?;
-    Ok(Some((metadata.dev(), metadata.ino())))
-}
-
-/// Whose it is comes first: an owner can change the mode back at any time, and has it open for ever.
-fn refuse_others(path: &Path, metadata: &Metadata, wanted: u32) -> Result<(), OpenError> {
-    let (owner, us) = (metadata.uid(), geteuid().as_raw());
-    if owner != us {
-        return Err(OpenError::ForeignOwner {
-            path: path.to_owned(),
-            owner,
-            us,
-        });
-    }
-    let mode = metadata.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(OpenError::Exposed {
-        path: path.to_owned(),
-        mode: mode & 0o7777,
-        wanted,
-    })
 }

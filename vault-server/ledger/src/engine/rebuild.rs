@@ -9,12 +9,14 @@
 use std::ops::ControlFlow;
 
 use crate::error::{OpenError, StorageError};
-use crate::events::Events;
-use crate::folder::Folder;
+use crate::leaf::events::Events;
+
 use crate::key::LeafKey;
-use crate::record::Record;
-use crate::store::Store;
-use crate::tree::{Found, Rows, Tree, Value};
+use crate::leaf::record::Record;
+use crate::store::{Folder, Store};
+use crate::tree::node::Value;
+use crate::tree::walk::Found;
+use crate::tree::{Rows, Tree};
 
 /// How many nodes are copied between two lines of the log.
 const REPORTED_TOGETHER: u64 = 100_000;

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::commit::{Durable, Vault};
-use crate::draft::{Draft, Plaintext};
+use super::draft::Draft;
+use crate::engine::commit::{Durable, Vault};
+use crate::engine::verify::{self, Verification};
 use crate::error::{LeafUnavailable, StorageError};
-use crate::events::{EventError, Events};
 use crate::key::LeafKey;
-use crate::record::Record;
+use crate::leaf::events::{EventError, Events};
+use crate::leaf::record::{Plaintext, Record};
 use crate::tree::{Change, NodeError};
-use crate::verify::{self, Verification};
 
 /// How many rows of the due index are read together.
 const DUE_PAGE: usize = 256;

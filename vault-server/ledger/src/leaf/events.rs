@@ -12,12 +12,11 @@
 
 use zeroize::Zeroizing;
 
-use crate::draft::Plaintext;
 use crate::error::StorageError;
 use crate::key::LeafKey;
-use crate::record::LastEvent;
-use crate::seal::{KEY_SIZE, Key, Keys, Unreadable};
+use crate::leaf::record::{LastEvent, Plaintext};
 use crate::store::Store;
+use crate::tree::seal::{KEY_SIZE, Key, Keys, Unreadable};
 
 const LABEL: &[u8] = b"backup-key-vault/v2 event";
 

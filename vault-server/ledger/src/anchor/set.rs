@@ -6,9 +6,10 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-use super::{Anchor, AnchorId, FileAnchor, Live, Slot, highest_sequence};
+use super::file::FileAnchor;
+use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
 use crate::error::{OpenError, StorageError};
-use crate::folder::identity;
+use crate::files::identity;
 use crate::key::MasterKey;
 
 /// How many anchors a vault has at most. Each one costs two syncs a batch, one after the other.

@@ -4,11 +4,12 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::draft::{Draft, Plaintext};
+use super::draft::Draft;
+use super::leaves::Leaves;
+use crate::engine::verify::Verification;
 use crate::error::LeafUnavailable;
 use crate::key::LeafKey;
-use crate::leaves::Leaves;
-use crate::verify::Verification;
+use crate::leaf::record::Plaintext;
 
 /// The state of the vault as a change sees it: what is stored, with the changes before it in the same
 /// batch, and its own so far.

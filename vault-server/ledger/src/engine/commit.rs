@@ -13,12 +13,13 @@
 //! it back, and whatever was counted meanwhile is uncounted.
 //!
 //! After an error in any of these steps nobody knows what is on the disk. Nothing is tried again, and
-//! the process ends; the next start (`start.rs`) finds one of the two roots.
+//! the process ends; the next start (`open.rs`) finds one of the two roots.
 
-use crate::anchor::{Anchors, Live, RootKey};
+use crate::anchor::set::Anchors;
+use crate::anchor::{Live, RootKey};
 use crate::error::StorageError;
-use crate::seal::Keys;
 use crate::store::Store;
+use crate::tree::seal::Keys;
 use crate::tree::{Change, Tree};
 
 /// Proof that what was decided is on the disk, and what was before it cannot be read any more.

@@ -11,13 +11,15 @@
 
 use zeroize::Zeroizing;
 
-use crate::draft::Plaintext;
-use crate::seal::{KEY_SIZE, Key, Unreadable};
+use crate::tree::seal::{KEY_SIZE, Key, Unreadable};
 
 const VERSION: u8 = 1;
 const EVENTS: u8 = 1;
 const DUE: u8 = 2;
 const STATE: u8 = 4;
+
+/// The plaintext of a leaf or an event.
+pub(crate) type Plaintext = Zeroizing<Vec<u8>>;
 
 /// The end of a leaf's chain of events.
 pub(crate) struct LastEvent {

@@ -27,8 +27,8 @@
 //! comes from. File systems that copy on write or journal data (ext4 with `data=journal`), flash
 //! memory, and snapshots of its volume keep slots that were overwritten.
 
-mod file;
-mod mirrors;
+pub(crate) mod file;
+pub(crate) mod set;
 mod slot;
 
 #[cfg(test)]
@@ -40,9 +40,6 @@ use std::path::Path;
 use rand::RngCore;
 use rand::rngs::OsRng;
 use zeroize::Zeroize;
-
-pub(crate) use file::{FileAnchor, refuse_in_folder};
-pub(crate) use mirrors::{Anchors, LIMIT};
 
 use crate::error::{During, StorageError};
 

@@ -9,69 +9,15 @@ use std::thread::{self, JoinHandle, ThreadId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::anchor;
-use crate::batch::Batch;
+use crate::engine::open;
 use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError, StorageError};
-use crate::folder::{self, Folder};
-use crate::key::{Identity, LeafKey};
-use crate::leaves::Leaves;
-use crate::start;
+use crate::files::make_folder;
+use crate::key::Identity;
+use crate::options::{Options, Removed};
+use crate::store::Folder;
+use crate::writer::batch::Batch;
+use crate::writer::leaves::Leaves;
 use crate::writer::{Committed, Pending, Request, Shared, Status, Writer};
-
-/// Where a ledger is, and how much may wait.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The data folder: mode 0700, files 0600.
-    pub folder: PathBuf,
-    /// The anchors' files, 1 to [`Options::ANCHOR_LIMIT`], none in the data folder. Without one of them of the same moment
-    /// nobody can read the database; every one is written and synced twice a batch. They belong on
-    /// volumes that are never copied together with the data folder.
-    pub anchors: Vec<PathBuf>,
-    /// How many changes may wait; one more is [`CommitError::Overloaded`]. 0 counts as 1.
-    pub queue_capacity: usize,
-    /// How many changes are committed together at most. 0 counts as 1.
-    pub batch_limit: usize,
-    /// Whether to open what [`OpenError::Mixture`] and [`OpenError::DamagedList`] refuse, as a new
-    /// database of what can be read of it. Leaves that are unavailable stay so for ever. It takes as
-    /// much room on the disk as the database, and as long as reading all of it.
-    pub accept_damage: bool,
-    /// Leaves without which the user can do nothing. If there is one that does not open, the opening is
-    /// refused before anything is changed: the right database may be elsewhere, and a start makes every
-    /// other one unreadable.
-    pub needed: Vec<LeafKey>,
-}
-
-impl Options {
-    /// The queue's capacity of [`Options::new`].
-    pub const QUEUE_CAPACITY: usize = 1024;
-    /// The limit of a batch of [`Options::new`].
-    pub const BATCH_LIMIT: usize = 64;
-    /// How many anchors a vault has at most.
-    pub const ANCHOR_LIMIT: usize = anchor::LIMIT;
-
-    /// This folder and this one anchor, with the defaults.
-    #[must_use]
-    pub fn new(folder: impl Into<PathBuf>, anchor: impl Into<PathBuf>) -> Options {
-        Options {
-            folder: folder.into(),
-            anchors: vec![anchor.into()],
-            queue_capacity: Options::QUEUE_CAPACITY,
-            batch_limit: Options::BATCH_LIMIT,
-            accept_damage: false,
-            needed: Vec::new(),
-        }
-    }
-}
-
-/// What became of the file of an anchor that was removed from its vault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removed {
-    /// What it held is overwritten. It opens nothing.
-    Erased,
-    /// It was not there, could not be opened, or the disk did not take the write. Where it still
-    /// exists, it opens, with the master key, a copy of the database of the moment it was lost.
-    NotErased,
-}
 
 /// An open vault's state. Cheap to clone; dropping the last clone closes it, as [`Ledger::close`] does.
 #[derive(Clone)]
@@ -103,7 +49,7 @@ impl Ledger {
     /// [`Ledger::open`]. A creation that was interrupted leaves nothing that has to be cleaned up.
     pub fn create(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
         let folder = Folder::create(&options.folder)?;
-        start::create(&folder, &options, &identity)?;
+        open::create(&folder, &options, &identity)?;
         Ledger::open_locked(folder, &options, &identity)
     }
 
@@ -133,7 +79,7 @@ impl Ledger {
         path: &Path,
     ) -> Result<(), OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let vault = start::open_adding(&folder, options, identity, path)?;
+        let vault = open::open_adding(&folder, options, identity, path)?;
         Ok(vault.store.close()?)
     }
 
@@ -154,7 +100,7 @@ impl Ledger {
         paths: &[PathBuf],
     ) -> Result<Vec<Removed>, OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let (vault, removed) = start::open_removing(&folder, options, identity, paths)?;
+        let (vault, removed) = open::open_removing(&folder, options, identity, paths)?;
         vault.store.close()?;
         Ok(removed)
     }
@@ -175,7 +121,7 @@ impl Ledger {
     ///
     /// [`StorageError`] if a folder cannot be made, or its name not be made to last.
     pub fn make_folder(path: &Path) -> Result<(), StorageError> {
-        folder::make_folder(path).during("making the data folder")
+        make_folder(path).during("making the data folder")
     }
 
     /// Runs `change` on the writer's thread, in its turn, and answers when it is on the disk.
@@ -349,7 +295,7 @@ impl Parts {
         options: &Options,
         identity: &Identity,
     ) -> Result<Parts, OpenError> {
-        let vault = start::open(&folder, options, identity)?;
+        let vault = open::open(&folder, options, identity)?;
         let unavailable = Arc::new(AtomicU64::new(0));
         Ok(Parts {
             leaves: Leaves::new(vault, Arc::clone(&unavailable)),

@@ -1,6 +1,8 @@
 //! SQLite, and nothing else: rows of sealed bytes, one transaction at a time, and its log.
 
 mod due;
+pub(crate) mod folder;
+mod schema;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,9 +14,10 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 use rustix::fs::OFlags;
 
+use self::folder::Folder;
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::{Folder, identity};
-use crate::schema;
+use crate::files::identity;
+
 use crate::tree::{Place, Rows};
 
 /// The format of the rows: which tables there are and what their bytes begin with.

@@ -1,10 +1,10 @@
 //! Looking at a few ways down the tree: whether its nodes are of one moment.
 
 use super::node::Node;
-use super::place::FAN_OUT;
-use super::{NodeError, Place, Rows, Tree};
+use super::place::{FAN_OUT, Place};
+use super::seal::Key;
+use super::{NodeError, Rows, Tree};
 use crate::error::StorageError;
-use crate::seal::Key;
 
 impl Tree {
     /// On how many ways a node does not open, for whatever reason: one way from each child of the root,

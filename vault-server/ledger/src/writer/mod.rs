@@ -1,5 +1,9 @@
 //! The writer: the one thread that owns the database.
 
+pub(crate) mod batch;
+pub(crate) mod draft;
+pub(crate) mod leaves;
+
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
@@ -9,12 +13,12 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::batch::Batch;
-use crate::commit::Durable;
-use crate::draft::Draft;
+use self::batch::Batch;
+use self::draft::Draft;
+use self::leaves::Leaves;
+use crate::engine::commit::Durable;
 use crate::error::{CommitError, LeafUnavailable, StorageError};
-use crate::folder::Folder;
-use crate::leaves::Leaves;
+use crate::store::Folder;
 
 /// The result of a change that is on the disk.
 ///

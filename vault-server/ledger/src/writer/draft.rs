@@ -2,12 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zeroize::Zeroizing;
-
 use crate::key::LeafKey;
-
-/// The plaintext of a leaf or an event.
-pub(crate) type Plaintext = Zeroizing<Vec<u8>>;
+use crate::leaf::record::Plaintext;
 
 /// Changes that are not stored yet, of one change or of all of a batch so far.
 #[derive(Default)]

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::commit::Vault;
+use crate::engine::commit::Vault;
 use crate::error::StorageError;
-use crate::events::{EventError, Events};
 use crate::key::LeafKey;
-use crate::record::Record;
-use crate::tree::Found;
+use crate::leaf::events::{EventError, Events};
+use crate::leaf::record::Record;
+use crate::tree::walk::Found;
 
 /// What a look through the whole vault found. Numbers only: it holds no keys and no content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -20,10 +20,11 @@
 //!
 //! The tree knows neither what its leaves are nor where its rows are.
 
-mod node;
+pub(crate) mod node;
 mod place;
-mod sample;
-mod walk;
+pub(crate) mod seal;
+mod spot_check;
+pub(crate) mod walk;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,16 +33,10 @@ use std::collections::HashMap;
 
 use zeroize::Zeroizing;
 
-use self::node::{Bucket, Inner, Node};
+use self::node::{Bucket, Inner, LeafKey, Node, Value};
 pub(crate) use self::place::Place;
-pub(crate) use self::walk::Found;
+use self::seal::{Key, Keys, Unreadable};
 use crate::error::StorageError;
-use crate::seal::{Key, Keys, Unreadable};
-
-/// What a leaf is found by.
-pub(crate) type LeafKey = [u8; 32];
-/// What a leaf holds.
-pub(crate) type Value = Zeroizing<Vec<u8>>;
 
 const LABEL: &[u8] = b"backup-key-vault/v2 node";
 

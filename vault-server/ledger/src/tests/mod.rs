@@ -16,10 +16,11 @@ use std::task::{Context, Waker};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::anchor::{Anchor, FileAnchor, Slot};
-use crate::folder::Folder;
-use crate::handle::Parts;
-use crate::start;
+use crate::anchor::file::FileAnchor;
+use crate::anchor::{Anchor, Slot};
+use crate::engine::open;
+use crate::ledger::Parts;
+use crate::store::Folder;
 use crate::{
     Batch, CommitError, Identity, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey,
     Options,
@@ -228,7 +229,7 @@ fn a_start_that_finds_a_torn_slot_does_not_take_the_next_number() {
     ledger.close().unwrap();
     let start = || {
         let folder = Folder::open(&options.folder).unwrap();
-        let vault = start::open(&folder, &options, &identity()).unwrap();
+        let vault = open::open(&folder, &options, &identity()).unwrap();
         vault.tree.sequence()
     };
     let first = start();

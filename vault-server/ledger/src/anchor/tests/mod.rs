@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::file::FileAnchor;
+use super::set::Anchors;
 use super::*;
 use crate::error::OpenError;
 use crate::key::MasterKey;

@@ -19,16 +19,18 @@ use std::path::{Path, PathBuf};
 use rand::RngCore;
 use rand::rngs::OsRng;
 
-use crate::anchor::{self, Anchor, AnchorId, Anchors, Live, RootKey};
-use crate::commit::Vault;
+use crate::anchor::file::refuse_in_folder;
+use crate::anchor::set::Anchors;
+use crate::anchor::{Anchor, AnchorId, Live, RootKey};
+use crate::engine::commit::Vault;
 use crate::error::{During, OpenError, StorageError};
-use crate::folder::Folder;
-use crate::handle::{Options, Removed};
+
+use crate::engine::members::Members;
+use crate::engine::rebuild::rebuild;
 use crate::key::{Identity, LeafKey};
-use crate::members::Members;
-use crate::rebuild::rebuild;
-use crate::seal::{Key, Keys};
-use crate::store::{Meta, Store};
+use crate::options::{Options, Removed};
+use crate::store::{Folder, Meta, Store};
+use crate::tree::seal::{Key, Keys};
 use crate::tree::{NodeError, Tree};
 
 /// One damaged page is on one of the ways that are looked at, at most. An older database beside the
@@ -41,7 +43,7 @@ pub(crate) fn create(
     options: &Options,
     identity: &Identity,
 ) -> Result<(), OpenError> {
-    anchor::refuse_in_folder(folder.path(), &options.anchors)?;
+    refuse_in_folder(folder.path(), &options.anchors)?;
     let mut anchors = Anchors::create(&options.anchors, &identity.vault_id, &identity.master_key)?;
     let meta = Meta {
         vault_id: identity.vault_id.clone(),
@@ -80,7 +82,7 @@ pub(crate) fn open_adding(
     identity: &Identity,
     path: &Path,
 ) -> Result<Vault, OpenError> {
-    anchor::refuse_in_folder(folder.path(), &[path.to_owned()])?;
+    refuse_in_folder(folder.path(), &[path.to_owned()])?;
     let (vault, known) = open_root(folder, options, identity, &[])?;
     refuse_difference(&known, &Members(vault.anchors.members()))?;
     let mut vault = settled(vault, folder, options)?;
@@ -152,7 +154,7 @@ fn open_root(
     identity: &Identity,
     leaving: &[PathBuf],
 ) -> Result<(Vault, Members), OpenError> {
-    anchor::refuse_in_folder(folder.path(), &options.anchors)?;
+    refuse_in_folder(folder.path(), &options.anchors)?;
     let store = Store::open(folder)?;
     refuse_other(&store.meta()?, identity)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);

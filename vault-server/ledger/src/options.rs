@@ -1,0 +1,61 @@
+//! What a ledger is told when it is made or opened, and what becomes of an anchor that is removed.
+
+use std::path::PathBuf;
+
+use crate::anchor::set::LIMIT;
+use crate::key::LeafKey;
+
+/// Where a ledger is, and how much may wait.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder: mode 0700, files 0600.
+    pub folder: PathBuf,
+    /// The anchors' files, 1 to [`Options::ANCHOR_LIMIT`], none in the data folder. Without one of them of the same moment
+    /// nobody can read the database; every one is written and synced twice a batch. They belong on
+    /// volumes that are never copied together with the data folder.
+    pub anchors: Vec<PathBuf>,
+    /// How many changes may wait; one more is [`CommitError::Overloaded`]. 0 counts as 1.
+    pub queue_capacity: usize,
+    /// How many changes are committed together at most. 0 counts as 1.
+    pub batch_limit: usize,
+    /// Whether to open what [`OpenError::Mixture`] and [`OpenError::DamagedList`] refuse, as a new
+    /// database of what can be read of it. Leaves that are unavailable stay so for ever. It takes as
+    /// much room on the disk as the database, and as long as reading all of it.
+    pub accept_damage: bool,
+    /// Leaves without which the user can do nothing. If there is one that does not open, the opening is
+    /// refused before anything is changed: the right database may be elsewhere, and a start makes every
+    /// other one unreadable.
+    pub needed: Vec<LeafKey>,
+}
+
+impl Options {
+    /// The queue's capacity of [`Options::new`].
+    pub const QUEUE_CAPACITY: usize = 1024;
+    /// The limit of a batch of [`Options::new`].
+    pub const BATCH_LIMIT: usize = 64;
+    /// How many anchors a vault has at most.
+    pub const ANCHOR_LIMIT: usize = LIMIT;
+
+    /// This folder and this one anchor, with the defaults.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, anchor: impl Into<PathBuf>) -> Options {
+        Options {
+            folder: folder.into(),
+            anchors: vec![anchor.into()],
+            queue_capacity: Options::QUEUE_CAPACITY,
+            batch_limit: Options::BATCH_LIMIT,
+            accept_damage: false,
+            needed: Vec::new(),
+        }
+    }
+}
+
+/// What became of the file of an anchor that was removed from its vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// What it held is overwritten. It opens nothing.
+    Erased,
+    /// It was not there, could not be opened, or the disk did not take the write. Where it still
+    /// exists, it opens, with the master key, a copy of the database of the moment it was lost.
+    NotErased,
+}
