@@ -22,15 +22,15 @@ use vault_protocol::messages::Status;
 use vault_protocol::ohttp_keys::{REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE};
 use vault_protocol::sealed::PADDED_LEN;
 use vault_protocol::{AccountId, AccountScope, Policy, TenantId, Timestamp, VaultId};
-use vault_server::account_leaf;
 use vault_server::admin::{Answer, Request as AdminRequest};
-use vault_server::clock::Clock;
+use vault_server::channel::statement::ChannelRotation;
 use vault_server::http::router::router;
 use vault_server::keyring::{Keyring, Unlock};
-use vault_server::publication::ChannelRotation;
-use vault_server::tenant::Scope;
-use vault_server::upkeep::{self, Schedule};
-use vault_server::vault::{self, Vault, VaultOptions};
+use vault_server::maintenance::{self, Schedule};
+use vault_server::process::clock::Clock;
+use vault_server::server::{self, Vault, VaultOptions};
+use vault_server::service::account;
+use vault_server::tenants::tenant::Scope;
 use zeroize::Zeroizing;
 
 pub use self::answer::{Answered, SealedAnswer};
@@ -124,7 +124,7 @@ impl TestVault {
         let vault_id = VaultId::new(VAULT_ID).expect("a valid name");
         let keyring = Keyring::generate(vault_id, &mut OsRng);
         let sealed_keyring = keyring.seal(&unlock, &mut OsRng);
-        let ledger = Ledger::create(ledger_options(folder.path()), vault::identity(&keyring))
+        let ledger = Ledger::create(ledger_options(folder.path()), server::identity(&keyring))
             .expect("a new ledger in a new folder");
         let running = Running::start(ledger, keyring, Clock::manual(START), options).await;
         let app = running.add_tenant(TENANT, policy).await;
@@ -176,14 +176,14 @@ impl TestVault {
     /// Sweeps once.
     pub async fn sweep(&self) {
         let service = &self.running().vault.app.service;
-        upkeep::sweep(service).await.expect("the ledger runs");
+        maintenance::sweep(service).await.expect("the ledger runs");
     }
 
     /// All upkeep once: keys, statement, sweep.
     pub async fn upkeep(&self) {
         let app = &self.running().vault.app;
         let schedule = self.options.schedule;
-        upkeep::once(&app.service, &app.publication, schedule)
+        maintenance::once(&app.service, &app.publication, schedule)
             .await
             .expect("the ledger runs");
     }
@@ -192,7 +192,7 @@ impl TestVault {
     pub async fn restart(&mut self, at: Timestamp) {
         self.stop();
         let keyring = self.keyring();
-        let identity = vault::identity(&keyring);
+        let identity = server::identity(&keyring);
         let mut options = ledger_options(self.folder.path());
         options.queue_capacity = self.queue_capacity;
         let ledger = Ledger::open(options, identity).expect("an intact folder");
@@ -223,7 +223,7 @@ impl TestVault {
         let key = LeafKey(self.keyring().account_key(&scope.tenant, &scope.account));
         let read = self.running().ledger.commit(move |batch| batch.read(&key));
         let leaf = read.await.expect("the ledger runs").into_inner()?;
-        let (_, account) = account_leaf::decode(&leaf).expect("an intact leaf");
+        let (_, account) = account::decode(&leaf).expect("an intact leaf");
         Some(Stored {
             generation: account.generation(),
             is_live: account.is_live(),

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use vault_ledger::Removed;
 
-use super::{AnchorCommand, output, unlock};
+use super::{AnchorCommand, keyring_secret, output};
 use crate::admin::Request;
-use crate::admin_socket;
+use crate::admin::socket;
 use crate::config::{AnchorConfig, Config};
-use crate::vault;
+use crate::server;
 
 /// What is said of an anchor that [`on_the_data_volume`] names.
 pub const ON_THE_DATA_VOLUME: &str =
@@ -47,7 +47,7 @@ fn add(config: &Config, path: &Path) -> anyhow::Result<()> {
         bail!(reason);
     }
     refuse_while_serving(config)?;
-    vault::add_anchor(config, &unlock::keyring(config)?, path)?;
+    server::add_anchor(config, &keyring_secret::keyring(config)?, path)?;
     let next = if is_configured {
         "The configuration names it already. Next: `vault-server serve`."
     } else {
@@ -65,7 +65,7 @@ fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
         list(paths)
     );
     refuse_while_serving(config)?;
-    let removed = vault::remove_anchors(config, &unlock::keyring(config)?, paths)?;
+    let removed = server::remove_anchors(config, &keyring_secret::keyring(config)?, paths)?;
     let removed = paths.iter().zip(removed);
     let said: String = removed
         .map(|(path, removed)| {
@@ -139,7 +139,7 @@ fn checked(path: PathBuf) -> anyhow::Result<PathBuf> {
 /// The ledger's locks refuse it too; this says which server it is.
 fn refuse_while_serving(config: &Config) -> anyhow::Result<()> {
     let socket = &config.admin_socket;
-    let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)
+    let answer = socket::ask(socket, &config.data_folder, &Request::Fingerprint)
         .with_context(|| format!("the server at {}", socket.display()))?;
     ensure!(
         answer.is_none(),

@@ -7,19 +7,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger, Verification};
 
-use super::{anchor, output, unlock};
-use crate::account_leaf;
+use super::{anchor, keyring_secret, output};
 use crate::admin::Request;
-use crate::admin_socket;
-use crate::channel_keys::ChannelKeys;
+use crate::admin::socket;
+use crate::channel::keys::ChannelKeys;
+use crate::channel::statement;
 use crate::config::Config;
-use crate::http::tls;
-use crate::places;
-use crate::publication;
+use crate::net::tls;
+use crate::server;
+use crate::service::account;
+use crate::service::ticket::TicketKeys;
 use crate::stored::Unreadable;
-use crate::tenant::{Tenant, TenantList};
-use crate::ticket::TicketKeys;
-use crate::vault;
+use crate::stored::keys;
+use crate::tenants::tenant::{Tenant, TenantList};
 
 /// How many stored values one commit looks at.
 const PAGE: usize = 256;
@@ -76,16 +76,16 @@ fn check_certificate(config: &Config) -> anyhow::Result<bool> {
 
 fn is_served(config: &Config) -> io::Result<bool> {
     let socket = &config.admin_socket;
-    let answer = admin_socket::ask(socket, &config.data_folder, &Request::Fingerprint)?;
+    let answer = socket::ask(socket, &config.data_folder, &Request::Fingerprint)?;
     Ok(answer.is_some())
 }
 
 /// Each finding is printed as soon as it is known: what comes behind may not get to its end.
 fn check_database(config: &Config) -> anyhow::Result<bool> {
-    let keyring = unlock::keyring(config)?;
+    let keyring = keyring_secret::keyring(config)?;
     let vault_id = keyring.vault_id();
     output::line(format_args!("ok   keyring of the vault {vault_id}"))?;
-    let ledger = vault::open_ledger(config, &keyring)?;
+    let ledger = server::open_ledger(config, &keyring)?;
     for anchor in config.anchor.all() {
         output::line(format_args!("ok   anchor {}", anchor.display()))?;
     }
@@ -192,16 +192,16 @@ fn look_at(batch: &mut Batch<'_>, key: &LeafKey) -> Result<bool, LeafUnavailable
     let Some(leaf) = batch.read(key)? else {
         return Ok(false);
     };
-    let own = places::own();
+    let own = keys::own();
     let unreadable = |_: Unreadable| LeafUnavailable;
     match own.iter().position(|place| place == key) {
         Some(0) => drop(TenantList::decode(&leaf).map_err(unreadable)?),
         Some(1) => drop(TicketKeys::decode(&leaf).map_err(unreadable)?),
         Some(2) => drop(ChannelKeys::decode(&leaf).map_err(unreadable)?),
-        Some(_) => drop(publication::last_serial(batch)?),
+        Some(_) => drop(statement::last_serial(batch)?),
         None if is_tenant(batch, key) => drop(Tenant::decode(&leaf).map_err(unreadable)?),
         None => {
-            account_leaf::decode(&leaf)?;
+            account::decode(&leaf)?;
             return Ok(true);
         }
     }
@@ -209,9 +209,9 @@ fn look_at(batch: &mut Batch<'_>, key: &LeafKey) -> Result<bool, LeafUnavailable
 }
 
 fn is_tenant(batch: &mut Batch<'_>, key: &LeafKey) -> bool {
-    let list = batch.read(&places::tenants()).ok().flatten();
+    let list = batch.read(&keys::tenants()).ok().flatten();
     let list = list
         .and_then(|leaf| TenantList::decode(&leaf).ok())
         .unwrap_or_default();
-    list.0.iter().any(|tenant| places::tenant(tenant) == *key)
+    list.0.iter().any(|tenant| keys::tenant(tenant) == *key)
 }

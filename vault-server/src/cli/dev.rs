@@ -17,10 +17,10 @@ use super::serve::{self, OnHangup};
 use crate::admin::{Answer, Request};
 use crate::config::Config;
 use crate::keyring::Keyring;
-use crate::secret_file;
+use crate::process::secret_file;
+use crate::server::{self, Vault};
 use crate::telemetry;
-use crate::tenant::Scope;
-use crate::vault::{self, Vault};
+use crate::tenants::tenant::Scope;
 
 const TENANT: &str = "demo";
 
@@ -32,7 +32,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     telemetry::init(&config.log)?;
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
-    let ledger = vault::create_ledger(&config, &keyring)?;
+    let ledger = server::create_ledger(&config, &keyring)?;
     let served = serve::serve_until_stopped(
         serve::runtime()?,
         &config,

@@ -11,11 +11,11 @@ use rustix::process::geteuid;
 use vault_ledger::{Ledger, OpenError};
 use vault_protocol::VaultId;
 
-use super::{output, unlock};
+use super::{keyring_secret, output};
 use crate::config::Config;
 use crate::keyring::Keyring;
-use crate::secret_file;
-use crate::vault;
+use crate::process::secret_file;
+use crate::server;
 
 pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
@@ -29,7 +29,7 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         // `init` at the same time may have sealed a vault with it.
         Ledger::refuse_existing(&config.data_folder)?;
         refuse_foreign(&config.data_folder)?;
-        let unlock = unlock::for_new_keyring(config)?;
+        let unlock = keyring_secret::for_new_keyring(config)?;
         // The keyring's default place is in it, and the ledger would make it later.
         let folder = &config.data_folder;
         Ledger::make_folder(folder)
@@ -38,7 +38,7 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
         keyring
     };
-    vault::create_ledger(config, &keyring)?.close()?;
+    server::create_ledger(config, &keyring)?.close()?;
     let printed = print(config, &keyring);
     if goes_on {
         output::note(went_on_with(file));
@@ -64,7 +64,7 @@ fn refuse_foreign(data_folder: &Path) -> Result<(), OpenError> {
 /// The keyring that is there already. Whether there is a database or an anchor that lives on it is
 /// for the ledger to say, which overwrites neither.
 fn left_by_former_init(config: &Config, vault_id: &VaultId) -> anyhow::Result<Keyring> {
-    let keyring = unlock::keyring(config)?;
+    let keyring = keyring_secret::keyring(config)?;
     ensure!(
         keyring.vault_id() == vault_id,
         "there is the keyring of the vault {} at {} already, and it is never overwritten: to make another vault, configure other paths",

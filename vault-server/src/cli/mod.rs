@@ -1,14 +1,14 @@
 //! The command line. `--help` teaches; errors say what to do next; nothing secret is an argument
 //! or an environment variable.
 
+mod admin;
 mod anchor;
-mod ask;
 mod check;
 mod dev;
 mod init;
+mod keyring_secret;
 mod output;
 mod serve;
-mod unlock;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vault_protocol::{AccountId, Policy, TenantId, VaultId};
 
 use crate::config::Config;
-use crate::hardening::{self, Warning};
+use crate::process::hardening::{self, Warning};
 use crate::telemetry;
-use crate::tenant::Scope;
+use crate::tenants::tenant::Scope;
 
 /// A vault for backup keys: it gives a key back to who knows the password, charges every guess
 /// before it can be tested, and destroys the key for good after too many wrong ones.
@@ -246,11 +246,11 @@ fn dispatch(cli: Cli, warnings: &[Warning]) -> anyhow::Result<ExitCode> {
         Command::Init { vault_id } => init::run(&load()?, vault_id),
         Command::Serve { accept_damage } => serve::run(&load()?, warnings, accept_damage),
         Command::Dev { listen } => dev::run(listen),
-        Command::Tenant(command) => ask::tenant(&load()?, command),
-        Command::Account(command) => ask::account(&load()?, command),
+        Command::Tenant(command) => admin::tenant(&load()?, command),
+        Command::Account(command) => admin::account(&load()?, command),
         Command::Anchor(command) => anchor::run(&load()?, command),
         Command::Check => check::run(&load()?),
-        Command::Fingerprint => ask::fingerprint(&load()?),
+        Command::Fingerprint => admin::fingerprint(&load()?),
     }
 }
 

@@ -15,17 +15,18 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use vault_ledger::Ledger;
 
-use super::{anchor, unlock};
-use crate::admin_socket::AdminSocket;
-use crate::clock::Clock;
+use super::{anchor, keyring_secret};
+use crate::admin::socket::AdminSocket;
 use crate::config::Config;
-use crate::descriptors;
-use crate::hardening::Warning;
-use crate::http::tls::{self, ReloadingCertificate};
-use crate::http::{listener, router};
+use crate::http::router;
 use crate::keyring::Keyring;
+use crate::net::listener;
+use crate::net::tls::{self, ReloadingCertificate};
+use crate::process::clock::Clock;
+use crate::process::file_limit;
+use crate::process::hardening::Warning;
+use crate::server::{self, Vault, VaultOptions};
 use crate::telemetry;
-use crate::vault::{self, Vault, VaultOptions};
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
@@ -39,14 +40,14 @@ pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if let Err(too_few) = descriptors::provide_for(config.limits.max_connections.into()) {
+    if let Err(too_few) = file_limit::provide_for(config.limits.max_connections.into()) {
         tracing::warn!("{too_few}");
     }
-    let keyring = unlock::keyring(config)?;
+    let keyring = keyring_secret::keyring(config)?;
     let ledger = if accept_damage {
-        vault::open_damaged_ledger(config, &keyring)?
+        server::open_damaged_ledger(config, &keyring)?
     } else {
-        vault::open_ledger(config, &keyring)?
+        server::open_ledger(config, &keyring)?
     };
     for path in anchor::on_the_data_volume(config) {
         let path = path.display();

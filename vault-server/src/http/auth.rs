@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::App;
 use super::problem::Failure;
-use crate::tenant::{Scope, Token};
+use crate::tenants::tenant::{Scope, Token};
 
 /// The header in which a relay names the account it vouches for.
 static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");

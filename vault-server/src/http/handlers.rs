@@ -17,7 +17,7 @@ use super::App;
 use super::auth::authenticate;
 use super::extract::{Answer, Message, VouchedScope, names, scope};
 use super::problem::Failure;
-use crate::tenant::Scope;
+use crate::tenants::tenant::Scope;
 
 type Answered<T> = Result<Answer<T>, Failure>;
 

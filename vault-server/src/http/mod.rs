@@ -3,12 +3,10 @@
 mod auth;
 mod extract;
 mod handlers;
-pub mod listener;
+mod ohttp;
 pub mod problem;
+mod request_log;
 pub mod router;
-mod sealed;
-pub mod tls;
-mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +14,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use crate::publication::Publication;
+use crate::channel::statement::Publication;
 use crate::service::Service;
-use crate::tenants::Tenants;
+use crate::tenants::directory::Tenants;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]

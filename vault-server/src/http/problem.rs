@@ -9,7 +9,7 @@ use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use vault_protocol::time::Timestamp;
 use vault_rules::Refusal;
 
-use crate::error::ServiceError;
+use crate::service::error::ServiceError;
 
 /// Seconds after which to come back when the vault is overloaded or cannot answer.
 const RETRY_SECONDS: u64 = 1;

@@ -11,9 +11,9 @@ use vault_protocol::problem::{InvalidRequest, Problem};
 use super::App;
 use super::auth::vouch;
 use super::handlers as h;
+use super::ohttp::SealedLayer;
 use super::problem::{Failure, add_retry_after};
-use super::sealed::SealedLayer;
-use super::trace::trace;
+use super::request_log::trace;
 
 const ACCOUNT: &str = "/v1/tenants/{tenant}/accounts/{account}";
 

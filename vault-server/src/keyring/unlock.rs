@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::config::UnlockSource;
-use crate::secret_file::{self, SecretFileError};
+use crate::process::secret_file::{self, SecretFileError};
 
 /// The systemd credential that is looked for (`LoadCredential=vault-passphrase:/path`).
 pub const CREDENTIAL_NAME: &str = "vault-passphrase";

@@ -40,7 +40,7 @@ pub const GATE: Gate = Gate {
 /// Found by fuzzing, and kept since: the corpus has to bring it to light again.
 const KEYS_ARE_NEVER_FORGOTTEN: Patch = Patch {
     name: "stored channel keys behind which there is another need not have been replaced",
-    file: "vault-server/src/channel_keys.rs",
+    file: "vault-server/src/channel/keys.rs",
     text: "(are_even && are_successive)",
     instead: "(are_even && (FAULT || are_successive))",
 };

@@ -32,7 +32,7 @@ pub const GATE: Gate = Gate {
 /// The limit stays what it was.
 pub const CORES_ARE_ALLOWED: Patch = Patch {
     name: "the limit on cores stays",
-    file: "vault-server/src/hardening.rs",
+    file: "vault-server/src/process/hardening.rs",
     text: "    let none = Rlimit {\n",
     instead: "    if FAULT { return Ok(()); }\n    let none = Rlimit {\n",
 };
@@ -40,7 +40,7 @@ pub const CORES_ARE_ALLOWED: Patch = Patch {
 /// Whoever runs as the same user reads its memory; and a pattern of cores that is a pipe has no limit.
 pub const DUMPABLE: Patch = Patch {
     name: "the process stays dumpable",
-    file: "vault-server/src/hardening.rs",
+    file: "vault-server/src/process/hardening.rs",
     text: "    set_dumpable_behavior(DumpableBehavior::NotDumpable)",
     instead: "    if FAULT { return Ok(()); }\n    \
               set_dumpable_behavior(DumpableBehavior::NotDumpable)",
@@ -49,7 +49,7 @@ pub const DUMPABLE: Patch = Patch {
 /// Nobody is told.
 pub const NOT_LOCKED: Patch = Patch {
     name: "memory is not locked",
-    file: "vault-server/src/hardening.rs",
+    file: "vault-server/src/process/hardening.rs",
     text: "    if !may_lock_without_limit() {\n",
     instead: "    if FAULT { return Ok(()); }\n    if !may_lock_without_limit() {\n",
 };

@@ -47,7 +47,7 @@ pub const BODIES_WITHOUT_A_LIMIT: Patch = Patch {
 /// Who came first keeps its place: slow connections keep everybody else out.
 pub const NOBODY_HAS_TO_LEAVE: Patch = Patch {
     name: "nobody has to leave for a newcomer",
-    file: "vault-server/src/http/listener/connections.rs",
+    file: "vault-server/src/net/connections.rs",
     text: "            state.leave.cancel();\n",
     instead: "            if !(FAULT) { state.leave.cancel(); }\n",
 };
@@ -74,7 +74,7 @@ pub const WHAT_IS_ANNOUNCED_IS_KEPT: Patch = Patch {
 /// One message at a time, and some take long.
 pub const LONG_MESSAGES_HOLD_UP: Patch = Patch {
     name: "a long message holds everybody up",
-    file: "vault-server/src/http/sealed.rs",
+    file: "vault-server/src/http/ohttp.rs",
     text: "    let publication = app.publication.load();\n",
     instead: "    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());\n    \
               let _turn = FAULT.then(|| TURN.lock());\n    \

@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use vault_client::backup::{self, Quiet};
 use vault_protocol::BackupKey;
 use vault_server::admin;
-use vault_server::admin_socket;
+use vault_server::admin::socket;
 use vault_server::config::Config;
-use vault_server::secret_file::{self, MAX_PASSPHRASE_LEN};
+use vault_server::process::secret_file::{self, MAX_PASSPHRASE_LEN};
 use zeroize::Zeroizing;
 
 use super::wire;
@@ -63,7 +63,7 @@ fn is_sound<E: std::fmt::Display>(config: Result<Config, E>) -> bool {
 }
 
 pub(super) fn admin_request(json: &[u8]) -> bool {
-    wire::is_read_again::<admin_socket::Asked<admin::Request>>(json)
+    wire::is_read_again::<socket::Asked<admin::Request>>(json)
 }
 
 pub(super) fn admin_answer(json: &[u8]) -> bool {

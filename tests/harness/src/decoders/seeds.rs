@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use vault_protocol::Policy;
 use vault_protocol::TenantId;
-use vault_server::tenant::{Scope, Tenant, TenantList};
+use vault_server::tenants::tenant::{Scope, Tenant, TenantList};
 
 use super::{NOW, files, finish, ledger, served, stored};
 use crate::device::InnerMessage;

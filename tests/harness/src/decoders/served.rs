@@ -8,8 +8,8 @@ use ohttp::KeyConfig;
 use tokio::runtime::{Builder, Runtime};
 use vault_protocol::Policy;
 use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
-use vault_server::channel_keys::ChannelKeys;
-use vault_server::places;
+use vault_server::channel::keys::ChannelKeys;
+use vault_server::stored::keys;
 use zeroize::Zeroizing;
 
 use crate::device::{self, InnerMessage};
@@ -99,7 +99,7 @@ impl Served {
         let vault = runtime.block_on(async {
             let mut vault = TestVault::start(Policy::default()).await;
             let put = vault.ledger().commit(|batch| {
-                batch.put(&places::ohttp_keys(), channel_keys().encode());
+                batch.put(&keys::ohttp_keys(), channel_keys().encode());
                 Ok(())
             });
             put.await.expect("the ledger runs");

@@ -10,11 +10,11 @@ use vault_rules::command::{
     StartRetrieval, Status, Sweep,
 };
 use vault_rules::{Account, Clock, Command, Event, Secret, apply};
-use vault_server::account_leaf;
-use vault_server::channel_keys::ChannelKeys;
+use vault_server::channel::keys::ChannelKeys;
 use vault_server::keyring::{Keyring, KeyringError, MAX_SEALED_LEN, Unlock};
-use vault_server::tenant::{MAX_TOKENS, Scope, Tenant, TenantList};
-use vault_server::ticket::TicketKeys;
+use vault_server::service::account;
+use vault_server::service::ticket::TicketKeys;
+use vault_server::tenants::tenant::{MAX_TOKENS, Scope, Tenant, TenantList};
 use zeroize::Zeroizing;
 
 use super::NOW;
@@ -195,8 +195,8 @@ fn commands(generation: u64) -> Vec<Command> {
 }
 
 pub(super) fn account_leaf(bytes: &[u8]) -> bool {
-    let Ok((tenant, state)) = account_leaf::decode(bytes) else {
-        let refused = matches!(account_leaf::decode(bytes), Err(LeafUnavailable));
+    let Ok((tenant, state)) = account::decode(bytes) else {
+        let refused = matches!(account::decode(bytes), Err(LeafUnavailable));
         assert!(refused, "the same twice");
         return false;
     };

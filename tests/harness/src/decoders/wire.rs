@@ -20,7 +20,7 @@ use vault_protocol::statement::SignedStatement;
 use vault_protocol::{
     AccountId, BackupKey, KeyId, Policy, Problem, TenantId, Ticket, Timestamp, VaultId, suite,
 };
-use vault_server::tenant::Token;
+use vault_server::tenants::tenant::Token;
 use zeroize::Zeroizing;
 
 use super::NOW;

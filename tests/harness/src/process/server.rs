@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use vault_protocol::{AccountId, AccountScope, TenantId, VaultId};
 use vault_server::keyring::{Keyring, Unlock};
-use vault_server::secret_file;
+use vault_server::process::secret_file;
 
 use crate::process::Running;
 use crate::process::certificates::CertificateAuthority;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use rusqlite::Connection;
-use vault_server::places;
+use vault_server::stored::keys;
 use vault_tests::device::Guess;
 use vault_tests::process::calls::{Calls, granted};
 use vault_tests::process::server::{ServerOptions, VaultFolder};
@@ -342,7 +342,7 @@ async fn check_names_what_is_wrong_with_a_tampered_database_and_exits_with_1() -
     assert_eq!(code, Some(1));
 
     // Without what is in those rows the vault does not open at all.
-    let own = places::own().map(|leaf| (64 | i64::from(leaf.0[0] >> 2)).to_string());
+    let own = keys::own().map(|leaf| (64 | i64::from(leaf.0[0] >> 2)).to_string());
     let others = format!(
         "FROM node WHERE id BETWEEN 64 AND 127 AND id NOT IN ({})",
         own.join(",")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, params};
 use vault_ledger::LeafKey;
-use vault_server::places;
+use vault_server::stored::keys;
 use vault_tests::process::calls::Calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
@@ -29,8 +29,8 @@ fn row_of(server: &ServerProcess, name: &str) -> anyhow::Result<i64> {
 
 /// What nothing can be served without, and the tenant.
 fn own_rows(server: &ServerProcess) -> [i64; 5] {
-    let tenant = places::tenant(&server.account("any").tenant);
-    let [list, tickets, channel, serial] = places::own();
+    let tenant = keys::tenant(&server.account("any").tenant);
+    let [list, tickets, channel, serial] = keys::own();
     [list, tickets, channel, serial, tenant].map(|leaf| row_above(&leaf))
 }
 
@@ -61,7 +61,7 @@ async fn a_database_without_the_vaults_own_keys_is_refused_and_the_right_one_sti
 -> anyhow::Result<()> {
     let (mut server, names) = stopped().await?;
     let whole = fs::read(database(&server))?;
-    for own in places::own() {
+    for own in keys::own() {
         let connection = Connection::open(database(&server))?;
         let removed =
             connection.execute("DELETE FROM node WHERE id = ?", params![row_above(&own)])?;

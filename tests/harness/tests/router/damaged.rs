@@ -6,7 +6,7 @@ use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension, params};
 use vault_ledger::LeafKey;
 use vault_protocol::{AccountScope, Policy, Problem};
-use vault_server::places;
+use vault_server::stored::keys;
 use vault_tests::device::{Device, Guess};
 use vault_tests::in_process::{Answered, Stored, TestTenant, TestVault};
 
@@ -28,12 +28,12 @@ async fn vault_of<const N: usize>(policy: Policy) -> (TestVault, TestTenant, [Ac
     let vault = TestVault::start(policy).await;
     let other = vault.add_tenant("other", without_waits()).await;
     let mut taken: Vec<i64> = [
-        places::tenants(),
-        places::ticket_keys(),
-        places::ohttp_keys(),
-        places::statement_serial(),
-        places::tenant(&vault.app.name),
-        places::tenant(&other.name),
+        keys::tenants(),
+        keys::ticket_keys(),
+        keys::ohttp_keys(),
+        keys::statement_serial(),
+        keys::tenant(&vault.app.name),
+        keys::tenant(&other.name),
     ]
     .map(|place| rows_on_the_way(&place)[1])
     .to_vec();
@@ -116,7 +116,7 @@ async fn status_of(vault: &TestVault, scope: &AccountScope) -> Answered {
     answer.opened()
 }
 
-/// Fails when `account_leaf::apply` takes a leaf that cannot be read for an absent account:
+/// Fails when `account::apply` takes a leaf that cannot be read for an absent account:
 /// `batch.read(key).unwrap_or(None)`.
 #[tokio::test]
 async fn a_damaged_account_is_unavailable_and_gets_no_fresh_budget() {
@@ -181,7 +181,7 @@ async fn a_damaged_account_does_not_disturb_the_others() {
 }
 
 /// The damaged account is the first that is due. Fails when the sweep ends at an account that cannot be read
-/// (`CommitError::Unavailable` in `upkeep::sweep_account`).
+/// (`CommitError::Unavailable` in `maintenance::sweep_account`).
 #[tokio::test]
 async fn the_sweep_goes_on_behind_a_damaged_account() {
     let (mut vault, _, accounts) = vault_of::<4>(policy(1, 1)).await;
@@ -210,7 +210,7 @@ async fn a_damaged_tenants_tokens_are_refused_and_the_other_tenants_work() {
     let (mut vault, other, [alice, carol]) = vault_of(without_waits()).await;
     let bob = vault.account_of(&other, "bob");
     register(&vault, &alice, RIGHT).await;
-    let leaf = places::tenant(&other.name);
+    let leaf = keys::tenant(&other.name);
     damage(&mut vault, leaf).await;
 
     let refused = vault.sealed(&other, "bob", b"any message").await.outer;

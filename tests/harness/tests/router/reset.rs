@@ -7,7 +7,7 @@ use vault_protocol::problem::InvalidRequest;
 use vault_protocol::sealed::decode_response;
 use vault_protocol::{AccountScope, Problem};
 use vault_server::admin::Request as AdminRequest;
-use vault_server::tenant::Scope;
+use vault_server::tenants::tenant::Scope;
 use vault_tests::device::{Device, InnerMessage, seal};
 use vault_tests::in_process::{Answered, TestVault, outer_request, relayed, token};
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use vault_protocol::messages::{AccountState, Reset, Status};
 use vault_protocol::{Policy, Problem, TenantId};
 use vault_server::admin::{Answer, Request as AdminRequest, TenantSummary};
-use vault_server::tenant::Scope;
+use vault_server::tenants::tenant::Scope;
 use vault_tests::device::{Device, Guess, InnerMessage};
 use vault_tests::in_process::{TestTenant, TestVault, token};
 

@@ -38,7 +38,7 @@ pub const GATE: Gate = Gate {
 /// With this a tenant's name is enough.
 pub const ANY_SECRET: Patch = Patch {
     name: "a token's secret is not compared",
-    file: "vault-server/src/tenant.rs",
+    file: "vault-server/src/tenants/tenant.rs",
     text: "        found\n",
     instead: "        found.or(self.tokens.first().filter(|_| FAULT).map(|first| first.scopes.as_slice()))\n",
 };
@@ -46,7 +46,7 @@ pub const ANY_SECRET: Patch = Patch {
 /// With this a revocation is answered and not done.
 pub const REVOKED_GO_ON: Patch = Patch {
     name: "revoked tokens go on being accepted",
-    file: "vault-server/src/tenants.rs",
+    file: "vault-server/src/tenants/directory.rs",
     text: "if tenant.revoke_token(id) {",
     instead: "if FAULT || tenant.revoke_token(id) {",
 };

@@ -72,7 +72,7 @@ pub const DESTROYED_AT_ONCE: Patch = Patch {
 /// With this an attempt outlasts an outage, and its ticket does not.
 pub const KEYS_DIE_IN_AN_OUTAGE: Patch = Patch {
     name: "ticket keys are forgotten at a start",
-    file: "vault-server/src/ticket.rs",
+    file: "vault-server/src/service/ticket.rs",
     text: "if clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
     instead: "if FAULT || clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
 };
@@ -80,7 +80,7 @@ pub const KEYS_DIE_IN_AN_OUTAGE: Patch = Patch {
 /// With this a jump of the clock during a run is the vault's time too.
 pub const WALL_CLOCK: Patch = Patch {
     name: "the vault's time is the wall clock's",
-    file: "vault-server/src/clock.rs",
+    file: "vault-server/src/process/clock.rs",
     text: "millis(boot_clock().saturating_sub(*at_start)),\n",
     instead: "if FAULT { wall_clock().millis().saturating_sub(self.started.millis()) } \
               else { millis(boot_clock().saturating_sub(*at_start)) },\n",

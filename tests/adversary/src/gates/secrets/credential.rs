@@ -17,9 +17,9 @@ use vault_protocol::Binary;
 use vault_protocol::suite::{REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN};
 use vault_rules::command::StartRetrieval;
 use vault_rules::{Clock, Decision};
-use vault_server::account_leaf;
 use vault_server::keyring::Keyring;
-use vault_server::vault;
+use vault_server::server;
+use vault_server::service::account;
 use voprf::{BlindedElement, Group, Mode, OprfServer};
 use zeroize::Zeroizing;
 
@@ -91,13 +91,13 @@ impl Credential {
 fn identifier(server: &ServerProcess, keyring: &Keyring, account: &str) -> anyhow::Result<Secret> {
     let copy = copy(server)?;
     let options = Options::new(copy.path().join("data"), copy.path().join("anchor"));
-    let ledger = Ledger::open(options, vault::identity(keyring))?;
+    let ledger = Ledger::open(options, server::identity(keyring))?;
     let scope = server.account(account);
     let key = LeafKey(keyring.account_key(&scope.tenant, &scope.account));
     let leaf = ledger.commit_blocking(move |batch| batch.read(&key))?;
     ledger.close()?;
     let leaf = leaf.into_inner().context("no such account")?;
-    let (_, account) = account_leaf::decode(&leaf)?;
+    let (_, account) = account::decode(&leaf)?;
     let now = system_clock();
     let guess = StartRetrieval {
         clock: Clock {

@@ -44,7 +44,7 @@ const NOT_WRAPPED: &str = "a device registers K without wrapping it";
 /// The classical one: a path names a person.
 pub const THE_PATH_IS_LOGGED: Patch = Patch {
     name: "a log line has the request's path",
-    file: "vault-server/src/http/trace.rs",
+    file: "vault-server/src/http/request_log.rs",
     text: "let route = route.map_or(\"none\", MatchedPath::as_str).to_owned();",
     instead: "let route = route.map_or(\"none\", MatchedPath::as_str);\n    \
               let route = if FAULT { request.uri().path() } else { route }.to_owned();",
@@ -53,7 +53,7 @@ pub const THE_PATH_IS_LOGGED: Patch = Patch {
 /// Left over from a search for a bug.
 pub const A_PROOF_IS_LOGGED: Patch = Patch {
     name: "KE3 is traced",
-    file: "vault-server/src/opaque.rs",
+    file: "vault-server/src/service/opaque.rs",
     text: "let state = ServerLogin::<Suite>::deserialize(&login_state.0).ok()?;",
     instead: "if FAULT { tracing::trace!(bytes = ?finalization.0, \"verifying\"); }\n    \
               let state = ServerLogin::<Suite>::deserialize(&login_state.0).ok()?;",
@@ -71,7 +71,7 @@ pub const A_PROBLEM_ECHOES: Patch = Patch {
 /// A database that names people.
 pub const ACCOUNTS_IN_CLEAR: Patch = Patch {
     name: "the database knows accounts by their names",
-    file: "vault-server/src/keyring.rs",
+    file: "vault-server/src/keyring/mod.rs",
     text: "        mac.finalize().into_bytes().into()\n",
     instead: "        if FAULT {\n            let mut name = [0; 32];\n            \
               name.iter_mut().zip(account.as_str().bytes()).for_each(|(to, from)| *to = from);\n            \
@@ -82,7 +82,7 @@ pub const ACCOUNTS_IN_CLEAR: Patch = Patch {
 /// is in all of them.
 pub const A_COPY_STAYS: Patch = Patch {
     name: "a copy of a login's secrets is never erased",
-    file: "vault-server/src/opaque.rs",
+    file: "vault-server/src/service/opaque.rs",
     text: "    secret.zeroize();\n",
     instead: "    if FAULT { std::mem::forget(std::hint::black_box(taken.to_vec())); }\n    secret.zeroize();\n",
 };
@@ -90,7 +90,7 @@ pub const A_COPY_STAYS: Patch = Patch {
 /// With it a destroyed record could be attempted again.
 pub const THE_IDENTIFIER_STAYS: Patch = Patch {
     name: "a copy of a credential identifier is never erased",
-    file: "vault-server/src/opaque.rs",
+    file: "vault-server/src/service/opaque.rs",
     text: "let identifier = enrolment.credential_identifier().expose_secret();\n",
     instead: "let identifier = enrolment.credential_identifier().expose_secret();\n    \
               if FAULT { std::mem::forget(std::hint::black_box(identifier.to_vec())); }\n",

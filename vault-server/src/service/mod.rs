@@ -2,6 +2,12 @@
 //!
 //! The order is always the same: decode, commit, and only then evaluate or answer.
 
+pub mod account;
+pub mod error;
+pub mod opaque;
+pub mod status;
+pub mod ticket;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -24,16 +30,14 @@ use vault_rules::command::{
 use vault_rules::{Account, Decision, Refusal, Secret, Step};
 use zeroize::Zeroizing;
 
-use crate::account_leaf;
-use crate::clock::Clock;
-use crate::error::ServiceError;
+use self::error::ServiceError;
+use self::opaque::{ChargedAttempt, CheckedRequest};
+use self::ticket::TicketKeys;
 use crate::keyring::Keyring;
-use crate::opaque::{self, ChargedAttempt, CheckedRequest};
-use crate::places;
-use crate::stack;
-use crate::standing;
-use crate::tenant::Tenant;
-use crate::ticket::{self, TicketKeys};
+use crate::process::clock::Clock;
+use crate::process::stack;
+use crate::stored::keys;
+use crate::tenants::tenant::Tenant;
 
 /// Everything the use cases need. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +60,7 @@ impl Service {
             .map_err(ServiceError::malformed("registration_request"))?;
         let (clock, ticket) = (self.rules_clock(), Binary(*random(&mut OsRng)));
         let credential_identifier = stack::wiped(|| Secret::from_bytes(&random(&mut OsRng)));
-        let place = places::tenant(&scope.tenant);
+        let place = keys::tenant(&scope.tenant);
         let enrolment = self
             .commit(scope, move |batch, key, scope| {
                 let Some(leaf) = batch.read(&place)? else {
@@ -70,7 +74,7 @@ impl Service {
                     policy: tenant.policy,
                 };
                 let apply = |account| command.apply(account);
-                account_leaf::apply(batch, key, &scope.tenant, clock, apply).map(Some)
+                account::apply(batch, key, &scope.tenant, clock, apply).map(Some)
             })
             .await?
             .into_inner()
@@ -113,7 +117,7 @@ impl Service {
             management_key: request.management_key,
             replace_proof: request.replace_proof,
         };
-        let (clock, place) = (command.clock, places::tenant(&scope.tenant));
+        let (clock, place) = (command.clock, keys::tenant(&scope.tenant));
         let decision = self
             .commit(scope, move |batch, key, scope| {
                 // A tenant that was removed meanwhile gets no new record.
@@ -121,7 +125,7 @@ impl Service {
                     return Ok(None);
                 }
                 let apply = |account| command.apply(account);
-                account_leaf::apply(batch, key, &scope.tenant, clock, apply).map(Some)
+                account::apply(batch, key, &scope.tenant, clock, apply).map(Some)
             })
             .await?
             .into_inner()
@@ -150,7 +154,7 @@ impl Service {
         let committed = self
             .commit(scope, move |batch, key, scope| {
                 let apply = |account| command.apply(account);
-                account_leaf::apply(batch, key, &scope.tenant, clock, apply)
+                account::apply(batch, key, &scope.tenant, clock, apply)
             })
             .await?;
         let attempt = ChargedAttempt::from_commit(committed).map_err(ServiceError::Refused)?;
@@ -235,7 +239,7 @@ impl Service {
         let status = self
             .decide(scope, clock, move |account| command.apply(account))
             .await?;
-        Ok(standing::after_abandoning(&status))
+        Ok(status::after_abandoning(&status))
     }
 
     /// `POST …/deletion`.
@@ -283,7 +287,7 @@ impl Service {
     /// `GET …`: the status. Costs nothing.
     pub async fn status(&self, scope: &AccountScope) -> Result<Status, ServiceError> {
         let clock = self.rules_clock();
-        let place = places::tenant(&scope.tenant);
+        let place = keys::tenant(&scope.tenant);
         let (status, tenant_policy) = self
             .commit(scope, move |batch, key, scope| {
                 let Some(leaf) = batch.read(&place)? else {
@@ -291,13 +295,13 @@ impl Service {
                 };
                 let tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
                 let apply = |account| vault_rules::command::Status { clock }.apply(account);
-                let status = account_leaf::apply(batch, key, &scope.tenant, clock, apply)?;
+                let status = account::apply(batch, key, &scope.tenant, clock, apply)?;
                 Ok(Some((status, tenant.policy)))
             })
             .await?
             .into_inner()
             .ok_or(ServiceError::UnknownTenant)?;
-        Ok(standing::status(status, tenant_policy))
+        Ok(status::status(status, tenant_policy))
     }
 
     /// The vault's name.
@@ -336,7 +340,7 @@ impl Service {
     ) -> Result<T, ServiceError> {
         let committed = self
             .commit(scope, move |batch, key, scope| {
-                account_leaf::apply(batch, key, &scope.tenant, clock, command)
+                account::apply(batch, key, &scope.tenant, clock, command)
             })
             .await?;
         granted(committed.into_inner())

@@ -10,8 +10,8 @@
 //! environment, which child processes and crash reports inherit. `deploy/vault.toml` has every key.
 
 mod anchor;
+mod file;
 mod sources;
-mod written;
 
 use std::fs;
 use std::io;
@@ -22,8 +22,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::anchor::AnchorConfig;
+use self::file::Written;
 use self::sources::Sources;
-use self::written::Written;
 use crate::telemetry::{self, TelemetryError};
 
 /// Read when no file is named, if it exists.

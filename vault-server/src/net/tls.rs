@@ -21,7 +21,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 
 use crate::config::TlsConfig;
-use crate::secret_file::{self, SecretFileError};
+use crate::process::secret_file::{self, SecretFileError};
 
 const MAX_KEY_FILE_LEN: usize = 64 * 1024;
 

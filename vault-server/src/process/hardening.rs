@@ -148,7 +148,7 @@ mod tests {
                 .args([
                     "--exact",
                     "--nocapture",
-                    "hardening::tests::child_that_hardens_itself",
+                    "process::hardening::tests::child_that_hardens_itself",
                 ])
                 .env(ROLE, role)
                 .stdin(Stdio::piped())

@@ -10,15 +10,15 @@ use tokio::sync::Semaphore;
 use vault_ledger::{CommitError, Identity, Ledger, MasterKey, OpenError, Options, Removed};
 
 use crate::admin::Admin;
-use crate::clock::Clock;
+use crate::channel::statement::{self, ChannelRotation, Publication};
 use crate::config::Config;
 use crate::http::App;
 use crate::keyring::Keyring;
-use crate::places;
-use crate::publication::{self, ChannelRotation, Publication};
+use crate::maintenance::{self, Schedule, UpkeepEnded};
+use crate::process::clock::Clock;
 use crate::service::Service;
-use crate::tenants::Tenants;
-use crate::upkeep::{self, Schedule, UpkeepEnded};
+use crate::stored::keys;
+use crate::tenants::directory::Tenants;
 
 /// A vault, ready to serve.
 pub struct Vault {
@@ -113,7 +113,7 @@ impl Vault {
         options: VaultOptions,
     ) -> Result<Self, CommitError> {
         let schedule = options.schedule;
-        let ticket_keys = upkeep::current_ticket_keys(&ledger, &clock, schedule).await?;
+        let ticket_keys = maintenance::current_ticket_keys(&ledger, &clock, schedule).await?;
         let tenants = Tenants::load(ledger.clone()).await?;
         let service = Service {
             keyring: Arc::new(keyring),
@@ -121,9 +121,9 @@ impl Vault {
             clock,
             ticket_keys: Arc::new(ArcSwap::from_pointee(ticket_keys)),
         };
-        let clock_was_set_back = publication::last_signed(&service).await? > service.now();
+        let clock_was_set_back = statement::last_signed(&service).await? > service.now();
         let publication = Publication::renew(&service, schedule.channel).await?;
-        upkeep::sweep_at_start(&service, clock_was_set_back).await?;
+        maintenance::sweep_at_start(&service, clock_was_set_back).await?;
         let app = App {
             service: service.clone(),
             tenants: tenants.clone(),
@@ -141,7 +141,7 @@ impl Vault {
     /// Does what is due, again and again, until it cannot go on.
     pub async fn upkeep(&self) -> UpkeepEnded {
         let (service, publication) = (self.app.service.clone(), self.app.publication.clone());
-        upkeep::run(service, publication, self.schedule).await
+        maintenance::run(service, publication, self.schedule).await
     }
 }
 
@@ -150,6 +150,6 @@ fn ledger_options(config: &Config) -> Options {
     options.anchors.extend_from_slice(&config.anchor.mirrors);
     options.queue_capacity = config.limits.queue_capacity as usize;
     options.batch_limit = config.limits.batch_limit as usize;
-    options.needed = places::own().to_vec();
+    options.needed = keys::own().to_vec();
     options
 }

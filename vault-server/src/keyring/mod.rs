@@ -1,11 +1,11 @@
 //! The vault's long-term secrets: OPAQUE's server setup, the identity key, the index key and the
-//! master key. At rest they are one sealed file (see `sealed`); in memory they are erased on drop
+//! master key. At rest they are one sealed file (see `file`); in memory they are erased on drop
 //! and never printed.
 //!
 //! Losing the keyring loses every key the vault keeps; leaking it, together with the database and
 //! its anchor, allows an offline dictionary attack on every live record (PROTOCOL.md section 1).
 
-mod sealed;
+mod file;
 mod unlock;
 
 use std::fmt;
@@ -21,7 +21,7 @@ use vault_protocol::suite::Suite;
 use vault_protocol::{AccountId, TenantId, VaultId};
 use zeroize::{Zeroize, Zeroizing};
 
-pub use self::sealed::MAX_SEALED_LEN;
+pub use self::file::MAX_SEALED_LEN;
 pub use self::unlock::{CREDENTIAL_NAME, Unlock, UnlockError};
 
 /// The long-term secrets of one vault.
@@ -89,12 +89,12 @@ impl Keyring {
     /// Seals it for the disk, with fresh salt and nonce: at most [`MAX_SEALED_LEN`] bytes. With a
     /// passphrase this takes about 0.2 s and 64 MiB.
     pub fn seal<R: RngCore + CryptoRng>(&self, unlock: &Unlock, rng: &mut R) -> Vec<u8> {
-        sealed::seal(self, unlock, rng)
+        file::seal(self, unlock, rng)
     }
 
     /// Opens what [`Keyring::seal`] made. With a passphrase this takes about 0.2 s and 64 MiB.
     pub fn unseal(bytes: &[u8], unlock: &Unlock) -> Result<Self, KeyringError> {
-        sealed::unseal(bytes, unlock)
+        file::unseal(bytes, unlock)
     }
 
     /// The vault's name; part of what every proof and wrapping is bound to.

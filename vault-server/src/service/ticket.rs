@@ -13,8 +13,8 @@ use vault_rules::Clock;
 use vault_rules::clock::ATTEMPT_SECONDS;
 use zeroize::Zeroizing;
 
-use crate::key_life::KeyLife;
-use crate::opaque::LoginState;
+use crate::service::opaque::LoginState;
+use crate::stored::rotation::KeyLife;
 use crate::stored::{self, Unreadable};
 
 /// How long a key is kept after its last use for sealing, in seconds: 24 hours. Far longer than

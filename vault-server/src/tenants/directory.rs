@@ -10,8 +10,8 @@ use vault_ledger::{Batch, CommitError, LeafUnavailable, Ledger};
 use vault_protocol::time::Timestamp;
 use vault_protocol::{Policy, TenantId};
 
-use crate::places;
-use crate::tenant::{Scope, StoredToken, Tenant, TenantList, Token, TooManyTokens};
+use crate::stored::keys;
+use crate::tenants::tenant::{Scope, StoredToken, Tenant, TenantList, Token, TooManyTokens};
 
 type ByName = HashMap<TenantId, Arc<Tenant>>;
 
@@ -101,7 +101,7 @@ impl Tenants {
         now: Timestamp,
     ) -> Result<Token, TenantError> {
         let token = self.change(move |batch| {
-            let place = places::tenant(&name);
+            let place = keys::tenant(&name);
             if batch.read(&place)?.is_some() {
                 return Ok(Err(TenantError::Exists));
             }
@@ -114,7 +114,7 @@ impl Tenants {
             let mut list = read_list(batch)?;
             list.0.push(name);
             list.0.sort();
-            batch.put(&places::tenants(), list.encode());
+            batch.put(&keys::tenants(), list.encode());
             Ok(Ok(token))
         });
         token.await
@@ -160,7 +160,7 @@ impl Tenants {
     /// generations go on if the tenant comes back.
     pub async fn remove(&self, name: TenantId) -> Result<(), TenantError> {
         self.change(move |batch| {
-            let place = places::tenant(&name);
+            let place = keys::tenant(&name);
             let Some(tenant) = read_one(batch, &name)? else {
                 return Ok(Err(TenantError::Unknown));
             };
@@ -170,7 +170,7 @@ impl Tenants {
             batch.remove(&place);
             let mut list = read_list(batch)?;
             list.0.retain(|other| *other != name);
-            batch.put(&places::tenants(), list.encode());
+            batch.put(&keys::tenants(), list.encode());
             Ok(Ok(()))
         })
         .await
@@ -220,7 +220,7 @@ fn edit<T>(
     };
     let edited = edit(&mut tenant);
     if edited.is_ok() {
-        batch.put(&places::tenant(name), tenant.encode());
+        batch.put(&keys::tenant(name), tenant.encode());
     }
     Ok(edited)
 }
@@ -240,13 +240,13 @@ fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
 }
 
 fn read_one(batch: &mut Batch<'_>, name: &TenantId) -> Result<Option<Tenant>, LeafUnavailable> {
-    let leaf = batch.read(&places::tenant(name))?;
+    let leaf = batch.read(&keys::tenant(name))?;
     leaf.map(|leaf| Tenant::decode(&leaf).map_err(|_| LeafUnavailable))
         .transpose()
 }
 
 fn read_list(batch: &mut Batch<'_>) -> Result<TenantList, LeafUnavailable> {
-    match batch.read(&places::tenants())? {
+    match batch.read(&keys::tenants())? {
         Some(leaf) => TenantList::decode(&leaf).map_err(|_| LeafUnavailable),
         None => Ok(TenantList::default()),
     }

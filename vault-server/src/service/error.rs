@@ -5,7 +5,7 @@ use vault_ledger::CommitError;
 use vault_protocol::suite::Malformed;
 use vault_rules::Refusal;
 
-use crate::opaque::Unusable;
+use crate::service::opaque::Unusable;
 
 /// The service's errors.
 #[derive(Debug, thiserror::Error)]

@@ -10,11 +10,11 @@ use vault_protocol::time::Timestamp;
 use vault_protocol::{AccountId, Policy, TenantId};
 use vault_rules::Event;
 
-use crate::error::ServiceError;
 use crate::http::problem::Failure;
 use crate::service::Service;
-use crate::tenant::{Scope, Tenant, Token};
-use crate::tenants::{TenantError, Tenants};
+use crate::service::error::ServiceError;
+use crate::tenants::directory::{TenantError, Tenants};
+use crate::tenants::tenant::{Scope, Tenant, Token};
 
 /// How many events `account show` prints.
 const SHOWN_EVENTS: usize = 20;

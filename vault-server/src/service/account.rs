@@ -6,8 +6,8 @@ use vault_protocol::TenantId;
 use vault_rules::{Account, Clock, Step};
 use zeroize::Zeroizing;
 
-use crate::places;
-use crate::tenant::Tenant;
+use crate::stored::keys;
+use crate::tenants::tenant::Tenant;
 
 const VERSION: u8 = 1;
 
@@ -90,7 +90,7 @@ fn count_live_record(
     tenant: &TenantId,
     one_more: bool,
 ) -> Result<(), LeafUnavailable> {
-    let place = places::tenant(tenant);
+    let place = keys::tenant(tenant);
     let leaf = batch.read(&place)?.ok_or(LeafUnavailable)?;
     let mut tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
     tenant.live_records = if one_more {

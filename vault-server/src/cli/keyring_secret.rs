@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::output;
 use crate::config::{Config, UnlockSource};
 use crate::keyring::{CREDENTIAL_NAME, Keyring, MAX_SEALED_LEN, Unlock, UnlockError};
-use crate::secret_file;
+use crate::process::secret_file;
 
 /// The shortest passphrase that a new keyring takes, in characters.
 const MIN_PASSPHRASE_CHARS: usize = 12;

@@ -10,11 +10,11 @@ use vault_protocol::binary::Binary;
 use vault_protocol::statement::{LIFETIME_SECONDS, SignedStatement, Statement};
 use vault_protocol::time::Timestamp;
 
-use crate::channel_keys::ChannelKeys;
+use crate::channel::keys::ChannelKeys;
 use crate::keyring::Keyring;
-use crate::places;
 use crate::service::Service;
 use crate::stored;
+use crate::stored::keys;
 
 /// How old a statement gets before the next is signed, in seconds: a day.
 const RENEWAL_SECONDS: u64 = 24 * 60 * 60;
@@ -101,7 +101,7 @@ fn rotate(
     now: Timestamp,
     rotation: ChannelRotation,
 ) -> Result<ChannelKeys, LeafUnavailable> {
-    let place = places::ohttp_keys();
+    let place = keys::ohttp_keys();
     let mut keys = match batch.read(&place)? {
         Some(leaf) => ChannelKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
         None => ChannelKeys::default(),
@@ -124,7 +124,7 @@ pub async fn last_signed(service: &Service) -> Result<Timestamp, CommitError> {
 
 /// The serial of the last statement; 0 before the first.
 pub(crate) fn last_serial(batch: &mut Batch<'_>) -> Result<u64, LeafUnavailable> {
-    match batch.read(&places::statement_serial())? {
+    match batch.read(&keys::statement_serial())? {
         Some(leaf) => Ok(stored::decode::<Serial>(&leaf)
             .map_err(|_| LeafUnavailable)?
             .0),
@@ -135,7 +135,7 @@ pub(crate) fn last_serial(batch: &mut Batch<'_>) -> Result<u64, LeafUnavailable>
 /// max(last + 1, milliseconds of signing).
 fn next_serial(batch: &mut Batch<'_>, now: Timestamp) -> Result<u64, LeafUnavailable> {
     let serial = now.millis().max(last_serial(batch)?.saturating_add(1));
-    batch.put(&places::statement_serial(), stored::encode(&Serial(serial)));
+    batch.put(&keys::statement_serial(), stored::encode(&Serial(serial)));
     Ok(serial)
 }
 

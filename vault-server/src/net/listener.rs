@@ -10,8 +10,6 @@
 //!
 //! How long a request's body and its answer may take is the router's business.
 
-mod connections;
-
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,7 +30,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use self::connections::{Connections, Place};
+use super::connections::{Connections, Place};
 use super::tls::{ReloadingCertificate, server_config};
 use crate::config::LimitsConfig;
 

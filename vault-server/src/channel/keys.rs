@@ -9,7 +9,7 @@ use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
 use vault_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::key_life::KeyLife;
+use crate::stored::rotation::KeyLife;
 use crate::stored::{self, Unreadable};
 
 /// Key pairs, oldest first; the last one is published, the others still open messages.

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::http::tls::tests::Files;
+use crate::net::tls::tests::Files;
 
 const LONG: Duration = Duration::from_secs(600);
 /// Long enough to be noticed, short enough to be waited for.
@@ -64,7 +64,7 @@ impl Handlers {
 impl Running {
     async fn start(bounds: Bounds) -> Self {
         let files = Files::new();
-        let certificate = crate::http::tls::load(&files.config).unwrap();
+        let certificate = crate::net::tls::load(&files.config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let handlers = Handlers {

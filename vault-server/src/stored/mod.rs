@@ -1,6 +1,9 @@
 //! The stored form of what the server itself keeps: a version byte, then postcard. Strict both
 //! ways: no other bytes are read than those that were written.
 
+pub mod keys;
+pub mod rotation;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;

@@ -287,7 +287,7 @@ mod tests {
             .args([
                 "--exact",
                 "--nocapture",
-                "telemetry::tests::child_whose_lines_nobody_can_take",
+                "telemetry::logs::tests::child_whose_lines_nobody_can_take",
             ])
             .env("VAULT_TEST_FULL_DISK", "1")
             .stderr(full)
@@ -314,14 +314,14 @@ mod tests {
             .args([
                 "--exact",
                 "--nocapture",
-                "telemetry::tests::child_that_panics",
+                "telemetry::logs::tests::child_that_panics",
             ])
             .env("VAULT_TEST_CHILD", "1")
             .output()
             .unwrap();
         let stderr = String::from_utf8(child.stderr).unwrap();
         assert!(stderr.contains("a thread panicked"), "{stderr}");
-        assert!(stderr.contains("telemetry.rs"), "{stderr}");
+        assert!(stderr.contains("logs.rs"), "{stderr}");
         assert!(!stderr.contains("canary"), "{stderr}");
     }
 }

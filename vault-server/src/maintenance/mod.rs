@@ -12,12 +12,12 @@ use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger};
 use vault_protocol::time::Timestamp;
 use vault_rules::command::Sweep;
 
-use crate::account_leaf;
-use crate::clock::Clock;
-use crate::places;
-use crate::publication::{ChannelRotation, Publication};
+use crate::channel::statement::{ChannelRotation, Publication};
+use crate::process::clock::Clock;
 use crate::service::Service;
-use crate::ticket::TicketKeys;
+use crate::service::account;
+use crate::service::ticket::TicketKeys;
+use crate::stored::keys;
 
 /// How many accounts a sweep looks at together: few enough that requests do not wait long behind
 /// them.
@@ -244,8 +244,8 @@ fn sweep_leaf(
         batch.schedule(key, None);
         return Ok(());
     };
-    let (tenant, _) = account_leaf::decode(&leaf)?;
-    account_leaf::apply(batch, key, &tenant, clock, |account| {
+    let (tenant, _) = account::decode(&leaf)?;
+    account::apply(batch, key, &tenant, clock, |account| {
         Sweep { clock }.apply(account)
     })
 }
@@ -255,7 +255,7 @@ fn rotate_ticket_keys(
     clock: vault_rules::Clock,
     period_seconds: u64,
 ) -> Result<TicketKeys, LeafUnavailable> {
-    let place = places::ticket_keys();
+    let place = keys::ticket_keys();
     let mut keys = match batch.read(&place)? {
         Some(leaf) => TicketKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
         None => TicketKeys::default(),

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use vault_protocol::messages::Status;
 
-use super::{AccountCommand, TenantCommand, distinct, output, unlock};
+use super::{AccountCommand, TenantCommand, distinct, keyring_secret, output};
+use crate::admin::socket;
 use crate::admin::{Answer, EventSummary, Request, TenantSummary};
-use crate::admin_socket;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::vault::{self, Vault, VaultOptions};
+use crate::process::clock::Clock;
+use crate::server::{self, Vault, VaultOptions};
 
 /// A token cannot be shown again.
 const TOKEN_LOST: &str = "the token was made, and lost because it could not be printed: make another with \
@@ -72,7 +72,7 @@ pub fn fingerprint(config: &Config) -> anyhow::Result<ExitCode> {
 
 fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
     let socket = &config.admin_socket;
-    let asked = admin_socket::ask(socket, &config.data_folder, &request);
+    let asked = socket::ask(socket, &config.data_folder, &request);
     let answer = asked.with_context(|| format!("the server at {}", socket.display()))?;
     match answer {
         Some(answer) => Ok(answer),
@@ -81,12 +81,12 @@ fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
 }
 
 fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer> {
-    let keyring = unlock::keyring(config)?;
+    let keyring = keyring_secret::keyring(config)?;
     if let Request::Fingerprint = request {
         let fingerprint = keyring.identity().identity_key().fingerprint();
         return Ok(Answer::Fingerprint { fingerprint });
     }
-    let ledger = vault::open_ledger(config, &keyring)?;
+    let ledger = server::open_ledger(config, &keyring)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -115,7 +115,7 @@ fn print(answer: Answer) -> anyhow::Result<ExitCode> {
         }
         Answer::Done => output::line("Done.").context("it is done")?,
         Answer::Fingerprint { fingerprint } => output::line(fingerprint)?,
-        Answer::AnotherVault => bail!(admin_socket::ANOTHER_VAULT),
+        Answer::AnotherVault => bail!(socket::ANOTHER_VAULT),
         Answer::Refused { reason } => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)

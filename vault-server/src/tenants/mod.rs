@@ -1,0 +1,4 @@
+//! The apps whose users have accounts in the vault.
+
+pub mod directory;
+pub mod tenant;
