@@ -11,7 +11,6 @@
 //! | [`strength`] | | how hard a new password is to guess |
 //! | `client` | `http` | `VaultClient`, the flows over a `Transport` with the repeats that are safe |
 //! | `transport`, `http` | `http` | the `Transport`, over HTTPS directly or through an app's backend |
-//! | `backup` | `backup` | backup files |
 //!
 //! With `default-features = false` the flows run over any transport, in an app, a test or a browser.
 //!
@@ -118,6 +117,7 @@ pub mod flows;
 pub mod outer;
 pub mod protection;
 pub mod sealed;
+pub mod strength;
 pub mod trust;
 
 #[cfg(feature = "http")]
@@ -126,10 +126,6 @@ pub mod client;
 pub mod http;
 #[cfg(feature = "http")]
 pub mod transport;
-
-#[cfg(feature = "backup")]
-pub mod backup;
-pub mod strength;
 
 pub use vault_protocol::identity::Fingerprint;
 pub use vault_protocol::password::Password;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vault_client::backup::Progress;
+use vault_backup::Progress;
 
 /// A chapter's heading.
 pub fn chapter(title: &str) {

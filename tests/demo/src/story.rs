@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use vault_client::BackupKey;
-use vault_client::backup;
 use vault_client::error::Error;
 use vault_client::http::system_clock;
 use vault_client::protection::{Enrolled, Protection, Reason};
@@ -85,8 +84,9 @@ impl<'a> Stage<'a> {
             "the key {} is protected by a password",
             key.key_id()
         ));
-        let file = self.work.join(backup::file_name(key.key_id()));
-        let summary = backup::create_file(self.folder, &file, &key, &mut Bytes::of("backing up"))?;
+        let file = self.work.join(vault_backup::file_name(key.key_id()));
+        let summary =
+            vault_backup::create_file(self.folder, &file, &key, &mut Bytes::of("backing up"))?;
         done(format!(
             "{} files, {} bytes, are in {}",
             summary.files,
@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
 
     fn restore(&self, file: &Path, key: &BackupKey, target: &str) -> anyhow::Result<()> {
         let target = self.work.join(target);
-        backup::restore(file, &target, key, &mut Bytes::of("restoring"))?;
+        vault_backup::restore(file, &target, key, &mut Bytes::of("restoring"))?;
         let files = files::compare(self.folder, &target)?;
         done(format!("{files} files are the same, byte for byte"));
         // A large folder shall not take its size several times over.

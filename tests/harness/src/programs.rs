@@ -10,18 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, io, iter};
 
-#[path = "../../../vault-client/examples/app_backend.rs"]
-pub mod app_backend;
-
-#[path = "../../../vault-client/src/bin/vault-client/cli/mod.rs"]
-pub(crate) mod vault_client_cli;
-
 /// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `vault-server`.
     VaultServer,
-    /// The example `app_backend` of vault-client.
+    /// The example `vault-app-backend`.
     AppBackend,
     /// `vault-client`.
     VaultClient,
@@ -60,7 +54,7 @@ impl Program {
     fn run(self, arguments: impl Iterator<Item = OsString>) -> ExitCode {
         match self {
             Self::VaultServer => vault_server::cli::run(arguments),
-            Self::AppBackend => app_backend::run(arguments),
+            Self::AppBackend => vault_app_backend::run(arguments),
             Self::VaultClient => vault_client_cli::run(arguments),
         }
     }

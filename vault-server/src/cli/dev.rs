@@ -101,7 +101,7 @@ async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
 
 fn print_commands(folder: &TempDir, address: SocketAddr, fingerprint: &str) -> anyhow::Result<()> {
     let client = match std::env::var_os("CARGO") {
-        Some(_) => "cargo run --release -p vault-client --",
+        Some(_) => "cargo run --release -p vault-client-cli --",
         None => "vault-client",
     };
     let at = |name: &str| format!("'{}'", folder.path().join(name).display());

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use age::secrecy::SecretString;
 use tar::EntryType;
 use tempfile::TempDir;
-use vault_client::backup::{self, Quiet};
+use vault_backup::Quiet;
+use vault_client_cli::{Screen, StateFile, read_secret_file};
 use vault_protocol::BackupKey;
 use vault_server::admin;
 use vault_server::admin::socket;
@@ -21,9 +22,6 @@ use vault_server::process::secret_file::{self, MAX_PASSPHRASE_LEN};
 use zeroize::Zeroizing;
 
 use super::wire;
-use crate::programs::vault_client_cli::device::StateFile;
-use crate::programs::vault_client_cli::output::Screen;
-use crate::programs::vault_client_cli::secrets;
 
 pub(super) fn config(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -85,7 +83,7 @@ pub(super) fn secret_file(bytes: &[u8]) -> bool {
         if let Some(passphrase) = &passphrase {
             assert!(!passphrase.is_empty() && bytes.len() <= MAX_PASSPHRASE_LEN);
             assert!(is_line(bytes, passphrase.as_bytes()), "another passphrase");
-            let typed = secrets::read_file(&path, "it", Screen::new(true)).ok();
+            let typed = read_secret_file(&path, "it", Screen::new(true)).ok();
             assert_eq!(typed.as_ref(), Some(passphrase), "read in two ways");
         }
         key.is_some() || passphrase.is_some()
@@ -216,7 +214,7 @@ impl Workshop {
             .create(&yard)
             .expect("a folder");
         let target = yard.join("target");
-        let is_restored = backup::restore(&file, &target, &key(), &mut Quiet).is_ok();
+        let is_restored = vault_backup::restore(&file, &target, &key(), &mut Quiet).is_ok();
         let found = fs::read_dir(&yard).expect("our folder").count();
         assert_eq!(
             found,

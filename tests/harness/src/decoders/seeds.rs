@@ -92,7 +92,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "admin_answer" => admin_answers(),
         "secret_file" => secret_files(),
         "device_state" => vec![
-            fs::read(repository().join("vault-client/tests/data/cli/device-v1.json"))
+            fs::read(repository().join("vault-client/cli/tests/data/device-v1.json"))
                 .expect("the fixture"),
         ],
         "backup_file" => vec![files::sealed(&compressed(&files::archives()[0]))],

@@ -24,7 +24,7 @@ use vault_server::tenants::tenant::Token;
 use zeroize::Zeroizing;
 
 use super::NOW;
-use crate::programs::vault_client_cli::commands::fingerprint;
+use vault_client_cli::shown_in;
 
 pub(super) fn requests(json: &[u8]) -> bool {
     let finish = serde_json::from_slice::<RegistrationFinish>(json);
@@ -155,7 +155,7 @@ pub(super) fn statement_text(bytes: &[u8]) -> bool {
 
 /// People compare it with what is pinned: of a statement that is believed it has to be the signer.
 pub(super) fn shown_identity(json: &[u8]) -> bool {
-    let shown = fingerprint::shown_in(json).ok();
+    let shown = shown_in(json).ok();
     let pin = signer().identity_key().fingerprint();
     if Trust::new([pin]).accept(json, NOW).is_ok() {
         assert_eq!(shown, Some(pin), "signed by one, shows another");
