@@ -9,25 +9,25 @@ use std::path::Path;
 
 use tar::{EntryType, Header};
 
-use super::beneath::{Attributes, Modified};
+use crate::beneath::{Attributes, Modified};
 
 /// Everything in a tar archive begins at a multiple of this many bytes.
-pub(super) const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 
 /// The name by which `tar` programs know GNU records.
 const LONG_NAME: &[u8] = b"././@LongLink";
 
-pub(super) struct ArchiveWriter<W: Write> {
+pub(crate) struct ArchiveWriter<W: Write> {
     sink: W,
 }
 
 impl<W: Write> ArchiveWriter<W> {
-    pub(super) fn new(sink: W) -> Self {
+    pub(crate) fn new(sink: W) -> Self {
         Self { sink }
     }
 
     /// A folder; the empty path is the one that everything is in.
-    pub(super) fn folder(&mut self, path: &Path, attributes: Attributes) -> io::Result<()> {
+    pub(crate) fn folder(&mut self, path: &Path, attributes: Attributes) -> io::Result<()> {
         let mut name = path.as_os_str().as_bytes().to_vec();
         if name.is_empty() {
             name.push(b'.');
@@ -37,7 +37,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// A symbolic link, its target byte for byte.
-    pub(super) fn link(
+    pub(crate) fn link(
         &mut self,
         path: &Path,
         target: &OsStr,
@@ -49,7 +49,7 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// The header of a file. Exactly `size` bytes of [`content`](Self::content) and
     /// [`end_of_file`](Self::end_of_file) must follow.
-    pub(super) fn file(
+    pub(crate) fn file(
         &mut self,
         path: &Path,
         size: u64,
@@ -59,11 +59,11 @@ impl<W: Write> ArchiveWriter<W> {
         self.header(EntryType::Regular, name, b"", size, attributes)
     }
 
-    pub(super) fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sink.write_all(bytes)
     }
 
-    pub(super) fn end_of_file(&mut self, size: u64) -> io::Result<()> {
+    pub(crate) fn end_of_file(&mut self, size: u64) -> io::Result<()> {
         const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
         let rest = size.next_multiple_of(BLOCK) - size;
         self.sink
@@ -71,7 +71,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// The end of the archive: two blocks of zeros.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.sink.write_all(&[0; 2 * BLOCK as usize])
     }
 

@@ -10,28 +10,28 @@ use rustix::io::Errno;
 
 /// How many names a path may have. Each folder is reached from the root anew, and folders are removed
 /// by recursion: without a limit a small archive could keep the device busy, or overflow the stack.
-pub(super) const MAX_DEPTH: usize = 1000;
+pub(crate) const MAX_DEPTH: usize = 1000;
 
 /// The bits of a mode that are kept: who may read, write and execute. Not setuid, setgid, sticky.
 const PERMISSIONS: u32 = 0o777;
 
 /// What is kept of a file, folder or link beside its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     /// Permission bits, at most `0o777`.
-    pub(super) mode: u32,
-    pub(super) modified: Modified,
+    pub(crate) mode: u32,
+    pub(crate) modified: Modified,
 }
 
 /// When something was last modified: seconds since 1970 (negative before), and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Modified {
-    pub(super) seconds: i64,
-    pub(super) nanoseconds: u32,
+pub(crate) struct Modified {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
 }
 
 impl Attributes {
-    pub(super) fn new(mode: u32, modified: Modified) -> Self {
+    pub(crate) fn new(mode: u32, modified: Modified) -> Self {
         Self {
             mode: mode & PERMISSIONS,
             modified,
@@ -40,7 +40,7 @@ impl Attributes {
 
     // The widths of a `stat` differ between systems.
     #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         let modified = Modified {
             seconds: stat.st_mtime as i64,
             nanoseconds: stat.st_mtime_nsec as u32,
@@ -48,12 +48,12 @@ impl Attributes {
         Self::new(u32::from(stat.st_mode), modified)
     }
 
-    pub(super) fn permissions(self) -> Mode {
+    pub(crate) fn permissions(self) -> Mode {
         Mode::from_bits_truncate((self.mode & PERMISSIONS) as _)
     }
 
     /// For `futimens`: sets the time of modification, leaves that of access.
-    pub(super) fn times(self) -> Timestamps {
+    pub(crate) fn times(self) -> Timestamps {
         let unchanged = Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_OMIT as _,
@@ -69,13 +69,13 @@ impl Attributes {
 }
 
 /// Opens the folder at `path`, as named by the user: links on the way are followed.
-pub(super) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Opens a folder that this program has just made at `path`, and no link that took its place.
-pub(super) fn open_made(path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_made(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
 }
@@ -84,7 +84,7 @@ pub(super) fn open_made(path: &Path) -> Result<OwnedFd, Errno> {
 ///
 /// `relative` has ordinary names only, or is empty for the root itself. A link or a file on the
 /// way gives `ELOOP` or `ENOTDIR`.
-pub(super) fn open_folder(root: impl AsFd, relative: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_folder(root: impl AsFd, relative: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut folder = rustix::fs::openat(root, ".", flags, Mode::empty())?;
     for name in relative {

@@ -12,44 +12,44 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{EntryType, Header};
 
-use super::beneath::{Attributes, MAX_DEPTH, Modified};
-use super::faults::Faults;
-use super::{BackupError, NotABackup, Refusal};
+use crate::beneath::{Attributes, MAX_DEPTH, Modified};
+use crate::error::{BackupError, NotABackup, Refusal};
+use crate::faults::Faults;
 
 /// The longest record about an entry, in bytes: far more than any system's longest path.
 const RECORD_LIMIT: u64 = 1024 * 1024;
 
 /// Something to restore.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Relative, of ordinary names only; empty for the folder that everything is in.
-    pub(super) path: PathBuf,
-    pub(super) kind: EntryKind,
-    pub(super) attributes: Attributes,
+    pub(crate) path: PathBuf,
+    pub(crate) kind: EntryKind,
+    pub(crate) attributes: Attributes,
 }
 
 #[derive(Debug)]
-pub(super) enum EntryKind {
+pub(crate) enum EntryKind {
     File { size: u64 },
     Folder,
     Link { target: OsString },
 }
 
 /// The content of a file.
-pub(super) struct Content<'a> {
+pub(crate) struct Content<'a> {
     reader: &'a mut dyn Read,
     faults: &'a Faults,
 }
 
 impl Content<'_> {
     /// Reads some bytes; 0 at the end, which may come before the announced size.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, BackupError> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, BackupError> {
         self.reader.read(buffer).map_err(|_| self.faults.explain())
     }
 }
 
 /// Gives every entry to `visit`, in order.
-pub(super) fn each_entry(
+pub(crate) fn each_entry(
     archive: &mut dyn Read,
     faults: &Faults,
     visit: &mut dyn FnMut(Entry, &mut Content<'_>) -> Result<(), BackupError>,

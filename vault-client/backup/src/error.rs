@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vault_protocol::KeyId;
 
-use super::beneath::MAX_DEPTH;
+use crate::beneath::MAX_DEPTH;
 
 /// Why a backup was not written or not restored. Every text says what to do.
 ///
@@ -39,10 +39,10 @@ pub enum BackupError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The sink given to [`create`](super::create) failed.
+    /// The sink given to [`create`](crate::create) failed.
     #[error("the backup could not be written: check where it goes to, then start again")]
     Sink(#[source] io::Error),
-    /// [`Progress::cancelled`](super::Progress::cancelled) asked to stop.
+    /// [`Progress::cancelled`](crate::Progress::cancelled) asked to stop.
     #[error("stopped on request: nothing was kept, start again when you like")]
     Cancelled,
     /// The folder to restore into exists and is not empty. Choose another one.
@@ -123,7 +123,7 @@ pub enum Refusal {
 
 impl BackupError {
     /// Names the file behind a sink, for who gave a path and not a sink.
-    pub(super) fn with_target(self, target: &Path) -> Self {
+    pub(crate) fn with_target(self, target: &Path) -> Self {
         match self {
             Self::Sink(source) => Self::Unwritable {
                 path: target.to_path_buf(),
@@ -133,14 +133,14 @@ impl BackupError {
         }
     }
 
-    pub(super) fn unreadable(path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn unreadable(path: &Path, source: impl Into<io::Error>) -> Self {
         Self::Unreadable {
             path: path.to_path_buf(),
             source: source.into(),
         }
     }
 
-    pub(super) fn unwritable(path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn unwritable(path: &Path, source: impl Into<io::Error>) -> Self {
         Self::Unwritable {
             path: path.to_path_buf(),
             source: source.into(),

@@ -5,26 +5,26 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use super::{BackupError, NotABackup};
+use crate::error::{BackupError, NotABackup};
 
 /// Shared by the readers of one backup file.
 #[derive(Clone, Default)]
-pub(super) struct Faults(Rc<RefCell<Option<BackupError>>>);
+pub(crate) struct Faults(Rc<RefCell<Option<BackupError>>>);
 
 impl Faults {
     /// Notes a cause, unless there is one already. The result is for passing up.
-    pub(super) fn note(&self, fault: BackupError) -> io::Error {
+    pub(crate) fn note(&self, fault: BackupError) -> io::Error {
         self.0.borrow_mut().get_or_insert(fault);
         io::Error::other("the backup's reader has noted the cause")
     }
 
     /// Whether reading has failed; it must not go on then.
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.0.borrow().is_some()
     }
 
     /// What went wrong below; if nothing did, what was read and authenticated is no archive.
-    pub(super) fn explain(&self) -> BackupError {
+    pub(crate) fn explain(&self) -> BackupError {
         let fault = self.0.borrow_mut().take();
         fault.unwrap_or(BackupError::NotABackup(NotABackup::Content))
     }

@@ -6,20 +6,20 @@ use vault_protocol::BackupKey;
 
 /// log2 of scrypt's N, when writing and the most that is accepted when reading. The passphrase has
 /// 256 bits, so stretching adds nothing; a hostile file must not be able to ask for more.
-pub(super) const WORK_FACTOR: u8 = 10;
+pub(crate) const WORK_FACTOR: u8 = 10;
 
 /// The payload is encrypted in chunks of this many bytes...
-pub(super) const CHUNK: u64 = 64 * 1024;
+pub(crate) const CHUNK: u64 = 64 * 1024;
 
 /// ...which become this many. Only the last may be shorter.
-pub(super) const SEALED_CHUNK: u64 = CHUNK + 16;
+pub(crate) const SEALED_CHUNK: u64 = CHUNK + 16;
 
 /// The nonce between header and chunks.
-pub(super) const NONCE: u64 = 16;
+pub(crate) const NONCE: u64 = 16;
 
 /// Looked at before parsing. A header for one passphrase has about 150 bytes; age's parser would
 /// buffer one without end.
-pub(super) const HEAD_LIMIT: usize = 1024;
+pub(crate) const HEAD_LIMIT: usize = 1024;
 
 /// The first line of every age file of version 1.
 const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
@@ -32,7 +32,7 @@ const MAC_AND_END: usize = 43 + 1;
 
 /// What the beginning of a file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Head {
+pub(crate) enum Head {
     /// A whole header of this many bytes.
     Complete(u64),
     /// The beginning of a header, then the file ends.
@@ -44,7 +44,7 @@ pub(super) enum Head {
 }
 
 /// Judges the first bytes of a file: all of it, or [`HEAD_LIMIT`] bytes.
-pub(super) fn examine(head: &[u8]) -> Head {
+pub(crate) fn examine(head: &[u8]) -> Head {
     if !head.starts_with(FIRST_LINE) {
         let begins_well = FIRST_LINE.starts_with(head);
         return if begins_well {
@@ -63,7 +63,7 @@ pub(super) fn examine(head: &[u8]) -> Head {
 }
 
 /// The 64 digits.
-pub(super) fn passphrase(key: &BackupKey) -> SecretString {
+pub(crate) fn passphrase(key: &BackupKey) -> SecretString {
     SecretString::from(key.digits().as_str())
 }
 

@@ -39,17 +39,19 @@ mod pack;
 mod progress;
 mod sealed;
 mod staging;
+mod summary;
 mod unpack;
 mod walk;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vault_protocol::BackupKey;
 
 pub use self::error::{BackupError, NotABackup, Refusal};
 pub use self::name::{file_name, key_id_in_name};
 pub use self::progress::{Progress, Quiet};
+pub use self::summary::{Skipped, Summary};
 pub use self::walk::SpecialKind;
 
 use self::opened::Opened;
@@ -57,31 +59,6 @@ use self::sealed::SealedWriter;
 use self::staging::{StagedFile, StagedFolder};
 use self::unpack::Unpacker;
 use self::walk::FileId;
-
-/// What a backup or a restore moved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Ordinary files.
-    pub files: u64,
-    /// Folders, without the one that was given.
-    pub folders: u64,
-    /// Symbolic links.
-    pub links: u64,
-    /// Bytes of content of all files.
-    pub bytes: u64,
-    /// What was left out of a backup because it is neither a file, a folder nor a link. Always
-    /// empty after a restore.
-    pub skipped: Vec<Skipped>,
-}
-
-/// Something that a backup cannot keep: worth a warning to the user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Where it is, relative to the folder that was backed up.
-    pub path: PathBuf,
-    /// What it is.
-    pub kind: SpecialKind,
-}
 
 /// Writes a backup of the folder `source` to `sink`, which is flushed but not closed.
 ///

@@ -14,25 +14,27 @@ use age::DecryptError;
 use age::stream::StreamReader;
 use vault_protocol::{BackupKey, KeyId};
 
-use super::archive::BLOCK;
-use super::entries::{self, Content, Entry};
-use super::faults::Faults;
-use super::header::{self, CHUNK, HEAD_LIMIT, Head, NONCE, SEALED_CHUNK, WORK_FACTOR};
-use super::sealed::{PADDING_HEADER, PADDING_MAGIC};
-use super::{BackupError, NotABackup, Progress, key_id_in_name};
+use crate::archive::BLOCK;
+use crate::entries::{self, Content, Entry};
+use crate::error::{BackupError, NotABackup};
+use crate::faults::Faults;
+use crate::header::{self, CHUNK, HEAD_LIMIT, Head, NONCE, SEALED_CHUNK, WORK_FACTOR};
+use crate::name::key_id_in_name;
+use crate::progress::Progress;
+use crate::sealed::{PADDING_HEADER, PADDING_MAGIC};
 
 /// log2 of the most memory that zstd may be asked for: 8 MiB. Level 3 writes with 2 MiB; up to
 /// level 19 other programs stay within 8.
 const WINDOW_LIMIT: u32 = 23;
 
 /// A backup file that the key has opened.
-pub(super) struct Opened<'p> {
+pub(crate) struct Opened<'p> {
     zstd: zstd::Decoder<'static, BufReader<Authenticated<'p>>>,
     faults: Faults,
 }
 
 impl<'p> Opened<'p> {
-    pub(super) fn open(
+    pub(crate) fn open(
         path: &Path,
         key: &BackupKey,
         progress: &'p mut dyn Progress,
@@ -80,7 +82,7 @@ impl<'p> Opened<'p> {
     }
 
     /// Gives every entry of the archive to `visit`, in order.
-    pub(super) fn each_entry(
+    pub(crate) fn each_entry(
         &mut self,
         visit: &mut dyn FnMut(Entry, &mut Content<'_>) -> Result<(), BackupError>,
     ) -> Result<(), BackupError> {
@@ -88,7 +90,7 @@ impl<'p> Opened<'p> {
     }
 
     /// Reads to the very end of the file, and makes sure that nothing else is there.
-    pub(super) fn finish(self) -> Result<(), BackupError> {
+    pub(crate) fn finish(self) -> Result<(), BackupError> {
         let Self { mut zstd, faults } = self;
         end_of_archive(&mut zstd).map_err(|_| faults.explain())?;
         let mut rest = zstd.finish();

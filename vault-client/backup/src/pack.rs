@@ -6,16 +6,18 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::archive::ArchiveWriter;
-use super::beneath::Attributes;
-use super::walk::{FileId, Found, Kind, Walk};
-use super::{BackupError, Progress, Skipped, Summary};
+use crate::archive::ArchiveWriter;
+use crate::beneath::Attributes;
+use crate::error::BackupError;
+use crate::progress::Progress;
+use crate::summary::{Skipped, Summary};
+use crate::walk::{FileId, Found, Kind, Walk};
 
 /// Bytes read at once.
 const PIECE: usize = 64 * 1024;
 
 /// The bytes in all files below `source`: what the progress is measured by.
-pub(super) fn scan(
+pub(crate) fn scan(
     source: &Path,
     excluded: &[FileId],
     progress: &mut dyn Progress,
@@ -34,7 +36,7 @@ pub(super) fn scan(
 }
 
 /// Writes everything below `source` to `sink` as a tar archive.
-pub(super) fn pack(
+pub(crate) fn pack(
     source: &Path,
     excluded: &[FileId],
     sink: impl Write,

@@ -9,7 +9,7 @@ pub trait Progress {
     fn advanced(&mut self, done: u64, total: u64);
 
     /// Asked at least once for every 64 KiB. Answering `true` ends the work with
-    /// [`BackupError::Cancelled`](super::BackupError::Cancelled) and leaves nothing behind.
+    /// [`BackupError::Cancelled`](crate::BackupError::Cancelled) and leaves nothing behind.
     fn cancelled(&mut self) -> bool {
         false
     }

@@ -11,25 +11,25 @@ use std::iter;
 use age::stream::StreamWriter;
 use vault_protocol::BackupKey;
 
-use super::header::{self, CHUNK, WORK_FACTOR};
+use crate::header::{self, CHUNK, WORK_FACTOR};
 
 /// zstd's own default: several hundred MB/s on one core, with most of the gain.
 const LEVEL: i32 = 3;
 
 /// The magic number of skippable frames that hold nothing of use, little-endian.
-pub(super) const PADDING_MAGIC: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
+pub(crate) const PADDING_MAGIC: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 
 /// Magic number and length of a skippable frame.
-pub(super) const PADDING_HEADER: u64 = 8;
+pub(crate) const PADDING_HEADER: u64 = 8;
 
 /// Compresses and encrypts what is written to it. Without [`finish`](Self::finish) the result is a
 /// truncated file.
-pub(super) struct SealedWriter<W: Write> {
+pub(crate) struct SealedWriter<W: Write> {
     zstd: zstd::Encoder<'static, Counted<StreamWriter<W>>>,
 }
 
 impl<W: Write> SealedWriter<W> {
-    pub(super) fn new(sink: W, key: &BackupKey) -> io::Result<Self> {
+    pub(crate) fn new(sink: W, key: &BackupKey) -> io::Result<Self> {
         let mut recipient = age::scrypt::Recipient::new(header::passphrase(key));
         recipient.set_work_factor(WORK_FACTOR);
         let recipients = iter::once(&recipient as &dyn age::Recipient);
@@ -43,7 +43,7 @@ impl<W: Write> SealedWriter<W> {
         Ok(Self { zstd })
     }
 
-    pub(super) fn finish(self) -> io::Result<W> {
+    pub(crate) fn finish(self) -> io::Result<W> {
         let mut payload = self.zstd.finish()?;
         let padding = padding(payload.count);
         payload.write_all(&padding)?;

@@ -6,20 +6,20 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::BackupError;
+use crate::error::BackupError;
 
 /// How many left-over names are passed over before giving up.
 const NAMES: u32 = 1000;
 
 /// A file in the making, readable by its owner only.
-pub(super) struct StagedFile {
+pub(crate) struct StagedFile {
     path: PathBuf,
     file: File,
     committed: bool,
 }
 
 impl StagedFile {
-    pub(super) fn beside(target: &Path) -> io::Result<Self> {
+    pub(crate) fn beside(target: &Path) -> io::Result<Self> {
         if target.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
@@ -38,12 +38,12 @@ impl StagedFile {
         })
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Gives the file its name. What had the name before is replaced.
-    pub(super) fn commit(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn commit(mut self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, target)?;
         self.committed = true;
@@ -61,7 +61,7 @@ impl Drop for StagedFile {
 }
 
 /// A folder in the making, which nobody else can enter.
-pub(super) struct StagedFolder {
+pub(crate) struct StagedFolder {
     path: PathBuf,
     /// As the caller named it.
     target: PathBuf,
@@ -72,7 +72,7 @@ pub(super) struct StagedFolder {
 
 impl StagedFolder {
     /// Refuses a `target` that exists, unless it is an empty folder.
-    pub(super) fn beside(target: &Path) -> Result<Self, BackupError> {
+    pub(crate) fn beside(target: &Path) -> Result<Self, BackupError> {
         let unwritable = |error: io::Error| BackupError::unwritable(target, error);
         let place = match target.symlink_metadata() {
             Ok(metadata) if !metadata.is_dir() => {
@@ -101,13 +101,13 @@ impl StagedFolder {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Gives the folder its name. Renaming replaces an empty folder and nothing else, so that what
     /// appeared there in the meantime is safe.
-    pub(super) fn commit(mut self) -> Result<(), BackupError> {
+    pub(crate) fn commit(mut self) -> Result<(), BackupError> {
         fs::rename(&self.path, &self.place).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
                 BackupError::TargetExists(self.target.clone())

@@ -9,14 +9,15 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::beneath::{self, Attributes};
-use super::entries::{Content, Entry, EntryKind};
-use super::{BackupError, NotABackup, Refusal, Summary};
+use crate::beneath::{self, Attributes};
+use crate::entries::{Content, Entry, EntryKind};
+use crate::error::{BackupError, NotABackup, Refusal};
+use crate::summary::Summary;
 
 /// Bytes written at once.
 const PIECE: usize = 64 * 1024;
 
-pub(super) struct Unpacker {
+pub(crate) struct Unpacker {
     root: OwnedFd,
     /// What errors name: where the folder will be in the end.
     target: PathBuf,
@@ -31,7 +32,7 @@ pub(super) struct Unpacker {
 
 impl Unpacker {
     /// Unpacks into the empty folder at `path`, which will later be at `target`.
-    pub(super) fn new(path: &Path, target: &Path) -> Result<Self, BackupError> {
+    pub(crate) fn new(path: &Path, target: &Path) -> Result<Self, BackupError> {
         let root =
             beneath::open_made(path).map_err(|errno| BackupError::unwritable(target, errno))?;
         Ok(Self {
@@ -45,7 +46,7 @@ impl Unpacker {
         })
     }
 
-    pub(super) fn place(
+    pub(crate) fn place(
         &mut self,
         entry: Entry,
         content: &mut Content<'_>,
@@ -79,7 +80,7 @@ impl Unpacker {
 
     /// Gives the folders their attributes, the innermost first: a folder may become read-only, and
     /// its time changes with everything that is made in it.
-    pub(super) fn finish(mut self) -> Result<Summary, BackupError> {
+    pub(crate) fn finish(mut self) -> Result<Summary, BackupError> {
         self.parent = None;
         let root = (PathBuf::new(), self.root_attributes);
         let folders = std::mem::take(&mut self.folders);

@@ -11,8 +11,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::BackupError;
-use super::beneath::{self, Attributes, MAX_DEPTH};
+use crate::beneath::{self, Attributes, MAX_DEPTH};
+use crate::error::BackupError;
 
 /// What a backup skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,27 +30,27 @@ pub enum SpecialKind {
 
 /// One file of the system, whatever names it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
 /// Something found on the walk.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Relative to the walk's root; empty for the root itself.
-    pub(super) path: PathBuf,
-    pub(super) kind: Kind,
-    pub(super) attributes: Attributes,
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+    pub(crate) attributes: Attributes,
 }
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File { size: u64 },
     Folder,
     Link { target: OsString },
     Special(SpecialKind),
 }
 
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     source: &'a Path,
     excluded: &'a [FileId],
     root: OwnedFd,
@@ -66,7 +66,7 @@ struct Level {
 }
 
 impl FileId {
-    pub(super) fn of_file(file: &File) -> io::Result<Self> {
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -74,7 +74,7 @@ impl FileId {
     }
 
     /// Of what is at `path`, if anything.
-    pub(super) fn of_existing(path: &Path) -> Option<Self> {
+    pub(crate) fn of_existing(path: &Path) -> Option<Self> {
         let metadata = path.symlink_metadata().ok()?;
         Some(Self {
             device: metadata.dev(),
@@ -95,7 +95,7 @@ impl FileId {
 impl<'a> Walk<'a> {
     /// Starts below `source`, which may itself be reached through a link. `excluded` are passed
     /// over silently.
-    pub(super) fn new(source: &'a Path, excluded: &'a [FileId]) -> Result<Self, BackupError> {
+    pub(crate) fn new(source: &'a Path, excluded: &'a [FileId]) -> Result<Self, BackupError> {
         let root = beneath::open_root(source).map_err(|errno| match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP => {
                 BackupError::SourceNotAFolder(source.to_path_buf())
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The folder the walk is below, which [`next`](Self::next) does not give.
-    pub(super) fn root(&self) -> Result<Found, BackupError> {
+    pub(crate) fn root(&self) -> Result<Found, BackupError> {
         let stat = rustix::fs::fstat(&self.root)
             .map_err(|errno| BackupError::unreadable(self.source, errno))?;
         Ok(Found {
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next thing found. After a folder, its content comes next.
-    pub(super) fn next(&mut self) -> Result<Option<Found>, BackupError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found>, BackupError> {
         loop {
             let Some(level) = self.levels.last_mut() else {
                 return Ok(None);
@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Opens a file that [`next`](Self::next) has just given.
-    pub(super) fn open(&mut self, path: &Path) -> Result<File, BackupError> {
+    pub(crate) fn open(&mut self, path: &Path) -> Result<File, BackupError> {
         let name = path.file_name().unwrap_or_default();
         // Should it have become a pipe or a device in the meantime, opening must not wait.
         let flags =
@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The path as the user can find it.
-    pub(super) fn full(&self, path: &Path) -> PathBuf {
+    pub(crate) fn full(&self, path: &Path) -> PathBuf {
         self.source.join(path)
     }
 
