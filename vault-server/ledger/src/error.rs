@@ -1,6 +1,7 @@
 //! What can go wrong: at opening, for one change, and for the disk.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -283,7 +284,7 @@ pub struct LeafUnavailable;
 #[error("the ledger stopped with a storage error; the next start decides from what is on the disk")]
 pub struct LedgerFailed;
 
-/// The disk, SQLite, or the operating system failed.
+/// The disk, the store, or the operating system failed.
 ///
 /// The text says during what; the reason is its [`source`](Error::source). Neither ever contains a
 /// leaf's key or content.
@@ -291,6 +292,7 @@ pub struct LedgerFailed;
 #[error("storage failed while {during}")]
 pub struct StorageError {
     during: &'static str,
+    is_damage: bool,
     #[source]
     source: Box<dyn Error + Send + Sync>,
 }
@@ -302,32 +304,48 @@ impl StorageError {
     ) -> StorageError {
         StorageError {
             during,
+            is_damage: false,
             source: source.into(),
         }
     }
 
-    /// Whether the operating system does not let us, which somebody can change.
-    pub(crate) fn is_denied(&self) -> bool {
-        let source = self.source.downcast_ref::<std::io::Error>();
-        source.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    /// One of which [`is_damage`](StorageError::is_damage) is true.
+    pub(crate) fn damage(
+        during: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> StorageError {
+        StorageError {
+            is_damage: true,
+            ..StorageError::new(during, source)
+        }
     }
 
-    /// Whether SQLite can make no sense of a page of the file. A read of it is then over, and its
+    /// Whether the operating system does not let us, which the operator can change.
+    pub(crate) fn is_denied(&self) -> bool {
+        let source = self.source.downcast_ref::<io::Error>();
+        source.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the store can make no sense of a part of its data. A read of it is then over, and its
     /// transaction goes on; a write may be half done.
     pub(crate) fn is_damage(&self) -> bool {
-        self.source
-            .downcast_ref::<rusqlite::Error>()
-            .and_then(rusqlite::Error::sqlite_error_code)
-            .is_some_and(|code| code == rusqlite::ErrorCode::DatabaseCorrupt)
+        self.is_damage
     }
 }
 
-/// Says during what an error happened, where it happens.
+/// Says during what an error happened, where it happens. A room with errors of a type of its own
+/// implements it for them.
 pub(crate) trait During<T> {
     fn during(self, during: &'static str) -> Result<T, StorageError>;
 }
 
-impl<T, E: Into<Box<dyn Error + Send + Sync>>> During<T> for Result<T, E> {
+impl<T> During<T> for io::Result<T> {
+    fn during(self, during: &'static str) -> Result<T, StorageError> {
+        self.map_err(|source| StorageError::new(during, source))
+    }
+}
+
+impl<T> During<T> for Result<T, rand::Error> {
     fn during(self, during: &'static str) -> Result<T, StorageError> {
         self.map_err(|source| StorageError::new(during, source))
     }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread::{self, JoinHandle, ThreadId};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::anchor::Locator;
+use crate::engine::commit::Vault;
 use crate::engine::open;
 use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError, StorageError};
 use crate::files::make_folder;
@@ -79,7 +81,7 @@ impl Ledger {
         path: &Path,
     ) -> Result<(), OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let vault = open::open_adding(&folder, options, identity, path)?;
+        let vault = open::open_adding(&folder, options, identity, &Locator::parse(path))?;
         Ok(vault.store.close()?)
     }
 
@@ -100,7 +102,8 @@ impl Ledger {
         paths: &[PathBuf],
     ) -> Result<Vec<Removed>, OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let (vault, removed) = open::open_removing(&folder, options, identity, paths)?;
+        let leaving: Vec<Locator> = paths.iter().map(Locator::parse).collect();
+        let (vault, removed) = open::open_removing(&folder, options, identity, &leaving)?;
         vault.store.close()?;
         Ok(removed)
     }
@@ -221,26 +224,25 @@ impl Ledger {
         options: &Options,
         identity: &Identity,
     ) -> Result<Ledger, OpenError> {
-        let parts = Parts::open(folder, options, identity)?;
-        Ok(Ledger::start(parts, options)?)
+        let engine = open::open(&folder, options, identity)?;
+        Ok(Ledger::start(engine, folder, options)?)
     }
 
-    pub(crate) fn start(parts: Parts, options: &Options) -> Result<Ledger, StorageError> {
-        let Parts {
-            leaves,
-            folder,
-            unavailable,
-        } = parts;
+    pub(crate) fn start(
+        engine: Vault,
+        folder: Folder,
+        options: &Options,
+    ) -> Result<Ledger, StorageError> {
         let (sender, queue) = mpsc::channel(options.queue_capacity.max(1));
         let shared = Arc::new(Shared {
             status: watch::Sender::new(Status::Running),
-            unavailable,
+            unavailable: Arc::default(),
         });
         let writer = Writer {
             queue,
             batch_limit: options.batch_limit.max(1),
             shared: Arc::clone(&shared),
-            leaves,
+            leaves: Leaves::new(engine, Arc::clone(&shared.unavailable)),
             folder,
         };
         let thread = thread::Builder::new()
@@ -279,29 +281,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// A vault that was opened and found in order, before anything runs.
-pub(crate) struct Parts {
-    pub(crate) leaves: Leaves,
-    folder: Folder,
-    unavailable: Arc<AtomicU64>,
-}
-
-impl Parts {
-    pub(crate) fn open(
-        folder: Folder,
-        options: &Options,
-        identity: &Identity,
-    ) -> Result<Parts, OpenError> {
-        let vault = open::open(&folder, options, identity)?;
-        let unavailable = Arc::new(AtomicU64::new(0));
-        Ok(Parts {
-            leaves: Leaves::new(vault, Arc::clone(&unavailable)),
-            folder,
-            unavailable,
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::anchor::Locator;
 use crate::anchor::set::LIMIT;
 use crate::key::LeafKey;
 
@@ -47,6 +48,10 @@ impl Options {
             accept_damage: false,
             needed: Vec::new(),
         }
+    }
+
+    pub(crate) fn locators(&self) -> Vec<Locator> {
+        self.anchors.iter().map(Locator::parse).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::slot::{SLOT_SIZE, SlotSealer};
-use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
+use super::{Anchor, AnchorId, Live, Locator, Slot, highest_sequence};
 use crate::error::{During, OpenError, StorageError};
 use crate::files::{
     Locked, exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder,
@@ -22,7 +22,7 @@ const UNFINISHED: &str = ".vault-unfinished";
 
 /// An anchor's file that this process alone has open, for as long as this value lives.
 pub(crate) struct FileAnchor {
-    path: PathBuf,
+    locator: Locator,
     file: Locked,
     id: AnchorId,
     sealer: SlotSealer,
@@ -43,10 +43,11 @@ impl FileAnchor {
     /// uses a higher one, before anything is served. So that one is what an interrupted creation
     /// left, and it is made anew. Above 1 a vault lives on it, and this would destroy that vault.
     pub(crate) fn create(
-        path: &Path,
+        locator: &Locator,
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<FileAnchor, OpenError> {
+        let path = locator.0.as_path();
         let folder = parent(path);
         make_folder(folder).during("making the anchor's folder")?;
         if !folder.is_dir() {
@@ -75,7 +76,7 @@ impl FileAnchor {
         fs::rename(&unfinished, path).during("naming the anchor")?;
         sync_folder(folder).during("syncing the anchor's folder")?;
         Ok(FileAnchor {
-            path: path.to_owned(),
+            locator: locator.clone(),
             file,
             id,
             sealer,
@@ -87,10 +88,11 @@ impl FileAnchor {
 
     /// Opens and locks the anchor of this vault and keyring.
     pub(crate) fn open(
-        path: &Path,
+        locator: &Locator,
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<FileAnchor, OpenError> {
+        let path = locator.0.as_path();
         let file = open_locked(path)?;
         let foreign = || OpenError::AnchorForeign {
             path: path.to_owned(),
@@ -103,7 +105,7 @@ impl FileAnchor {
         let [first, second] = read_slots(&*file, &sealer);
         let id = common_id(first.as_ref(), second.as_ref()).ok_or_else(foreign)?;
         Ok(FileAnchor {
-            path: path.to_owned(),
+            locator: locator.clone(),
             file,
             id,
             sealer,
@@ -173,13 +175,13 @@ impl Anchor for FileAnchor {
         self.id
     }
 
-    fn path(&self) -> &Path {
-        &self.path
+    fn locator(&self) -> &Locator {
+        &self.locator
     }
 
-    fn has_its_path(&self) -> bool {
+    fn is_in_place(&self) -> bool {
         let open = self.file.metadata().map(|file| (file.dev(), file.ino()));
-        open.is_ok_and(|open| identity(&self.path).is_ok_and(|named| named == Some(open)))
+        open.is_ok_and(|open| identity(&self.locator.0).is_ok_and(|named| named == Some(open)))
     }
 
     fn slots(&self) -> &[Slot; 2] {
@@ -225,9 +227,9 @@ impl Anchor for FileAnchor {
 /// Refuses an anchor inside the data folder: whoever copies the folder would copy it too.
 ///
 /// Nothing of it has to exist yet.
-pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[PathBuf]) -> Result<(), OpenError> {
+pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[Locator]) -> Result<(), OpenError> {
     let folder = resolve(folder)?;
-    for path in anchors {
+    for Locator(path) in anchors {
         if resolve(path)?.starts_with(&folder) {
             return Err(OpenError::AnchorInFolder {
                 path: path.to_owned(),
@@ -235,6 +237,12 @@ pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[PathBuf]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Whether there is a file that both name.
+pub(super) fn name_one_file(first: &Locator, second: &Locator) -> Result<bool, StorageError> {
+    let file = identity(&first.0)?;
+    Ok(file.is_some() && file == identity(&second.0)?)
 }
 
 fn open_locked(path: &Path) -> Result<Locked, OpenError> {
@@ -307,7 +315,7 @@ fn unused(
     if !exists(path)? {
         return Ok(None);
     }
-    match FileAnchor::open(path, vault_id, master_key) {
+    match FileAnchor::open(&Locator::parse(path), vault_id, master_key) {
         Ok(anchor) if highest_sequence(&anchor.slots) <= 1 => Ok(Some(anchor)),
         Ok(_) | Err(OpenError::AnchorForeign { .. }) => Err(OpenError::AnchorExists {
             path: path.to_owned(),
@@ -407,7 +415,8 @@ mod tests {
     fn a_page_that_the_disk_does_not_give_back_costs_its_own_slot_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");
-        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new(&[1; 32])).unwrap();
+        let mut anchor =
+            FileAnchor::create(&Locator::parse(&path), "vault", &MasterKey::new(&[1; 32])).unwrap();
         anchor.prepare(0, &live(1)).unwrap();
         let file = File::open(&path).unwrap();
         let table: [(&[u64], [Option<u64>; 2]); 4] = [
@@ -435,7 +444,8 @@ mod tests {
     fn after_a_failed_write_every_later_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");
-        let mut anchor = FileAnchor::create(&path, "vault", &MasterKey::new(&[1; 32])).unwrap();
+        let mut anchor =
+            FileAnchor::create(&Locator::parse(&path), "vault", &MasterKey::new(&[1; 32])).unwrap();
         anchor.prepare(0, &live(1)).unwrap();
         anchor.erase(1).unwrap();
         let before = fs::read(&path).unwrap();

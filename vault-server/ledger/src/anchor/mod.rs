@@ -34,8 +34,10 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -55,10 +57,10 @@ pub(crate) trait Anchor: Send {
     fn id(&self) -> AnchorId;
 
     /// Where it is, for messages and for the configuration.
-    fn path(&self) -> &Path;
+    fn locator(&self) -> &Locator;
 
-    /// Whether it can still be found at its path.
-    fn has_its_path(&self) -> bool;
+    /// Whether it can still be found there.
+    fn is_in_place(&self) -> bool;
 
     /// What it holds: what reading it gave, and what the writes since then left.
     fn slots(&self) -> &[Slot; 2];
@@ -75,6 +77,30 @@ pub(crate) trait Anchor: Send {
 
     /// Forgets every root key, the last one too. For an anchor that no longer belongs to the set.
     fn retire(&mut self) -> Result<(), StorageError>;
+}
+
+/// Where an anchor is. Only its own kind reads it: to an anchor in a file it is a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Locator(PathBuf);
+
+impl Locator {
+    /// From what the configuration or the command line says.
+    pub(crate) fn parse(text: impl Into<PathBuf>) -> Locator {
+        Locator(text.into())
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Locator {
+        Locator(OsStr::from_bytes(bytes).into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+
+    /// For a message.
+    pub(crate) fn shown(&self) -> PathBuf {
+        self.0.clone()
+    }
 }
 
 /// The key of the tree's root. Whoever has it and the database of its moment reads everything.

@@ -4,47 +4,46 @@
 //! forgotten, so one that cannot be written to stops the vault.
 
 use std::cmp::Reverse;
-use std::path::{Path, PathBuf};
 
-use super::file::FileAnchor;
-use super::{Anchor, AnchorId, Live, Slot, highest_sequence};
+use super::file::{FileAnchor, name_one_file};
+use super::{Anchor, AnchorId, Live, Locator, Slot, highest_sequence};
 use crate::error::{OpenError, StorageError};
-use crate::files::identity;
 use crate::key::MasterKey;
 
 /// How many anchors a vault has at most. Each one costs two syncs a batch, one after the other.
 pub(crate) const LIMIT: usize = 8;
 
 /// The anchors of one vault: at least one, at most eight, no two the same.
+#[derive(Default)]
 pub(crate) struct Anchors(Vec<Box<dyn Anchor>>);
 
 impl Anchors {
-    /// Makes an anchor at each path, see [`FileAnchor::create`].
+    /// Makes an anchor at each locator, see [`FileAnchor::create`].
     pub(crate) fn create(
-        paths: &[PathBuf],
+        locators: &[Locator],
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<Anchors, OpenError> {
-        refuse_count(paths.len())?;
-        let mut anchors = Anchors(Vec::new());
-        for path in paths {
-            anchors.add(path, vault_id, master_key)?;
+        refuse_count(locators.len())?;
+        let mut anchors = Anchors::default();
+        for locator in locators {
+            anchors.add(locator, vault_id, master_key)?;
         }
         Ok(anchors)
     }
 
-    /// Opens and locks the anchor at each path.
+    /// Opens and locks the anchor at each locator.
     pub(crate) fn open(
-        paths: &[PathBuf],
+        locators: &[Locator],
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<Anchors, OpenError> {
-        refuse_count(paths.len())?;
-        let mut anchors = Anchors(Vec::new());
-        for path in paths {
+        refuse_count(locators.len())?;
+        let mut anchors = Anchors::default();
+        for locator in locators {
             // Before it is opened: the same file a second time would only be found to be locked.
-            anchors.refuse_same_file(path)?;
-            anchors.push(Box::new(FileAnchor::open(path, vault_id, master_key)?))?;
+            anchors.refuse_same_file(locator)?;
+            anchors.push(Box::new(FileAnchor::open(locator, vault_id, master_key)?))?;
         }
         Ok(anchors)
     }
@@ -52,13 +51,13 @@ impl Anchors {
     /// Makes one more anchor. It holds no key until the next [`prepare`](Anchors::prepare).
     pub(crate) fn add(
         &mut self,
-        path: &Path,
+        locator: &Locator,
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<(), OpenError> {
         refuse_count(self.0.len() + 1)?;
-        self.refuse_same_file(path)?;
-        let anchor = FileAnchor::create(path, vault_id, master_key)?;
+        self.refuse_same_file(locator)?;
+        let anchor = FileAnchor::create(locator, vault_id, master_key)?;
         self.push(Box::new(anchor))
     }
 
@@ -69,12 +68,12 @@ impl Anchors {
     /// under whatever name, or whose file is open to others or has a second name.
     pub(crate) fn open_leaving(
         &mut self,
-        path: &Path,
+        locator: &Locator,
         vault_id: &str,
         master_key: &MasterKey,
     ) -> Result<(), OpenError> {
-        let is_other = self.refuse_same_file(path);
-        match is_other.and_then(|()| FileAnchor::open(path, vault_id, master_key)) {
+        let is_other = self.refuse_same_file(locator);
+        match is_other.and_then(|()| FileAnchor::open(locator, vault_id, master_key)) {
             Ok(anchor) => match self.push(Box::new(anchor)) {
                 Err(OpenError::AnchorTwice { .. }) => Ok(()),
                 pushed => pushed,
@@ -98,7 +97,7 @@ impl Anchors {
         refuse_count(self.0.len() + 1)?;
         // A copy of an anchor's file has its id. Who can say which of the two was meant to be erased?
         match self.0.iter().find(|other| other.id() == anchor.id()) {
-            Some(same) => Err(twice(same.path(), anchor.path())),
+            Some(same) => Err(twice(same.locator(), anchor.locator())),
             None => {
                 self.0.push(anchor);
                 Ok(())
@@ -106,25 +105,26 @@ impl Anchors {
         }
     }
 
-    /// Takes the anchor at this path out of the set, without a write to it. None if it is not in the
+    /// Takes the anchor at this locator out of the set, without a write to it. None if it is not in the
     /// set, or if it is the last one, which stays.
-    pub(crate) fn take(&mut self, path: &Path) -> Option<Box<dyn Anchor>> {
-        let index = self.0.iter().position(|anchor| anchor.path() == path)?;
+    pub(crate) fn take(&mut self, locator: &Locator) -> Option<Box<dyn Anchor>> {
+        let mut anchors = self.0.iter();
+        let index = anchors.position(|anchor| anchor.locator() == locator)?;
         (self.0.len() > 1).then(|| self.0.remove(index))
     }
 
     /// Who belongs to the set, in the order of the configuration.
-    pub(crate) fn members(&self) -> Vec<(AnchorId, PathBuf)> {
+    pub(crate) fn members(&self) -> Vec<(AnchorId, Locator)> {
         let members = self.0.iter();
         members
-            .map(|anchor| (anchor.id(), anchor.path().to_owned()))
+            .map(|anchor| (anchor.id(), anchor.locator().clone()))
             .collect()
     }
 
     /// Where an anchor should be and is not: removed, moved, or another file has its name.
-    pub(crate) fn lost_paths(&self) -> impl Iterator<Item = &Path> {
-        let lost = self.0.iter().filter(|anchor| !anchor.has_its_path());
-        lost.map(|anchor| anchor.path())
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &Locator> {
+        let lost = self.0.iter().filter(|anchor| !anchor.is_in_place());
+        lost.map(|anchor| anchor.locator())
     }
 
     /// The root keys that may be those of the latest database, newest first.
@@ -186,26 +186,13 @@ impl Anchors {
         self.0.iter().flat_map(|anchor| anchor.slots())
     }
 
-    fn refuse_same_file(&self, path: &Path) -> Result<(), OpenError> {
-        let Some(file) = identity(path)? else {
-            return Ok(());
-        };
+    fn refuse_same_file(&self, locator: &Locator) -> Result<(), OpenError> {
         for anchor in &self.0 {
-            if identity(anchor.path())? == Some(file) {
-                return Err(twice(anchor.path(), path));
+            if name_one_file(anchor.locator(), locator)? {
+                return Err(twice(anchor.locator(), locator));
             }
         }
         Ok(())
-    }
-
-    /// A set of any anchors, not only files.
-    #[cfg(test)]
-    pub(crate) fn of(members: Vec<Box<dyn Anchor>>) -> Anchors {
-        let mut anchors = Anchors(Vec::new());
-        for anchor in members {
-            anchors.push(anchor).expect("the test's anchors differ");
-        }
-        anchors
     }
 }
 
@@ -222,9 +209,9 @@ fn refuse_count(count: usize) -> Result<(), OpenError> {
     }
 }
 
-fn twice(first: &Path, second: &Path) -> OpenError {
+fn twice(first: &Locator, second: &Locator) -> OpenError {
     OpenError::AnchorTwice {
-        first: first.to_owned(),
-        second: second.to_owned(),
+        first: first.shown(),
+        second: second.shown(),
     }
 }

@@ -1,34 +1,30 @@
 //! Which anchors a vault has, as its root says it.
 //!
 //! ```text
-//! members = for each anchor: id (16 bytes) || length (2 bytes, big-endian) || path
+//! members = for each anchor: id (16 bytes) || length (2 bytes, big-endian) || locator
 //! ```
 //!
 //! The root authenticates it, so an anchor that was left out when the root was written can neither
-//! come back with an older key, nor be left out without the command that removes it. The paths are
+//! come back with an older key, nor be left out without the command that removes it. The locators are
 //! for messages: an anchor may be moved.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-use crate::anchor::AnchorId;
+use crate::anchor::{AnchorId, Locator};
 use crate::tree::seal::Unreadable;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Members(pub(crate) Vec<(AnchorId, PathBuf)>);
+pub(crate) struct Members(pub(crate) Vec<(AnchorId, Locator)>);
 
 impl Members {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (id, path) in &self.0 {
-            // Linux takes no longer ones; it would show in messages only.
-            let path = path.as_os_str().as_bytes();
-            let path = &path[..path.len().min(4096)];
-            let length = u16::try_from(path.len()).expect("4,096 fits in 16 bits");
+        for (id, locator) in &self.0 {
+            // Linux takes no longer paths; it would show in messages only.
+            let locator = locator.as_bytes();
+            let locator = &locator[..locator.len().min(4096)];
+            let length = u16::try_from(locator.len()).expect("4,096 fits in 16 bits");
             bytes.extend_from_slice(&id.0);
             bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(path);
+            bytes.extend_from_slice(locator);
         }
         bytes
     }
@@ -39,8 +35,8 @@ impl Members {
             let (id, rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
             let (length, rest) = rest.split_first_chunk().ok_or(Unreadable)?;
             let length = usize::from(u16::from_be_bytes(*length));
-            let (path, rest) = rest.split_at_checked(length).ok_or(Unreadable)?;
-            members.push((AnchorId(*id), PathBuf::from(OsStr::from_bytes(path))));
+            let (locator, rest) = rest.split_at_checked(length).ok_or(Unreadable)?;
+            members.push((AnchorId(*id), Locator::from_bytes(locator)));
             bytes = rest;
         }
         Ok(Members(members))
@@ -50,17 +46,17 @@ impl Members {
         self.0.iter().any(|(member, _)| *member == id)
     }
 
-    /// Who was at this path when the root was written.
-    pub(crate) fn last_at(&self, path: &Path) -> Option<AnchorId> {
+    /// The anchor that was here when the root was written.
+    pub(crate) fn last_at(&self, locator: &Locator) -> Option<AnchorId> {
         let mut members = self.0.iter();
-        let member = members.find(|(_, last_path)| last_path == path);
+        let member = members.find(|(_, last)| last == locator);
         member.map(|(id, _)| *id)
     }
 
-    /// The path of the first that is not among these.
-    pub(crate) fn missing_in(&self, others: &Members) -> Option<&Path> {
+    /// The locator of the first that is not among these.
+    pub(crate) fn missing_in(&self, others: &Members) -> Option<&Locator> {
         let mut missing = self.0.iter().filter(|(id, _)| !others.has(*id));
-        missing.next().map(|(_, path)| path.as_path())
+        missing.next().map(|(_, locator)| locator)
     }
 }
 
@@ -70,8 +66,8 @@ mod tests {
 
     fn members() -> Members {
         Members(vec![
-            (AnchorId([1; 16]), "/a/anchor".into()),
-            (AnchorId([2; 16]), "/b".into()),
+            (AnchorId([1; 16]), Locator::parse("/a/anchor")),
+            (AnchorId([2; 16]), Locator::parse("/b")),
         ])
     }
 
@@ -92,12 +88,12 @@ mod tests {
     #[test]
     fn members_are_the_same_wherever_they_are() {
         let moved = Members(vec![
-            (AnchorId([2; 16]), "/c".into()),
-            (AnchorId([1; 16]), "/d".into()),
+            (AnchorId([2; 16]), Locator::parse("/c")),
+            (AnchorId([1; 16]), Locator::parse("/d")),
         ]);
         assert_eq!(members().missing_in(&moved), None);
-        let fewer = Members(vec![(AnchorId([1; 16]), "/a/anchor".into())]);
-        assert_eq!(members().missing_in(&fewer), Some(Path::new("/b")));
+        let fewer = Members(vec![(AnchorId([1; 16]), Locator::parse("/a/anchor"))]);
+        assert_eq!(members().missing_in(&fewer), Some(&Locator::parse("/b")));
         assert_eq!(fewer.missing_in(&members()), None);
     }
 }

@@ -14,14 +14,12 @@
 //! 6. One whole batch without changes, with a number above all that were ever seen. After it, one
 //!    root key is left, on all anchors, durably; whatever was interrupted is decided.
 
-use std::path::{Path, PathBuf};
-
 use rand::RngCore;
 use rand::rngs::OsRng;
 
 use crate::anchor::file::refuse_in_folder;
 use crate::anchor::set::Anchors;
-use crate::anchor::{Anchor, AnchorId, Live, RootKey};
+use crate::anchor::{Anchor, AnchorId, Live, Locator, RootKey};
 use crate::engine::commit::Vault;
 use crate::error::{During, OpenError, StorageError};
 
@@ -43,8 +41,9 @@ pub(crate) fn create(
     options: &Options,
     identity: &Identity,
 ) -> Result<(), OpenError> {
-    refuse_in_folder(folder.path(), &options.anchors)?;
-    let mut anchors = Anchors::create(&options.anchors, &identity.vault_id, &identity.master_key)?;
+    let locators = options.locators();
+    refuse_in_folder(folder.path(), &locators)?;
+    let mut anchors = Anchors::create(&locators, &identity.vault_id, &identity.master_key)?;
     let meta = Meta {
         vault_id: identity.vault_id.clone(),
         keyring_fingerprint: identity.keyring_fingerprint,
@@ -67,7 +66,7 @@ pub(crate) fn open(
     options: &Options,
     identity: &Identity,
 ) -> Result<Vault, OpenError> {
-    let (vault, known) = open_root(folder, options, identity, &[])?;
+    let (vault, known) = open_root(folder, options, identity, &options.locators(), &[])?;
     let configured = Members(vault.anchors.members());
     refuse_difference(&known, &configured)?;
     let mut vault = settled(vault, folder, options)?;
@@ -75,57 +74,57 @@ pub(crate) fn open(
     Ok(vault)
 }
 
-/// Opens a vault and gives it one more anchor, at a path where there is none.
+/// Opens a vault and gives it one more anchor, where there is none.
 pub(crate) fn open_adding(
     folder: &Folder,
     options: &Options,
     identity: &Identity,
-    path: &Path,
+    locator: &Locator,
 ) -> Result<Vault, OpenError> {
-    refuse_in_folder(folder.path(), &[path.to_owned()])?;
-    let (vault, known) = open_root(folder, options, identity, &[])?;
+    refuse_in_folder(folder.path(), std::slice::from_ref(locator))?;
+    let (vault, known) = open_root(folder, options, identity, &options.locators(), &[])?;
     refuse_difference(&known, &Members(vault.anchors.members()))?;
     let mut vault = settled(vault, folder, options)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
-    vault.anchors.add(path, vault_id, master_key)?;
+    vault.anchors.add(locator, vault_id, master_key)?;
     let members = Members(vault.anchors.members());
     run_first_batch(&mut vault, &members)?;
     Ok(vault)
 }
 
-/// Opens a vault that shall go on without the anchors at these paths, and erases those that are there.
+/// Opens a vault that shall go on without these anchors, and erases those that are there.
 pub(crate) fn open_removing(
     folder: &Folder,
     options: &Options,
     identity: &Identity,
-    paths: &[PathBuf],
+    leaving: &[Locator],
 ) -> Result<(Vault, Vec<Removed>), OpenError> {
-    let mut staying = options.clone();
-    staying.anchors.retain(|path| !paths.contains(path));
+    let mut staying = options.locators();
+    staying.retain(|locator| !leaving.contains(locator));
     // As long as they are there they take part: one may be the only one that knows the latest state.
-    let (mut vault, mut known) = open_root(folder, &staying, identity, paths)?;
+    let (mut vault, mut known) = open_root(folder, options, identity, &staying, leaving)?;
     let present = Members(vault.anchors.members());
-    let mut leaving = Vec::new();
-    for path in paths {
-        let lost = known.last_at(path).filter(|id| !present.has(*id));
-        let anchor = vault.anchors.take(path);
+    let mut removed = Vec::new();
+    for locator in leaving {
+        let lost = known.last_at(locator).filter(|id| !present.has(*id));
+        let anchor = vault.anchors.take(locator);
         if anchor.is_none() && lost.is_none() {
-            let path = path.to_owned();
+            let path = locator.shown();
             return Err(OpenError::AnchorUnknown { path });
         }
-        leaving.push(Leaving { anchor, lost });
+        removed.push(Leaving { anchor, lost });
     }
     known
         .0
-        .retain(|(id, _)| !leaving.iter().any(|one| one.is(*id)));
+        .retain(|(id, _)| !removed.iter().any(|one| one.is(*id)));
     let staying = Members(vault.anchors.members());
     refuse_difference(&known, &staying)?;
     let mut vault = settled(vault, folder, options)?;
     run_first_batch(&mut vault, &staying)?;
-    Ok((vault, leaving.into_iter().map(Leaving::erase).collect()))
+    Ok((vault, removed.into_iter().map(Leaving::erase).collect()))
 }
 
-/// What leaves the set with one path.
+/// What leaves the set with one locator.
 struct Leaving {
     /// The anchor that is there, if it can be opened.
     anchor: Option<Box<dyn Anchor>>,
@@ -152,15 +151,16 @@ fn open_root(
     folder: &Folder,
     options: &Options,
     identity: &Identity,
-    leaving: &[PathBuf],
+    anchors: &[Locator],
+    leaving: &[Locator],
 ) -> Result<(Vault, Members), OpenError> {
-    refuse_in_folder(folder.path(), &options.anchors)?;
+    refuse_in_folder(folder.path(), anchors)?;
     let store = Store::open(folder)?;
     refuse_other(&store.meta()?, identity)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
-    let mut anchors = Anchors::open(&options.anchors, vault_id, master_key)?;
-    for path in leaving {
-        anchors.open_leaving(path, vault_id, master_key)?;
+    let mut anchors = Anchors::open(anchors, vault_id, master_key)?;
+    for locator in leaving {
+        anchors.open_leaving(locator, vault_id, master_key)?;
     }
     let mut tree = latest_tree(vault_id, &store, &anchors)?;
     if !options.accept_damage {
@@ -211,7 +211,7 @@ fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree,
 /// who put an older database back would be served from a mixture, and the batch of the start would
 /// forget the key that opens the true state.
 fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
-    if !store.had_log() {
+    if !store.may_be_mixed() {
         return Ok(());
     }
     match tree.broken_ways(store)? {
@@ -271,12 +271,12 @@ fn refuse_other(found: &Meta, identity: &Identity) -> Result<(), OpenError> {
 }
 
 fn refuse_difference(known: &Members, configured: &Members) -> Result<(), OpenError> {
-    if let Some(path) = known.missing_in(configured) {
-        let path = path.to_owned();
+    if let Some(locator) = known.missing_in(configured) {
+        let path = locator.shown();
         return Err(OpenError::AnchorNotConfigured { path });
     }
-    if let Some(path) = configured.missing_in(known) {
-        let path = path.to_owned();
+    if let Some(locator) = configured.missing_in(known) {
+        let path = locator.shown();
         return Err(OpenError::AnchorUnknown { path });
     }
     Ok(())

@@ -15,13 +15,15 @@ use super::churn::{Known, Model, TRAFFIC_KEYS, VAULT_ID};
 use super::history::History;
 use super::traffic::Traffic;
 use crate::key::LeafKey;
-use crate::tree::Place;
 
 type KeyBytes = [u8; 32];
 
+/// The number of the root's row.
+const ROOT: i64 = 1;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Row {
-    Node(Place),
+    Node(i64),
     Event(Event),
 }
 
@@ -71,7 +73,7 @@ pub(super) fn attack(
     let mut adversary = Adversary {
         history,
         search,
-        clues: roots.map(|key| (Row::Node(Place::ROOT), key)).collect(),
+        clues: roots.map(|key| (Row::Node(ROOT), key)).collect(),
         tried: HashSet::new(),
         reached: Reached::default(),
     };
@@ -111,10 +113,10 @@ impl Adversary<'_> {
                 continue;
             };
             match row {
-                Row::Node(Place::ROOT) => {
+                Row::Node(ROOT) => {
                     let (length, rest) = plaintext.split_first_chunk().unwrap();
                     let node = &rest[usize::from(u16::from_be_bytes(*length))..];
-                    self.read_node(Place::ROOT, node);
+                    self.read_node(ROOT, node);
                 }
                 Row::Node(place) => self.read_node(place, &plaintext),
                 Row::Event(event) => self.read_event(event, &plaintext),
@@ -122,14 +124,14 @@ impl Adversary<'_> {
         }
     }
 
-    fn read_node(&mut self, place: Place, node: &[u8]) {
+    fn read_node(&mut self, place: i64, node: &[u8]) {
         let (kind, mut rest) = node.split_first().unwrap();
         if *kind == 1 {
             let (present, keys) = rest.split_first_chunk().unwrap();
             let present = u64::from_be_bytes(*present);
             let slots = (0..64).filter(|slot| present >> slot & 1 == 1);
             for (slot, key) in slots.zip(keys.as_chunks().0) {
-                self.clues.push((Row::Node(place.child(slot)), *key));
+                self.clues.push((Row::Node(place << 6 | slot), *key));
             }
             return;
         }
@@ -263,16 +265,11 @@ fn root_key(master_key: &KeyBytes, slot: &[u8]) -> Option<KeyBytes> {
 
 fn open_row(row: Row, version: &[u8], cipher: &Aes256Gcm) -> Option<Vec<u8>> {
     let (head, sealed) = match row {
-        Row::Node(Place::ROOT) => version.split_at(8),
+        Row::Node(ROOT) => version.split_at(8),
         Row::Node(_) | Row::Event(..) => version.split_at(0),
     };
     let place = match row {
-        Row::Node(place) => [
-            b"backup-key-vault/v2 node",
-            &place.row().to_be_bytes()[..],
-            head,
-        ]
-        .concat(),
+        Row::Node(place) => [b"backup-key-vault/v2 node", &place.to_be_bytes()[..], head].concat(),
         Row::Event(event) => [
             b"backup-key-vault/v2 event",
             &event.leaf.0[..],

@@ -13,15 +13,16 @@ use rand::{Error, Rng, RngCore, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::adversary::root_keys;
+use super::history::History;
 use super::traffic::Traffic;
 use crate::Options;
 use crate::anchor::file::FileAnchor;
-use crate::anchor::{Anchor, AnchorId, Live, Slot};
+use crate::anchor::{Anchor, AnchorId, Live, Locator, Slot};
 use crate::engine::commit::Vault;
 use crate::engine::open;
 use crate::error::StorageError;
 use crate::key::{Identity, LeafKey, MasterKey};
-use crate::store::Folder;
+use crate::store::{Folder, Store};
 use crate::tree::seal::Keys;
 use crate::writer::batch::Batch;
 use crate::writer::draft::Draft;
@@ -89,6 +90,7 @@ pub(super) struct Run {
     pub(super) states: Vec<Vec<u8>>,
     /// What the anchors' files held after every batch.
     pub(super) former_anchors: Vec<Vec<u8>>,
+    pub(super) history: History,
     options: Options,
     wrong: Wrong,
     drawn: Drawn,
@@ -113,6 +115,7 @@ impl Run {
             master_key: rng.r#gen(),
             states: Vec::new(),
             former_anchors: Vec::new(),
+            history: History::default(),
             options,
             wrong,
             drawn: Drawn::default(),
@@ -123,6 +126,9 @@ impl Run {
         let folder = Folder::create(&run.options.folder).unwrap();
         open::create(&folder, &run.options, &run.identity()).unwrap();
         run.former_anchors.push(run.anchors());
+        let store = Store::open(&folder).unwrap();
+        run.history.note(&store);
+        store.close().unwrap();
         drop(folder);
         run.note_root_key();
         run.start();
@@ -176,7 +182,13 @@ impl Run {
                 self.states.push(state.clone());
             }
         }
+        self.note_what_is_stored();
+    }
+
+    fn note_what_is_stored(&mut self) {
         self.former_anchors.push(self.anchors());
+        let open = self.open.as_ref().unwrap();
+        self.history.note(&open.leaves.engine.store);
     }
 
     /// All of it, in batches that are full or of one change.
@@ -218,7 +230,7 @@ impl Run {
             leaves: Leaves::new(vault, Arc::default()),
             _folder: folder,
         });
-        self.former_anchors.push(self.anchors());
+        self.note_what_is_stored();
     }
 
     /// New keys for traffic; the former ones are kept until the next time, the ones before are gone.
@@ -323,7 +335,7 @@ impl Run {
             Wrong::Nothing | Wrong::KeepsTrafficKey => {}
             Wrong::KeepsNodeKeys(depth) => vault.tree.not_rekeyed = Some(depth),
             Wrong::KeepsFormerSlot => {
-                let mirror = &self.options.anchors[1];
+                let mirror = &Locator::parse(&self.options.anchors[1]);
                 // Its lock has to end first.
                 drop(vault.anchors.take(mirror));
                 let master_key = MasterKey::new(&self.master_key);
@@ -412,12 +424,12 @@ impl Anchor for NeverErased {
         self.0.id()
     }
 
-    fn path(&self) -> &Path {
-        self.0.path()
+    fn locator(&self) -> &Locator {
+        self.0.locator()
     }
 
-    fn has_its_path(&self) -> bool {
-        self.0.has_its_path()
+    fn is_in_place(&self) -> bool {
+        self.0.is_in_place()
     }
 
     fn slots(&self) -> &[Slot; 2] {

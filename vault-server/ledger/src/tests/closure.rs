@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use super::adversary::{Reached, Search, attack};
 use super::churn::{Run, Step, Wrong, is_record, scratch};
-use super::history::{self, History};
 use crate::key::LeafKey;
 
 struct Size {
@@ -42,7 +41,6 @@ const SMALL: Size = Size {
 /// What a vault's life left to the adversary, and what became of it.
 struct Aftermath {
     run: Run,
-    history: History,
     /// The records as they were when they were destroyed.
     destroyed: HashSet<Vec<u8>>,
     /// The one that the very last batch destroyed.
@@ -54,7 +52,6 @@ impl Aftermath {
     /// Creation, churn, destruction, churn again, new traffic keys, and one more destruction at the
     /// very end.
     fn of(size: &Size, wrong: Wrong) -> Aftermath {
-        history::begin();
         let home = scratch();
         let mut run = Run::new(home.path(), wrong);
         let accounts = run.new_accounts(size.accounts);
@@ -76,7 +73,6 @@ impl Aftermath {
         run.batch(&[Step::Remove(others[0])]);
         Aftermath {
             run,
-            history: history::so_far(),
             destroyed,
             last,
             _home: home,
@@ -88,7 +84,7 @@ impl Aftermath {
         attack(
             &run.master_key,
             &anchors,
-            &self.history,
+            &run.history,
             &run.traffic,
             search,
         )
@@ -133,7 +129,6 @@ fn ten_thousand_accounts_three_thousand_destroyed_and_only_the_present_can_be_re
 
     // A start replaces the root's key once more, and an orderly end changes nothing.
     after.run.reopen();
-    after.history = history::so_far();
     after.assert_only_the_present_is_reached(Search::ItsRow);
     after.run.close();
     after.assert_only_the_present_is_reached(Search::ItsRow);
@@ -185,7 +180,6 @@ fn the_adversary_finds_a_traffic_key_that_was_not_replaced() {
 // the disk. They are removed and not destroyed; the key of each is in its successor.
 #[test]
 fn events_that_gave_way_can_still_be_read_in_old_copies() {
-    history::begin();
     let home = scratch();
     let mut run = Run::new(home.path(), Wrong::Nothing);
     let account = run.new_accounts(1)[0];
@@ -198,7 +192,7 @@ fn events_that_gave_way_can_still_be_read_in_old_copies() {
     let count = database.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0));
     assert_eq!(count, Ok(1000));
 
-    let (anchors, history) = (run.anchors(), history::so_far());
-    let reached = attack(&run.master_key, &anchors, &history, &[], Search::ItsRow);
+    let anchors = run.anchors();
+    let reached = attack(&run.master_key, &anchors, &run.history, &[], Search::ItsRow);
     reached.assert_is(&Reached::all_of(&run.model, &[]));
 }

@@ -1,48 +1,28 @@
-//! Every version of every row that the stores of this thread wrote, committed or not.
-//!
-//! The store notes each row here. So these are the rows that any copy of the
-//! data folder, of its log, or of its free pages could ever hold.
+//! Every version of every row that a store held after a batch: what any copy of the data folder, of its
+//! WAL, or of its free pages could hold. Within a batch each row is written once.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::tree::Place;
+use crate::store::Store;
 
-thread_local! {
-    static NOTED: RefCell<Option<History>> = const { RefCell::new(None) };
-}
-
-/// The versions of each row, oldest first.
-#[derive(Default, Clone)]
+/// The versions of each row by its number, oldest first.
+#[derive(Default)]
 pub(crate) struct History {
-    pub(super) nodes: HashMap<Place, Vec<Vec<u8>>>,
+    pub(super) nodes: HashMap<i64, Vec<Vec<u8>>>,
     pub(super) events: HashMap<i64, Vec<Vec<u8>>>,
 }
 
-/// Begins to note what this thread writes; without this call nothing is noted.
-pub(super) fn begin() {
-    NOTED.set(Some(History::default()));
+impl History {
+    /// Takes up every row that is not as it was last time.
+    pub(super) fn note(&mut self, store: &Store) {
+        store.each_row("node", |row, sealed| note(&mut self.nodes, row, sealed));
+        store.each_row("event", |row, sealed| note(&mut self.events, row, sealed));
+    }
 }
 
-/// What was noted since [`begin`].
-pub(super) fn so_far() -> History {
-    NOTED.with_borrow(|noted| noted.clone().expect("noting was begun"))
-}
-
-pub(crate) fn note_node(place: Place, sealed: &[u8]) {
-    note(|history| {
-        history
-            .nodes
-            .entry(place)
-            .or_default()
-            .push(sealed.to_vec())
-    });
-}
-
-pub(crate) fn note_event(row: i64, sealed: &[u8]) {
-    note(|history| history.events.entry(row).or_default().push(sealed.to_vec()));
-}
-
-fn note(add: impl FnOnce(&mut History)) {
-    NOTED.with_borrow_mut(|noted| noted.as_mut().map(add));
+fn note(rows: &mut HashMap<i64, Vec<Vec<u8>>>, row: i64, sealed: &[u8]) {
+    let versions = rows.entry(row).or_default();
+    if versions.last().is_none_or(|last| last != sealed) {
+        versions.push(sealed.to_vec());
+    }
 }

@@ -3,24 +3,25 @@
 mod adversary;
 mod churn;
 mod closure;
-pub(crate) mod history;
+mod history;
 mod residue;
 mod traffic;
 
 use std::fs;
 use std::path::Path;
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Waker};
 
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::anchor::file::FileAnchor;
-use crate::anchor::{Anchor, Slot};
+use crate::anchor::{Anchor, Locator, Slot};
+use crate::engine::commit::Vault;
 use crate::engine::open;
-use crate::ledger::Parts;
 use crate::store::Folder;
+use crate::writer::leaves::Leaves;
 use crate::{
     Batch, CommitError, Identity, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey,
     Options,
@@ -40,7 +41,7 @@ fn identity() -> Identity {
 }
 
 /// A vault with a small and a large leaf, open for `prepare` to spoil before its writer starts.
-fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
+fn spoiled(prepare: impl FnOnce(&Vault)) -> (TempDir, Options, Ledger) {
     let temporary = tempfile::tempdir().unwrap();
     let paths = ["vault", "anchor"].map(|name| temporary.path().join(name));
     let options = Options::new(&paths[0], &paths[1]);
@@ -50,9 +51,9 @@ fn spoiled(prepare: impl FnOnce(&Parts)) -> (TempDir, Options, Ledger) {
     ledger.commit_blocking(put(FAR, 4_000)).unwrap();
     ledger.close().unwrap();
     let folder = Folder::open(&options.folder).unwrap();
-    let parts = Parts::open(folder, &options, &identity()).unwrap();
-    prepare(&parts);
-    let ledger = Ledger::start(parts, &options).unwrap();
+    let engine = open::open(&folder, &options, &identity()).unwrap();
+    prepare(&engine);
+    let ledger = Ledger::start(engine, folder, &options).unwrap();
     (temporary, options, ledger)
 }
 
@@ -114,7 +115,7 @@ where
 // Fails when `Tree::seal` passes over an error of `put_row`.
 #[tokio::test]
 async fn a_full_disk_stops_the_ledger_and_nothing_of_the_batch_is_answered_or_kept() {
-    let (_temporary, options, ledger) = spoiled(|parts| parts.leaves.refuse_growth());
+    let (_temporary, options, ledger) = spoiled(|engine| engine.store.refuse_growth());
     assert_stops(&ledger, put(TWO, 1_000_000)).await;
     assert_eq!(ledger.close(), Err(LedgerFailed));
     let ledger = Ledger::open(options, identity()).unwrap();
@@ -137,7 +138,7 @@ async fn a_panic_in_a_change_stops_the_ledger_and_nothing_of_its_batch_is_kept()
 // Fails when `Writer::turn` does not call `Leaves::check`.
 #[tokio::test]
 async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
-    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_events());
+    let (_temporary, _, ledger) = spoiled(|engine| engine.store.spoil("DROP TABLE event"));
     assert_stops(&ledger, |batch| {
         assert_eq!(batch.events(&ONE, 1), Err(LeafUnavailable));
         Ok(())
@@ -145,32 +146,32 @@ async fn a_storage_error_during_a_read_cannot_be_passed_over_by_its_change() {
     .await;
 }
 
-// A stop would lose the last copy. Fails when `has_its_path` or `lost_path` looks for the name only.
+// A stop would lose the last copy. Fails when `is_in_place` or `lost_path` looks for the name only.
 #[test]
 fn files_that_have_lost_their_path_are_found_out_and_the_vault_goes_on() {
-    let (_temporary, options, ledger) = spoiled(|parts| {
-        assert!(parts.leaves.lost_paths().is_empty());
-    });
+    let (_temporary, options, ledger) = spoiled(|_| {});
     ledger.close().unwrap();
     let folder = Folder::open(&options.folder).unwrap();
-    let mut parts = Parts::open(folder, &options, &identity()).unwrap();
+    let engine = open::open(&folder, &options, &identity()).unwrap();
+    let mut leaves = Leaves::new(engine, Arc::default());
+    assert!(leaves.lost_paths().is_empty());
     let paths = [options.folder.join("ledger.db"), options.anchors[0].clone()];
     for path in &paths {
         std::fs::remove_file(path).unwrap();
     }
-    assert_eq!(parts.leaves.lost_paths(), paths);
+    assert_eq!(leaves.lost_paths(), paths);
     for path in &paths {
         std::fs::write(path, b"another file").unwrap();
     }
-    assert_eq!(parts.leaves.lost_paths(), paths);
-    parts.leaves.maintain().unwrap();
-    let ledger = Ledger::start(parts, &options).unwrap();
+    assert_eq!(leaves.lost_paths(), paths);
+    leaves.maintain().unwrap();
+    let ledger = Ledger::start(leaves.engine, folder, &options).unwrap();
     ledger.commit_blocking(put(ONE, 2)).unwrap();
     assert_eq!(size_of(&ledger, ONE), Some(2));
     assert!(ledger.is_healthy());
 }
 
-// As with a cleaned-up folder. Fails when `Store::keep_log_short` stops for a lost log alone.
+// As with a cleaned-up folder. Fails when `Store::maintain` stops for a lost WAL alone.
 #[tokio::test]
 async fn a_vault_whose_files_are_all_removed_goes_on() {
     let (_temporary, options, ledger) = spoiled(|_| {});
@@ -189,7 +190,7 @@ async fn a_vault_whose_files_are_all_removed_goes_on() {
 // `Leaves::read_for` does not call `check`.
 #[tokio::test]
 async fn a_storage_error_during_the_commit_of_a_due_time_stops_the_ledger() {
-    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.lose_nodes());
+    let (_temporary, _, ledger) = spoiled(|engine| engine.store.spoil("DROP TABLE node"));
     let scheduled = ledger.commit(|batch| {
         batch.schedule(&FAR, None);
         Ok(())
@@ -201,7 +202,12 @@ async fn a_storage_error_during_the_commit_of_a_due_time_stops_the_ledger() {
 // Fails when `Store::change_one` does not look at the count.
 #[tokio::test]
 async fn a_row_that_does_not_change_stops_the_ledger() {
-    let (_temporary, _, ledger) = spoiled(|parts| parts.leaves.ignore_updates());
+    let (_temporary, _, ledger) = spoiled(|engine| {
+        engine.store.allow_triggers();
+        engine
+            .store
+            .spoil("CREATE TRIGGER ignore BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END");
+    });
     assert_stops(&ledger, put(ONE, 3)).await;
 }
 
@@ -216,7 +222,7 @@ async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would
     let after = ledger.commit(put(ONE, 3)).await;
     assert_eq!(after.unwrap_err(), CommitError::Stopped);
     drop(ledger);
-    // Fails when `Store::keep_log_short` does not save what is in the lost file.
+    // Fails when `Store::maintain` does not save what is in the lost file.
     let ledger = Ledger::open(options, identity()).unwrap();
     assert_eq!(size_of(&ledger, ONE), Some(2));
 }
@@ -239,7 +245,7 @@ fn a_start_that_finds_a_torn_slot_does_not_take_the_next_number() {
 }
 
 fn tear_the_empty_slot(path: &Path) {
-    let anchor = FileAnchor::open(path, "vault", &identity().master_key).unwrap();
+    let anchor = FileAnchor::open(&Locator::parse(path), "vault", &identity().master_key).unwrap();
     let mut slots = anchor.slots().iter();
     let empty = slots.position(|slot| matches!(slot, Slot::Empty { .. }));
     let mut pages = fs::read(path).unwrap();

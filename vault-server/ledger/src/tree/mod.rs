@@ -27,7 +27,7 @@ mod spot_check;
 pub(crate) mod walk;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use std::collections::HashMap;
 
@@ -349,26 +349,6 @@ impl Tree {
         }
         node.encode_into(&mut plaintext);
         plaintext
-    }
-
-    /// What the control of the adversary's test does wrong: a node keeps its key.
-    #[cfg(test)]
-    fn seal_again(
-        &mut self,
-        target: &Target<'_>,
-        place: Place,
-        node: Node,
-        key: Key,
-    ) -> Result<Key, StorageError> {
-        let bytes = *key.expose_secret();
-        let mut repeating = Keys::from_source(Box::new(tests::Repeating(bytes)));
-        let repeating = &mut Target {
-            rows: target.rows,
-            keys: &mut repeating,
-        };
-        let key = self.seal(repeating, place, &node)?;
-        self.keep(place, node);
-        Ok(key)
     }
 }
 

@@ -11,7 +11,7 @@ use super::walk::Found;
 use super::*;
 
 /// Gives the same 32 bytes for ever.
-pub(crate) struct Repeating(pub(crate) [u8; 32]);
+struct Repeating([u8; 32]);
 
 impl RngCore for Repeating {
     fn next_u32(&mut self) -> u32 {
@@ -35,6 +35,27 @@ impl RngCore for Repeating {
 }
 
 impl CryptoRng for Repeating {}
+
+impl Tree {
+    /// What the control of the adversary's test does wrong: a node keeps its key.
+    pub(super) fn seal_again(
+        &mut self,
+        target: &Target<'_>,
+        place: Place,
+        node: Node,
+        key: Key,
+    ) -> Result<Key, StorageError> {
+        let bytes = *key.expose_secret();
+        let mut repeating = Keys::from_source(Box::new(Repeating(bytes)));
+        let repeating = &mut Target {
+            rows: target.rows,
+            keys: &mut repeating,
+        };
+        let key = self.seal(repeating, place, &node)?;
+        self.keep(place, node);
+        Ok(key)
+    }
+}
 
 #[derive(Default, Clone)]
 struct Memory(RefCell<BTreeMap<Place, Vec<u8>>>);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::draft::Draft;
+use crate::anchor::Locator;
 use crate::engine::commit::{Durable, Vault};
 use crate::engine::verify::{self, Verification};
 use crate::error::{LeafUnavailable, StorageError};
@@ -22,7 +23,7 @@ const REMOVED_TOGETHER: usize = 1024;
 
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
-    vault: Vault,
+    pub(crate) engine: Vault,
     /// What this batch has read: a leaf is opened once a batch.
     opened: BTreeMap<LeafKey, Result<Record, LeafUnavailable>>,
     /// A change cannot be told of a storage error, so that it cannot pass it over: the first one
@@ -37,9 +38,9 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     /// `unavailable` counts what did not open.
-    pub(crate) fn new(vault: Vault, unavailable: Arc<AtomicU64>) -> Leaves {
+    pub(crate) fn new(engine: Vault, unavailable: Arc<AtomicU64>) -> Leaves {
         Leaves {
-            vault,
+            engine,
             opened: BTreeMap::new(),
             failure: None,
             wrong_due: Vec::new(),
@@ -74,7 +75,7 @@ impl Leaves {
         else {
             return Ok(Vec::new());
         };
-        match events_of(&self.vault, key).last(end, last) {
+        match events_of(&self.engine, key).last(end, last) {
             Ok(events) => Ok(events),
             Err(EventError::Unreadable) => Err(self.count_unavailable()),
             Err(EventError::Storage(error)) => Err(self.note(error)),
@@ -83,7 +84,7 @@ impl Leaves {
 
     /// The keys of stored leaves with a state behind this one, in order.
     pub(crate) fn keys_after(&mut self, after: Option<&LeafKey>, at_most: usize) -> Vec<LeafKey> {
-        let found = verify::keys_after(&self.vault, after, at_most);
+        let found = verify::keys_after(&self.engine, after, at_most);
         found.unwrap_or_else(|error| {
             self.note(error);
             Vec::new()
@@ -103,7 +104,7 @@ impl Leaves {
         let (mut due, mut last, mut removed) = (Vec::new(), after, 0);
         while due.len() < at_most && removed < REMOVED_TOGETHER {
             let page = (at_most - due.len()).min(DUE_PAGE);
-            let rows = match self.vault.store.due_after(last, until_ms, page) {
+            let rows = match self.engine.store.due_after(last, until_ms, page) {
                 Ok(rows) => rows,
                 Err(error) => {
                     self.note(error);
@@ -136,7 +137,7 @@ impl Leaves {
 
     /// Walks through everything that is stored.
     pub(crate) fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
-        verify::verify(&self.vault).map_err(|error| self.note(error))
+        verify::verify(&self.engine).map_err(|error| self.note(error))
     }
 
     /// Whether storage has failed since the batch began.
@@ -148,15 +149,15 @@ impl Leaves {
     pub(crate) fn commit(&mut self, draft: Draft) -> Result<Durable, StorageError> {
         let keys = draft.keys();
         let outdated = self.read_for(&draft, &keys)?;
-        self.vault.store.begin()?;
+        self.engine.store.begin()?;
         for (due_ms, key) in mem::take(&mut self.wrong_due) {
-            self.vault.store.remove_due(&key, due_ms)?;
+            self.engine.store.remove_due(&key, due_ms)?;
         }
         for event in outdated {
-            self.vault.store.forget_event(event)?;
+            self.engine.store.remove_event(event)?;
         }
         let changes = self.changes(draft, keys)?;
-        let durable = self.vault.commit(changes)?;
+        let durable = self.engine.commit(changes)?;
         self.opened.clear();
         Ok(durable)
     }
@@ -164,14 +165,15 @@ impl Leaves {
     /// What storage does between batches.
     pub(crate) fn maintain(&mut self) -> Result<(), StorageError> {
         self.report_lost_files();
-        self.vault.store.keep_log_short()
+        self.engine.store.maintain()
     }
 
     /// Where an anchor or the database should be and is not. Only the open file is left of it, and that
     /// ends with this process; so the vault goes on, and somebody has to save it.
-    pub(crate) fn lost_paths(&self) -> Vec<&Path> {
-        let lost = self.vault.store.lost_path().into_iter();
-        lost.chain(self.vault.anchors.lost_paths()).collect()
+    pub(crate) fn lost_paths(&self) -> Vec<PathBuf> {
+        let store = self.engine.store.lost_path().map(ToOwned::to_owned);
+        let anchors = self.engine.anchors.lost().map(Locator::shown);
+        store.into_iter().chain(anchors).collect()
     }
 
     /// Ever more rarely, as with what is unavailable.
@@ -193,7 +195,7 @@ impl Leaves {
 
     /// An orderly end.
     pub(crate) fn close(self) -> Result<(), StorageError> {
-        self.vault.store.close()
+        self.engine.store.close()
     }
 
     /// A leaf's record; an empty one if there is none.
@@ -208,7 +210,7 @@ impl Leaves {
     }
 
     fn load(&mut self, key: &LeafKey) -> Result<Record, LeafUnavailable> {
-        let found = match self.vault.tree.get(&self.vault.store, &key.0) {
+        let found = match self.engine.tree.get(&self.engine.store, &key.0) {
             Ok(None) => return Ok(Record::default()),
             Ok(Some(value)) => Record::decode(value).map_err(|_| NodeError::Unreadable),
             Err(error) => Err(error),
@@ -246,7 +248,7 @@ impl Leaves {
                     ..
                 }) = &self.opened[key]
             {
-                outdated.extend(events_of(&self.vault, key).outdated(last, more)?);
+                outdated.extend(events_of(&self.engine, key).outdated(last, more)?);
             }
         }
         Ok(outdated)
@@ -290,11 +292,11 @@ impl Leaves {
         for event in events.unwrap_or_default() {
             let last = record.last_event.take();
             let events = Events {
-                store: &self.vault.store,
-                vault_id: &self.vault.vault_id,
+                store: &self.engine.store,
+                vault_id: &self.engine.vault_id,
                 key,
             };
-            record.last_event = Some(events.append(&mut self.vault.keys, last, &event)?);
+            record.last_event = Some(events.append(&mut self.engine.keys, last, &event)?);
         }
         if let Some(due_ms) = draft.due.remove(key) {
             is_changed |= self.reschedule(key, &mut record, due_ms)?;
@@ -313,13 +315,13 @@ impl Leaves {
         let due_ms = due_ms.map(|due_ms| due_ms.min(i64::MAX.unsigned_abs()));
         if let Some(due_ms) = due_ms {
             // Also if it should be there: somebody may have removed it.
-            self.vault.store.put_due(key, due_ms)?;
+            self.engine.store.put_due(key, due_ms)?;
         }
         if record.due_ms == due_ms {
             return Ok(false);
         }
         if let Some(former) = record.due_ms {
-            self.vault.store.remove_due(key, former)?;
+            self.engine.store.remove_due(key, former)?;
         }
         record.due_ms = due_ms;
         Ok(true)
@@ -344,32 +346,10 @@ impl Leaves {
     }
 }
 
-fn events_of<'a>(vault: &'a Vault, key: &'a LeafKey) -> Events<'a> {
+fn events_of<'a>(engine: &'a Vault, key: &'a LeafKey) -> Events<'a> {
     Events {
-        store: &vault.store,
-        vault_id: &vault.vault_id,
+        store: &engine.store,
+        vault_id: &engine.vault_id,
         key,
-    }
-}
-
-#[cfg(test)]
-impl Leaves {
-    pub(crate) fn refuse_growth(&self) {
-        self.vault.store.refuse_growth();
-    }
-
-    pub(crate) fn lose_events(&self) {
-        self.vault.store.spoil("DROP TABLE event");
-    }
-
-    pub(crate) fn lose_nodes(&self) {
-        self.vault.store.spoil("DROP TABLE node");
-    }
-
-    pub(crate) fn ignore_updates(&self) {
-        self.vault.store.allow_triggers();
-        self.vault
-            .store
-            .spoil("CREATE TRIGGER ignore BEFORE UPDATE ON node BEGIN SELECT RAISE(IGNORE); END");
     }
 }

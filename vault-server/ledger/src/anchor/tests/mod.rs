@@ -36,6 +36,10 @@ fn live(sequence: u64) -> Live {
     }
 }
 
+fn locators(paths: &[PathBuf]) -> Vec<Locator> {
+    paths.iter().map(Locator::parse).collect()
+}
+
 struct Home(TempDir);
 
 impl Home {
@@ -82,11 +86,11 @@ impl Home {
 }
 
 fn create(path: &Path) -> Result<FileAnchor, OpenError> {
-    FileAnchor::create(path, VAULT, &master_key())
+    FileAnchor::create(&Locator::parse(path), VAULT, &master_key())
 }
 
 fn open(path: &Path) -> Result<FileAnchor, OpenError> {
-    FileAnchor::open(path, VAULT, &master_key())
+    FileAnchor::open(&Locator::parse(path), VAULT, &master_key())
 }
 
 fn shown(slots: &[Slot; 2]) -> [String; 2] {

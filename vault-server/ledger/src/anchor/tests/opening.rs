@@ -61,8 +61,12 @@ fn a_file_of_another_size_or_with_no_readable_slot_is_refused() {
 fn another_vault_and_another_keyring_are_refused() {
     let home = Home::new();
     drop(home.at(5));
-    let vault = FileAnchor::open(&home.anchor(), "other", &master_key());
-    let keyring = FileAnchor::open(&home.anchor(), VAULT, &MasterKey::new(&[2; 32]));
+    let vault = FileAnchor::open(&Locator::parse(home.anchor()), "other", &master_key());
+    let keyring = FileAnchor::open(
+        &Locator::parse(home.anchor()),
+        VAULT,
+        &MasterKey::new(&[2; 32]),
+    );
     for refused in [vault, keyring] {
         let error = refused.err().unwrap();
         assert!(matches!(error, OpenError::AnchorForeign { .. }));
@@ -169,7 +173,7 @@ fn an_anchor_inside_the_data_folder_is_refused() {
     symlink(&data, home.path("link")).unwrap();
     let refused = |folder: &str, anchor: &str| {
         let paths = [home.anchor(), home.path(anchor)];
-        match refuse_in_folder(&home.path(folder), &paths) {
+        match refuse_in_folder(&home.path(folder), &locators(&paths)) {
             Err(OpenError::AnchorInFolder { path }) => path == paths[1],
             Err(error) => panic!("{error}"),
             Ok(()) => false,

@@ -10,19 +10,22 @@ fn a_set_has_at_least_one_anchor_and_at_most_eight() {
     assert!(matches!(none, OpenError::NoAnchor));
     let none = Anchors::create(&[], VAULT, &master_key()).err().unwrap();
     assert!(matches!(none, OpenError::NoAnchor));
-    let nine = Anchors::create(&paths, VAULT, &master_key()).err().unwrap();
+    let nine = Anchors::create(&locators(&paths), VAULT, &master_key())
+        .err()
+        .unwrap();
     assert!(matches!(nine, OpenError::TooManyAnchors { limit: 8 }));
     assert!(!paths[0].exists());
 
-    let mut anchors = Anchors::create(&paths[..8], VAULT, &master_key()).unwrap();
-    let ninth = anchors.add(&paths[8], VAULT, &master_key()).unwrap_err();
+    let locators = locators(&paths);
+    let mut anchors = Anchors::create(&locators[..8], VAULT, &master_key()).unwrap();
+    let ninth = anchors.add(&locators[8], VAULT, &master_key()).unwrap_err();
     assert!(matches!(ninth, OpenError::TooManyAnchors { .. }));
     assert!(!paths[8].exists());
-    for path in &paths[..7] {
-        assert!(anchors.take(path).is_some());
-        assert!(anchors.take(path).is_none());
+    for locator in &locators[..7] {
+        assert!(anchors.take(locator).is_some());
+        assert!(anchors.take(locator).is_none());
     }
-    assert!(anchors.take(&paths[7]).is_none());
+    assert!(anchors.take(&locators[7]).is_none());
     assert_eq!(anchors.members().len(), 1);
 }
 
@@ -36,14 +39,18 @@ fn the_same_file_and_a_copy_of_it_are_refused_as_mirrors() {
     fs::create_dir(home.path("folder")).unwrap();
     for other in [home.anchor(), home.path("copy"), detour] {
         let paths = [home.anchor(), other.clone()];
-        let error = Anchors::open(&paths, VAULT, &master_key()).err().unwrap();
+        let error = Anchors::open(&locators(&paths), VAULT, &master_key())
+            .err()
+            .unwrap();
         assert!(matches!(
             error,
             OpenError::AnchorTwice { first, second } if first == home.anchor() && second == other
         ));
     }
     let paths = [home.path("new"), home.path("folder/../new")];
-    let error = Anchors::create(&paths, VAULT, &master_key()).err().unwrap();
+    let error = Anchors::create(&locators(&paths), VAULT, &master_key())
+        .err()
+        .unwrap();
     assert!(matches!(error, OpenError::AnchorTwice { .. }));
 }
 
@@ -51,7 +58,7 @@ fn the_same_file_and_a_copy_of_it_are_refused_as_mirrors() {
 fn every_mirror_is_written_to_and_an_error_stops_before_the_next_one() {
     let home = Home::new();
     let paths = ["a", "b", "c"].map(|name| home.path(name));
-    let mut anchors = Anchors::create(&paths, VAULT, &master_key()).unwrap();
+    let mut anchors = Anchors::create(&locators(&paths), VAULT, &master_key()).unwrap();
     anchors.prepare(0, &live(1)).unwrap();
     anchors.erase(1).unwrap();
     drop(anchors);
@@ -60,7 +67,7 @@ fn every_mirror_is_written_to_and_an_error_stops_before_the_next_one() {
     let mut ahead = open(&paths[1]).unwrap();
     ahead.prepare(1, &live(7)).unwrap();
     drop(ahead);
-    let mut anchors = Anchors::open(&paths, VAULT, &master_key()).unwrap();
+    let mut anchors = Anchors::open(&locators(&paths), VAULT, &master_key()).unwrap();
     assert_eq!(anchors.highest_sequence(), 7);
     anchors.prepare(1, &live(2)).unwrap_err();
     anchors.erase(2).unwrap_err();
@@ -77,22 +84,23 @@ fn every_mirror_is_written_to_and_an_error_stops_before_the_next_one() {
 fn an_anchor_is_added_and_removed_with_its_keys() {
     let home = Home::new();
     let paths = ["a", "b"].map(|name| home.path(name));
-    let mut anchors = Anchors::create(&paths[..1], VAULT, &master_key()).unwrap();
+    let locators = locators(&paths);
+    let mut anchors = Anchors::create(&locators[..1], VAULT, &master_key()).unwrap();
     anchors.prepare(0, &live(1)).unwrap();
     anchors.erase(1).unwrap();
-    anchors.add(&paths[1], VAULT, &master_key()).unwrap();
+    anchors.add(&locators[1], VAULT, &master_key()).unwrap();
     anchors.prepare(1, &live(2)).unwrap();
     anchors.erase(2).unwrap();
     let members = anchors.members();
     assert_eq!(
         members
             .iter()
-            .map(|(_, path)| path.clone())
+            .map(|(_, locator)| locator.clone())
             .collect::<Vec<_>>(),
-        paths
+        locators
     );
 
-    let mut removed = anchors.take(&paths[0]).unwrap();
+    let mut removed = anchors.take(&locators[0]).unwrap();
     assert_eq!(removed.id(), members[0].0);
     assert_eq!(anchors.members(), members[1..]);
     anchors.prepare(2, &live(3)).unwrap();
@@ -105,18 +113,32 @@ fn an_anchor_is_added_and_removed_with_its_keys() {
 }
 
 /// An anchor that only shows what it holds.
-struct Shown(AnchorId, [Slot; 2]);
+struct Shown(AnchorId, [Slot; 2], Locator);
+
+impl Shown {
+    fn boxed(id: u8, slots: [Slot; 2]) -> Box<dyn Anchor> {
+        Box::new(Shown(AnchorId([id; 16]), slots, Locator::parse("shown")))
+    }
+}
+
+fn set_of(members: impl IntoIterator<Item = Box<dyn Anchor>>) -> Anchors {
+    let mut anchors = Anchors::default();
+    for anchor in members {
+        anchors.push(anchor).unwrap();
+    }
+    anchors
+}
 
 impl Anchor for Shown {
     fn id(&self) -> AnchorId {
         self.0
     }
 
-    fn path(&self) -> &Path {
-        Path::new("shown")
+    fn locator(&self) -> &Locator {
+        &self.2
     }
 
-    fn has_its_path(&self) -> bool {
+    fn is_in_place(&self) -> bool {
         unreachable!("only read")
     }
 
@@ -199,10 +221,8 @@ fn the_candidates_are_the_live_keys_from_the_confirmed_one_on() {
         ("no key at all", &[[-9, -9]], &[]),
     ];
     for (case, slots, expected) in table {
-        let members = (0..).zip(*slots).map(|(id, pair)| {
-            Box::new(Shown(AnchorId([id; 16]), pair.map(slot))) as Box<dyn Anchor>
-        });
-        let anchors = Anchors::of(members.collect());
+        let members = (0..).zip(*slots);
+        let anchors = set_of(members.map(|(id, pair)| Shown::boxed(id, pair.map(slot))));
         let candidates = anchors.candidates();
         let sequences: Vec<u64> = candidates.iter().map(|live| live.sequence).collect();
         assert_eq!(sequences, *expected, "{case}");
@@ -218,9 +238,9 @@ fn two_keys_of_one_sequence_are_both_candidates() {
         sequence: 5,
         key: RootKey::new(&[99; 32]),
     };
-    let first = Shown(AnchorId([1; 16]), [slot(5), slot(-5)]);
-    let second = Shown(AnchorId([2; 16]), [slot(-7), Slot::Live(other)]);
-    let anchors = Anchors::of(vec![Box::new(first), Box::new(second)]);
+    let first = Shown::boxed(1, [slot(5), slot(-5)]);
+    let second = Shown::boxed(2, [slot(-7), Slot::Live(other)]);
+    let anchors = set_of([first, second]);
     assert_eq!(anchors.candidates().len(), 2);
     assert_eq!(anchors.highest_sequence(), 7);
 }

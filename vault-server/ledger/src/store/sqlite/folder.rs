@@ -11,10 +11,9 @@ use crate::files::{
 };
 
 const DATABASE: &str = "ledger.db";
-/// SQLite's write-ahead log, beside the database.
-const LOG: &str = "ledger.db-wal";
-/// SQLite would roll this back into the database, and remove the file that it names. A database that
-/// has a log never has one.
+const WAL: &str = "ledger.db-wal";
+/// SQLite would roll this back into the database, and remove the file that it names. A database with a
+/// WAL never has one.
 const JOURNAL: &str = "ledger.db-journal";
 /// A database in the making, and what SQLite puts beside it. It gets its name when it is complete.
 const UNFINISHED: &str = "ledger.db.new";
@@ -36,7 +35,7 @@ impl Folder {
         Folder::refuse_existing(&folder.path)?;
         // SQLite would take either for the new database's.
         folder.refuse_if_there(JOURNAL)?;
-        folder.refuse_if_there(LOG)?;
+        folder.refuse_if_there(WAL)?;
         Ok(folder)
     }
 
@@ -59,7 +58,7 @@ impl Folder {
             });
         }
         let folder = Folder::lock(path)?;
-        for name in [DATABASE, LOG] {
+        for name in [DATABASE, WAL] {
             refuse_exposed_file(&folder.path.join(name))?;
         }
         folder.refuse_if_there(JOURNAL)?;
@@ -90,8 +89,8 @@ impl Folder {
         self.path.join(DATABASE)
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
-        self.path.join(LOG)
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.path.join(WAL)
     }
 
     /// An empty file for a database in the making.
@@ -115,9 +114,9 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the log, durably. What it holds has to be in the database.
-    pub(crate) fn remove_log(&self) -> Result<(), StorageError> {
-        fs::remove_file(self.log()).during("removing the log")?;
+    /// Removes the WAL, durably. Its content has to be in the database.
+    pub(crate) fn remove_wal(&self) -> Result<(), StorageError> {
+        fs::remove_file(self.wal()).during("removing the WAL")?;
         self.sync()
     }
 

@@ -16,7 +16,7 @@ const OLDEST_VERSION: i64 = 2;
 
 /// Name, value to set, value that reading it back must give.
 ///
-/// `locking_mode` comes before anything that touches the log: then its index is in this process's
+/// `locking_mode` comes before anything that touches the WAL: then its index is in this process's
 /// memory and no other process can open the database. `wal_autocheckpoint` is off because SQLite
 /// drops the errors of automatic checkpoints, and a failed fsync must never be passed over.
 const PRAGMAS: [(&str, &str, &str); 10] = [
@@ -67,7 +67,7 @@ const SWITCHES: [(&str, DbConfig, bool); 9] = [
 ];
 
 /// Turns every switch. They belong to the connection, and the database is not touched.
-pub(crate) fn switch(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn switch(connection: &Connection) -> Result<(), OpenError> {
     for (name, switch, wanted) in SWITCHES {
         connection
             .set_db_config(switch, wanted)
@@ -80,8 +80,8 @@ pub(crate) fn switch(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes a new database one with a log, before it has its name: then it never has a journal.
-pub(crate) fn begin_log(connection: &Connection) -> Result<(), OpenError> {
+/// Makes a new database one with a WAL, before it has its name: then it never has a journal.
+pub(super) fn begin_wal(connection: &Connection) -> Result<(), OpenError> {
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .during("setting up SQLite")?;
@@ -89,7 +89,7 @@ pub(crate) fn begin_log(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Makes every setting and reads it back.
-pub(crate) fn configure(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn configure(connection: &Connection) -> Result<(), OpenError> {
     for (name, value, wanted) in PRAGMAS {
         connection
             .pragma_update(None, name, value)
@@ -100,14 +100,14 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Makes the tables in an empty database.
-pub(crate) fn create(connection: &mut Connection) -> Result<(), StorageError> {
+pub(super) fn create(connection: &mut Connection) -> Result<(), StorageError> {
     migrations()
         .to_latest(connection)
         .during("making the tables")
 }
 
 /// Compares the schema with what the migrations give, and brings an older one up to date.
-pub(crate) fn check_and_migrate(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn check_and_migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let found = version(connection)?;
     if found > known_version() {
         return Err(OpenError::NewerDatabase {
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_cannot_have_a_log_is_refused_with_the_setting_s_name() {
+    fn a_database_that_cannot_have_a_wal_is_refused_with_the_setting_s_name() {
         let connection = Connection::open_in_memory().unwrap();
         let refused = configure(&connection).unwrap_err();
         assert_eq!(
