@@ -64,7 +64,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use vault_ledger::{Batch, Identity, LeafKey, LeafUnavailable, Ledger, MasterKey, Options};
+use vault_ledger::{Batch, LeafKey, LeafUnavailable, Ledger, MasterKey, Options, VaultIdentity};
 use zeroize::Zeroizing;
 
 const SIZES: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -241,8 +241,8 @@ impl Home {
     }
 }
 
-fn identity() -> Identity {
-    Identity {
+fn identity() -> VaultIdentity {
+    VaultIdentity {
         vault_id: "bench".to_owned(),
         keyring_fingerprint: [1; 32],
         master_key: MasterKey::new(&[2; 32]),

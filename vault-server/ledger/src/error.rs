@@ -119,11 +119,11 @@ pub enum OpenError {
     },
     /// The log is the latest one, and much of the database below it does not open.
     #[error(
-        "much of the database does not open ({ways} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` copies what is left into a new file and goes on with that; the rest is then lost for good"
+        "much of the database does not open ({paths} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` copies what is left into a new file and goes on with that; the rest is then lost for good"
     )]
     Mixture {
-        /// On how many of the ways that were looked at a node does not open.
-        ways: usize,
+        /// On how many of the paths that were looked at a node does not open.
+        paths: usize,
     },
     /// The list of due times cannot be read. It decides nothing, but who writes to it would fail.
     #[error(

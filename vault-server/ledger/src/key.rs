@@ -51,7 +51,7 @@ impl fmt::Debug for LeafKey {
 
 /// Which vault a database belongs to. It is written at creation; another one is refused at opening.
 #[derive(Debug)]
-pub struct Identity {
+pub struct VaultIdentity {
     /// The vault's id (PROTOCOL.md section 2).
     pub vault_id: String,
     /// The fingerprint of the keyring that the database was made with. Not a secret.

@@ -10,11 +10,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::anchor::Locator;
-use crate::engine::commit::Vault;
+use crate::engine::commit::Engine;
 use crate::engine::open;
 use crate::error::{CommitError, During, LeafUnavailable, LedgerFailed, OpenError, StorageError};
 use crate::files::make_folder;
-use crate::key::Identity;
+use crate::key::VaultIdentity;
 use crate::options::{Options, Removed};
 use crate::store::Folder;
 use crate::writer::batch::Batch;
@@ -49,7 +49,7 @@ impl Ledger {
     /// [`OpenError::AlreadyExists`] if there is one in the folder, whatever its state;
     /// [`OpenError::AnchorExists`] if something is at an anchor's path; others as with
     /// [`Ledger::open`]. A creation that was interrupted leaves nothing that has to be cleaned up.
-    pub fn create(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
+    pub fn create(options: Options, identity: VaultIdentity) -> Result<Ledger, OpenError> {
         let folder = Folder::create(&options.folder)?;
         open::create(&folder, &options, &identity)?;
         Ledger::open_locked(folder, &options, &identity)
@@ -63,7 +63,7 @@ impl Ledger {
     /// keyring, is of another version, is not the latest one, its anchors are not those that are
     /// configured, it was tampered with, it is damaged, or the disk failed. Nothing that decides was
     /// changed.
-    pub fn open(options: Options, identity: Identity) -> Result<Ledger, OpenError> {
+    pub fn open(options: Options, identity: VaultIdentity) -> Result<Ledger, OpenError> {
         let folder = Folder::open(&options.folder)?;
         Ledger::open_locked(folder, &options, &identity)
     }
@@ -77,12 +77,12 @@ impl Ledger {
     /// [`Ledger::open`] says which.
     pub fn add_anchor(
         options: &Options,
-        identity: &Identity,
+        identity: &VaultIdentity,
         path: &Path,
     ) -> Result<(), OpenError> {
         let folder = Folder::open(&options.folder)?;
-        let vault = open::open_adding(&folder, options, identity, &Locator::parse(path))?;
-        Ok(vault.store.close()?)
+        let engine = open::open_adding(&folder, options, identity, &Locator::parse(path))?;
+        Ok(engine.store.close()?)
     }
 
     /// Makes the vault go on without the anchors at these paths, there, sick, or lost, and erases
@@ -98,13 +98,13 @@ impl Ledger {
     /// paths name one file. Interrupted, they were removed or they were not, all of them.
     pub fn remove_anchors(
         options: &Options,
-        identity: &Identity,
+        identity: &VaultIdentity,
         paths: &[PathBuf],
     ) -> Result<Vec<Removed>, OpenError> {
         let folder = Folder::open(&options.folder)?;
         let leaving: Vec<Locator> = paths.iter().map(Locator::parse).collect();
-        let (vault, removed) = open::open_removing(&folder, options, identity, &leaving)?;
-        vault.store.close()?;
+        let (engine, removed) = open::open_removing(&folder, options, identity, &leaving)?;
+        engine.store.close()?;
         Ok(removed)
     }
 
@@ -222,14 +222,14 @@ impl Ledger {
     fn open_locked(
         folder: Folder,
         options: &Options,
-        identity: &Identity,
+        identity: &VaultIdentity,
     ) -> Result<Ledger, OpenError> {
         let engine = open::open(&folder, options, identity)?;
         Ok(Ledger::start(engine, folder, options)?)
     }
 
     pub(crate) fn start(
-        engine: Vault,
+        engine: Engine,
         folder: Folder,
         options: &Options,
     ) -> Result<Ledger, StorageError> {

@@ -52,13 +52,13 @@
 //! # Example
 //!
 //! ```
-//! use vault_ledger::{Identity, LeafKey, Ledger, MasterKey, Options};
+//! use vault_ledger::{VaultIdentity, LeafKey, Ledger, MasterKey, Options};
 //! use zeroize::Zeroizing;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let temporary = tempfile::tempdir()?;
 //! # let (folder, anchor) = (temporary.path().join("vault"), temporary.path().join("anchor"));
-//! let identity = Identity {
+//! let identity = VaultIdentity {
 //!     vault_id: "vault-1".to_owned(),
 //!     keyring_fingerprint: [1; 32],
 //!     master_key: MasterKey::new(&[2; 32]),
@@ -91,7 +91,7 @@ mod tests;
 
 pub use engine::verify::Verification;
 pub use error::{CommitError, LeafUnavailable, LedgerFailed, OpenError, StorageError};
-pub use key::{Identity, LeafKey, MasterKey};
+pub use key::{LeafKey, MasterKey, VaultIdentity};
 pub use ledger::Ledger;
 pub use options::{Options, Removed};
 pub use writer::Committed;

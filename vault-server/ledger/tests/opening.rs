@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::{Home, ONE, Saved, identity, put, read};
 use rusqlite::Connection;
-use vault_ledger::{CommitError, Identity, LeafKey, Ledger, MasterKey, OpenError};
+use vault_ledger::{CommitError, LeafKey, Ledger, MasterKey, OpenError, VaultIdentity};
 
 fn refused(home: &Home) -> OpenError {
     home.open().expect_err("the vault should not open")
@@ -105,7 +105,7 @@ fn what_an_interrupted_creation_left_is_no_obstacle() {
 #[test]
 fn another_vault_s_or_another_keyring_s_database_is_refused() {
     let home = Home::with_vault();
-    let other_vault = Identity {
+    let other_vault = VaultIdentity {
         vault_id: "vault-2".to_owned(),
         ..identity()
     };
@@ -115,7 +115,7 @@ fn another_vault_s_or_another_keyring_s_database_is_refused() {
         "the database belongs to vault \"vault-1\", not to \"vault-2\"; \
          correct the vault id or the folder in the configuration"
     );
-    let other_keyring = Identity {
+    let other_keyring = VaultIdentity {
         keyring_fingerprint: [0xf2; 32],
         master_key: MasterKey::new(&[0x56; 32]),
         ..identity()

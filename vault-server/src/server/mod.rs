@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use vault_ledger::{CommitError, Identity, Ledger, MasterKey, OpenError, Options, Removed};
+use vault_ledger::{CommitError, VaultIdentity, Ledger, MasterKey, OpenError, Options, Removed};
 
 use crate::admin::Admin;
 use crate::channel::statement::{self, ChannelRotation, Publication};
@@ -75,8 +75,8 @@ pub fn remove_anchors(
 }
 
 /// Who may open the ledger that belongs to this keyring.
-pub fn identity(keyring: &Keyring) -> Identity {
-    Identity {
+pub fn identity(keyring: &Keyring) -> VaultIdentity {
+    VaultIdentity {
         vault_id: keyring.vault_id().as_str().to_owned(),
         keyring_fingerprint: keyring.fingerprint(),
         master_key: MasterKey::new(keyring.master_key()),

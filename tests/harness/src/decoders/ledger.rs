@@ -15,7 +15,7 @@ use hkdf::Hkdf;
 use rusqlite::Connection;
 use sha2::Sha512;
 use tempfile::TempDir;
-use vault_ledger::{Identity, LeafKey, Ledger, MasterKey, Options, Verification};
+use vault_ledger::{VaultIdentity, LeafKey, Ledger, MasterKey, Options, Verification};
 use zeroize::Zeroizing;
 
 const VAULT_ID: &str = "v";
@@ -293,8 +293,8 @@ fn look_at(ledger: &Ledger) -> Opened {
     }
 }
 
-fn identity() -> Identity {
-    Identity {
+fn identity() -> VaultIdentity {
+    VaultIdentity {
         vault_id: VAULT_ID.to_owned(),
         keyring_fingerprint: FINGERPRINT,
         master_key: MasterKey::new(&MASTER_KEY),

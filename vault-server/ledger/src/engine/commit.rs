@@ -23,11 +23,11 @@ use crate::tree::seal::Keys;
 use crate::tree::{Change, Tree};
 
 /// Proof that what was decided is on the disk, and what was before it cannot be read any more.
-/// Only [`Vault::commit`] makes one.
+/// Only [`Engine::commit`] makes one.
 pub(crate) struct Durable(());
 
 /// An open vault: database, tree, and anchors, which are changed together or not at all.
-pub(crate) struct Vault {
+pub(crate) struct Engine {
     pub(crate) vault_id: String,
     pub(crate) store: Store,
     pub(crate) tree: Tree,
@@ -35,7 +35,7 @@ pub(crate) struct Vault {
     pub(crate) anchors: Anchors,
 }
 
-impl Vault {
+impl Engine {
     /// Ends the open transaction with these changes of leaves, in the order of their keys.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<Durable, StorageError> {
         if changes.is_empty() {
@@ -47,7 +47,7 @@ impl Vault {
             let metadata = self.tree.metadata().to_vec();
             self.replace_root(sequence, metadata, changes)?;
         }
-        self.tree.forget_deep_nodes();
+        self.tree.evict_deep_nodes();
         Ok(Durable(()))
     }
 

@@ -20,12 +20,12 @@ use rand::rngs::OsRng;
 use crate::anchor::file::refuse_in_folder;
 use crate::anchor::set::Anchors;
 use crate::anchor::{Anchor, AnchorId, Live, Locator, RootKey};
-use crate::engine::commit::Vault;
+use crate::engine::commit::Engine;
 use crate::error::{During, OpenError, StorageError};
 
 use crate::engine::members::Members;
 use crate::engine::rebuild::rebuild;
-use crate::key::{Identity, LeafKey};
+use crate::key::{LeafKey, VaultIdentity};
 use crate::options::{Options, Removed};
 use crate::store::{Folder, Meta, Store};
 use crate::tree::seal::{Key, Keys};
@@ -33,13 +33,13 @@ use crate::tree::{NodeError, Tree};
 
 /// One damaged page is on one of the ways that are looked at, at most. An older database beside the
 /// current log is, unless hardly anything has changed since, wrong on many.
-const BROKEN_WAYS: usize = 1;
+const BROKEN_PATHS: usize = 1;
 
 /// Makes a vault without leaves: anchors first, then the database, complete or not at all.
 pub(crate) fn create(
     folder: &Folder,
     options: &Options,
-    identity: &Identity,
+    identity: &VaultIdentity,
 ) -> Result<(), OpenError> {
     let locators = options.locators();
     refuse_in_folder(folder.path(), &locators)?;
@@ -64,50 +64,50 @@ pub(crate) fn create(
 pub(crate) fn open(
     folder: &Folder,
     options: &Options,
-    identity: &Identity,
-) -> Result<Vault, OpenError> {
-    let (vault, known) = open_root(folder, options, identity, &options.locators(), &[])?;
-    let configured = Members(vault.anchors.members());
+    identity: &VaultIdentity,
+) -> Result<Engine, OpenError> {
+    let (engine, known) = open_root(folder, options, identity, &options.locators(), &[])?;
+    let configured = Members(engine.anchors.members());
     refuse_difference(&known, &configured)?;
-    let mut vault = settled(vault, folder, options)?;
-    run_first_batch(&mut vault, &configured)?;
-    Ok(vault)
+    let mut engine = settled(engine, folder, options)?;
+    run_first_batch(&mut engine, &configured)?;
+    Ok(engine)
 }
 
 /// Opens a vault and gives it one more anchor, where there is none.
 pub(crate) fn open_adding(
     folder: &Folder,
     options: &Options,
-    identity: &Identity,
+    identity: &VaultIdentity,
     locator: &Locator,
-) -> Result<Vault, OpenError> {
+) -> Result<Engine, OpenError> {
     refuse_in_folder(folder.path(), std::slice::from_ref(locator))?;
-    let (vault, known) = open_root(folder, options, identity, &options.locators(), &[])?;
-    refuse_difference(&known, &Members(vault.anchors.members()))?;
-    let mut vault = settled(vault, folder, options)?;
+    let (engine, known) = open_root(folder, options, identity, &options.locators(), &[])?;
+    refuse_difference(&known, &Members(engine.anchors.members()))?;
+    let mut engine = settled(engine, folder, options)?;
     let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
-    vault.anchors.add(locator, vault_id, master_key)?;
-    let members = Members(vault.anchors.members());
-    run_first_batch(&mut vault, &members)?;
-    Ok(vault)
+    engine.anchors.add(locator, vault_id, master_key)?;
+    let members = Members(engine.anchors.members());
+    run_first_batch(&mut engine, &members)?;
+    Ok(engine)
 }
 
 /// Opens a vault that shall go on without these anchors, and erases those that are there.
 pub(crate) fn open_removing(
     folder: &Folder,
     options: &Options,
-    identity: &Identity,
+    identity: &VaultIdentity,
     leaving: &[Locator],
-) -> Result<(Vault, Vec<Removed>), OpenError> {
+) -> Result<(Engine, Vec<Removed>), OpenError> {
     let mut staying = options.locators();
     staying.retain(|locator| !leaving.contains(locator));
     // As long as they are there they take part: one may be the only one that knows the latest state.
-    let (mut vault, mut known) = open_root(folder, options, identity, &staying, leaving)?;
-    let present = Members(vault.anchors.members());
+    let (mut engine, mut known) = open_root(folder, options, identity, &staying, leaving)?;
+    let present = Members(engine.anchors.members());
     let mut removed = Vec::new();
     for locator in leaving {
         let lost = known.last_at(locator).filter(|id| !present.has(*id));
-        let anchor = vault.anchors.take(locator);
+        let anchor = engine.anchors.take(locator);
         if anchor.is_none() && lost.is_none() {
             let path = locator.shown();
             return Err(OpenError::AnchorUnknown { path });
@@ -117,11 +117,11 @@ pub(crate) fn open_removing(
     known
         .0
         .retain(|(id, _)| !removed.iter().any(|one| one.is(*id)));
-    let staying = Members(vault.anchors.members());
+    let staying = Members(engine.anchors.members());
     refuse_difference(&known, &staying)?;
-    let mut vault = settled(vault, folder, options)?;
-    run_first_batch(&mut vault, &staying)?;
-    Ok((vault, removed.into_iter().map(Leaving::erase).collect()))
+    let mut engine = settled(engine, folder, options)?;
+    run_first_batch(&mut engine, &staying)?;
+    Ok((engine, removed.into_iter().map(Leaving::erase).collect()))
 }
 
 /// What leaves the set with one locator.
@@ -150,10 +150,10 @@ impl Leaving {
 fn open_root(
     folder: &Folder,
     options: &Options,
-    identity: &Identity,
+    identity: &VaultIdentity,
     anchors: &[Locator],
     leaving: &[Locator],
-) -> Result<(Vault, Members), OpenError> {
+) -> Result<(Engine, Members), OpenError> {
     refuse_in_folder(folder.path(), anchors)?;
     let store = Store::open(folder)?;
     refuse_other(&store.meta()?, identity)?;
@@ -169,24 +169,24 @@ fn open_root(
     refuse_lost(&options.needed, &store, &mut tree)?;
     let members = Members::decode(tree.metadata())
         .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
-    let vault = Vault {
+    let engine = Engine {
         vault_id: vault_id.clone(),
         store,
         tree,
         keys: Keys::of_the_system(),
         anchors,
     };
-    Ok((vault, members))
+    Ok((engine, members))
 }
 
 /// Step 5, when nothing can be refused any more: what is done here is for good.
-fn settled(vault: Vault, folder: &Folder, options: &Options) -> Result<Vault, OpenError> {
+fn settled(engine: Engine, folder: &Folder, options: &Options) -> Result<Engine, OpenError> {
     let store = match options.accept_damage {
-        true => rebuild(folder, vault.store, &vault.tree, &vault.vault_id)?,
-        false => vault.store,
+        true => rebuild(folder, engine.store, &engine.tree, &engine.vault_id)?,
+        false => engine.store,
     };
     store.settle(folder)?;
-    Ok(Vault { store, ..vault })
+    Ok(Engine { store, ..engine })
 }
 
 fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree, OpenError> {
@@ -214,42 +214,45 @@ fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
     if !store.may_be_mixed() {
         return Ok(());
     }
-    match tree.broken_ways(store)? {
+    match tree.broken_paths(store)? {
         0 => Ok(()),
-        ways @ ..=BROKEN_WAYS => {
-            tracing::error!(ways, "a part of the database does not open");
+        paths @ ..=BROKEN_PATHS => {
+            tracing::error!(paths, "a part of the database does not open");
             Ok(())
         }
-        ways => Err(OpenError::Mixture { ways }),
+        paths => Err(OpenError::Mixture { paths }),
     }
 }
 
 /// The right database may be somewhere. After the first batch it would not open any more.
 fn refuse_lost(needed: &[LeafKey], store: &Store, tree: &mut Tree) -> Result<(), OpenError> {
     for key in needed {
-        match tree.get(store, &key.0) {
+        match tree.get(store, key) {
             Ok(_) => {}
             Err(NodeError::Missing | NodeError::Unreadable) => return Err(OpenError::NeededLost),
             Err(NodeError::Storage(error)) => return Err(error.into()),
         }
     }
-    tree.forget_deep_nodes();
+    tree.evict_deep_nodes();
     Ok(())
 }
 
 /// Step 6.
-fn run_first_batch(vault: &mut Vault, members: &Members) -> Result<(), StorageError> {
-    let sequence = next_sequence(vault)?;
-    vault.store.begin()?;
-    vault.replace_root(sequence, members.encode(), Vec::new())
+fn run_first_batch(engine: &mut Engine, members: &Members) -> Result<(), StorageError> {
+    let sequence = next_sequence(engine)?;
+    engine.store.begin()?;
+    engine.replace_root(sequence, members.encode(), Vec::new())
 }
 
 /// A number that was never used. What was in a slot that cannot be read is not known, so the next
 /// number is then far beyond it, and not where the next start that finds this slot would go.
-fn next_sequence(vault: &Vault) -> Result<u64, StorageError> {
-    let highest = vault.anchors.highest_sequence().max(vault.tree.sequence());
+fn next_sequence(engine: &Engine) -> Result<u64, StorageError> {
+    let highest = engine
+        .anchors
+        .highest_sequence()
+        .max(engine.tree.sequence());
     let mut jump = [0; 4];
-    if vault.anchors.has_unreadable() {
+    if engine.anchors.has_unreadable() {
         OsRng.try_fill_bytes(&mut jump).during("drawing a number")?;
     }
     highest
@@ -257,7 +260,7 @@ fn next_sequence(vault: &Vault) -> Result<u64, StorageError> {
         .ok_or_else(|| StorageError::new("numbering a batch", "there are no numbers left"))
 }
 
-fn refuse_other(found: &Meta, identity: &Identity) -> Result<(), OpenError> {
+fn refuse_other(found: &Meta, identity: &VaultIdentity) -> Result<(), OpenError> {
     if found.vault_id != identity.vault_id {
         return Err(OpenError::OtherVault {
             found: found.vault_id.clone(),

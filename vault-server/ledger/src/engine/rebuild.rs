@@ -12,7 +12,7 @@ use crate::error::{OpenError, StorageError};
 use crate::leaf::events::Events;
 
 use crate::key::LeafKey;
-use crate::leaf::record::Record;
+use crate::leaf::record::LeafRecord;
 use crate::store::{Folder, Store};
 use crate::tree::node::Value;
 use crate::tree::walk::Found;
@@ -87,7 +87,7 @@ impl Copy<'_> {
                     }
                 }
             }
-            Found::Leaf(key, value) => self.copy_beside(&LeafKey(**key), value)?,
+            Found::Leaf(key, value) => self.copy_beside(key, value)?,
             Found::Missing | Found::Unreadable => self.lost += 1,
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Copy<'_> {
 
     /// What a leaf has outside the tree.
     fn copy_beside(&self, key: &LeafKey, value: &Value) -> Result<(), StorageError> {
-        let Ok(record) = Record::decode(value) else {
+        let Ok(record) = LeafRecord::decode(value) else {
             return Ok(());
         };
         if let Some(due_ms) = record.due_ms {

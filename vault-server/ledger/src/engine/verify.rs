@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::engine::commit::Vault;
+use crate::engine::commit::Engine;
 use crate::error::StorageError;
 use crate::key::LeafKey;
 use crate::leaf::events::{EventError, Events};
-use crate::leaf::record::Record;
+use crate::leaf::record::LeafRecord;
 use crate::tree::walk::Found;
 
 /// What a look through the whole vault found. Numbers only: it holds no keys and no content.
@@ -61,7 +61,7 @@ impl Verification {
 /// The keys of leaves with a state behind this one, in order. Those below a node that cannot be
 /// opened are not known to anybody.
 pub(crate) fn keys_after(
-    vault: &Vault,
+    engine: &Engine,
     after: Option<&LeafKey>,
     at_most: usize,
 ) -> Result<Vec<LeafKey>, StorageError> {
@@ -71,19 +71,18 @@ pub(crate) fn keys_after(
             return ControlFlow::Break(());
         }
         if let Found::Leaf(key, value) = found
-            && Record::decode(value).is_ok_and(|record| record.state.is_some())
+            && LeafRecord::decode(value).is_ok_and(|record| record.state.is_some())
         {
-            keys.push(LeafKey(*key));
+            keys.push(*key);
         }
         ControlFlow::Continue(())
     };
-    let after = after.map(|key| &key.0);
-    vault.tree.walk(&vault.store, after, &mut visit)?;
+    engine.tree.walk(&engine.store, after, &mut visit)?;
     Ok(keys)
 }
 
 /// Opens everything.
-pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
+pub(crate) fn verify(engine: &Engine) -> Result<Verification, StorageError> {
     let mut found = Verification::default();
     let (mut unreadable_rows, mut failure) = (0, None);
     let mut visit = |met: Found<'_>| {
@@ -91,7 +90,7 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
             Found::Node(_) => found.nodes += 1,
             Found::Missing => found.missing += 1,
             Found::Unreadable => unreadable_rows += 1,
-            Found::Leaf(key, value) => match look_at(vault, key, value, &mut found) {
+            Found::Leaf(key, value) => match look_at(engine, key, value, &mut found) {
                 Ok(()) => {}
                 Err(error) => {
                     failure = Some(error);
@@ -101,14 +100,14 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
         }
         ControlFlow::Continue(())
     };
-    vault.tree.walk(&vault.store, None, &mut visit)?;
+    engine.tree.walk(&engine.store, None, &mut visit)?;
     if let Some(error) = failure {
         return Err(error);
     }
-    found.damaged = vault.store.is_damaged()?;
+    found.damaged = engine.store.is_damaged()?;
     // Where pages are damaged, nobody can count what is on them.
     if !found.damaged {
-        let rows = vault.store.count_rows()?;
+        let rows = engine.store.count_rows()?;
         found.stray = rows.saturating_sub(found.nodes + unreadable_rows);
     }
     found.unreadable += unreadable_rows;
@@ -116,18 +115,18 @@ pub(crate) fn verify(vault: &Vault) -> Result<Verification, StorageError> {
 }
 
 fn look_at(
-    vault: &Vault,
-    key: &[u8; 32],
+    engine: &Engine,
+    key: &LeafKey,
     value: &[u8],
     found: &mut Verification,
 ) -> Result<(), StorageError> {
-    let Ok(record) = Record::decode(value) else {
+    let Ok(record) = LeafRecord::decode(value) else {
         found.unreadable += 1;
         return Ok(());
     };
     found.leaves += 1;
     if let Some(due_ms) = record.due_ms
-        && !vault.store.has_due(&LeafKey(*key), due_ms)?
+        && !engine.store.has_due(key, due_ms)?
     {
         found.unscheduled += 1;
     }
@@ -135,9 +134,9 @@ fn look_at(
         return Ok(());
     };
     let events = Events {
-        store: &vault.store,
-        vault_id: &vault.vault_id,
-        key: &LeafKey(*key),
+        store: &engine.store,
+        vault_id: &engine.vault_id,
+        key,
     };
     match events.last(last, usize::MAX) {
         Ok(_) => Ok(()),

@@ -51,14 +51,14 @@ impl LastEvent {
 }
 
 #[derive(Default)]
-pub(crate) struct Record {
+pub(crate) struct LeafRecord {
     pub(crate) last_event: Option<LastEvent>,
     /// Milliseconds, at most `i64::MAX`, which is SQLite's.
     pub(crate) due_ms: Option<u64>,
     pub(crate) state: Option<Plaintext>,
 }
 
-impl Record {
+impl LeafRecord {
     /// The bytes, or `None` if there is nothing to keep. Sized first: growing it would leave copies
     /// of secrets behind.
     pub(crate) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
@@ -86,12 +86,12 @@ impl Record {
         Some(bytes)
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<LeafRecord, Unreadable> {
         let ([version, parts], mut rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
         if *version != VERSION || !(1..=EVENTS | DUE | STATE).contains(parts) {
             return Err(Unreadable);
         }
-        let mut record = Record::default();
+        let mut record = LeafRecord::default();
         if parts & EVENTS != 0 {
             let sequence = number(&mut rest)?;
             let row = number(&mut rest)?.cast_signed();
@@ -122,8 +122,8 @@ fn number(bytes: &mut &[u8]) -> Result<u64, Unreadable> {
 mod tests {
     use super::*;
 
-    fn record(parts: u8) -> Record {
-        Record {
+    fn record(parts: u8) -> LeafRecord {
+        LeafRecord {
             last_event: (parts & EVENTS != 0).then(|| LastEvent {
                 sequence: 7,
                 row: -1,
@@ -142,17 +142,17 @@ mod tests {
             let without_state = bytes.len() - if parts & STATE != 0 { 5 } else { 0 };
             for length in 0..without_state {
                 assert!(
-                    Record::decode(&bytes[..length]).is_err(),
+                    LeafRecord::decode(&bytes[..length]).is_err(),
                     "{parts} {length}"
                 );
             }
             for (at, byte) in [(0, 0), (0, 2), (1, 0), (1, 8), (1, 0xff)] {
                 let mut edited = bytes.to_vec();
                 edited[at] = byte;
-                assert!(Record::decode(&edited).is_err(), "{parts} {at} {byte}");
+                assert!(LeafRecord::decode(&edited).is_err(), "{parts} {at} {byte}");
             }
             if parts & STATE == 0 {
-                assert!(Record::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+                assert!(LeafRecord::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
             }
         }
     }
@@ -161,7 +161,7 @@ mod tests {
     fn records_are_read_as_they_were_written() {
         for parts in 1..=7 {
             let bytes = record(parts).encode().unwrap();
-            let read = Record::decode(&bytes).unwrap();
+            let read = LeafRecord::decode(&bytes).unwrap();
             assert_eq!(read.encode().unwrap(), bytes);
         }
         assert!(record(0).encode().is_none());

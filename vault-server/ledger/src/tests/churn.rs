@@ -18,10 +18,10 @@ use super::traffic::Traffic;
 use crate::Options;
 use crate::anchor::file::FileAnchor;
 use crate::anchor::{Anchor, AnchorId, Live, Locator, Slot};
-use crate::engine::commit::Vault;
+use crate::engine::commit::Engine;
 use crate::engine::open;
 use crate::error::StorageError;
-use crate::key::{Identity, LeafKey, MasterKey};
+use crate::key::{LeafKey, MasterKey, VaultIdentity};
 use crate::store::{Folder, Store};
 use crate::tree::seal::Keys;
 use crate::writer::batch::Batch;
@@ -222,12 +222,12 @@ impl Run {
 
     pub(super) fn start(&mut self) {
         let folder = Folder::open(&self.options.folder).unwrap();
-        let mut vault = open::open(&folder, &self.options, &self.identity()).unwrap();
-        self.spoil(&mut vault);
+        let mut engine = open::open(&folder, &self.options, &self.identity()).unwrap();
+        self.spoil(&mut engine);
         self.note_root_key();
-        vault.keys = Keys::from_source(Box::new(self.drawn.clone()));
+        engine.keys = Keys::from_source(Box::new(self.drawn.clone()));
         self.open = Some(Open {
-            leaves: Leaves::new(vault, Arc::default()),
+            leaves: Leaves::new(engine, Arc::default()),
             _folder: folder,
         });
         self.note_what_is_stored();
@@ -322,25 +322,25 @@ impl Run {
         self.next
     }
 
-    fn identity(&self) -> Identity {
-        Identity {
+    fn identity(&self) -> VaultIdentity {
+        VaultIdentity {
             vault_id: VAULT_ID.to_owned(),
             keyring_fingerprint: [1; 32],
             master_key: MasterKey::new(&self.master_key),
         }
     }
 
-    fn spoil(&self, vault: &mut Vault) {
+    fn spoil(&self, engine: &mut Engine) {
         match self.wrong {
             Wrong::Nothing | Wrong::KeepsTrafficKey => {}
-            Wrong::KeepsNodeKeys(depth) => vault.tree.not_rekeyed = Some(depth),
+            Wrong::KeepsNodeKeys(depth) => engine.tree.not_rekeyed = Some(depth),
             Wrong::KeepsFormerSlot => {
                 let mirror = &Locator::parse(&self.options.anchors[1]);
                 // Its lock has to end first.
-                drop(vault.anchors.take(mirror));
+                drop(engine.anchors.take(mirror));
                 let master_key = MasterKey::new(&self.master_key);
                 let mirror = FileAnchor::open(mirror, VAULT_ID, &master_key).unwrap();
-                vault.anchors.push(Box::new(NeverErased(mirror))).unwrap();
+                engine.anchors.push(Box::new(NeverErased(mirror))).unwrap();
             }
         }
     }

@@ -18,13 +18,13 @@ use zeroize::Zeroizing;
 
 use crate::anchor::file::FileAnchor;
 use crate::anchor::{Anchor, Locator, Slot};
-use crate::engine::commit::Vault;
+use crate::engine::commit::Engine;
 use crate::engine::open;
 use crate::store::Folder;
 use crate::writer::leaves::Leaves;
 use crate::{
-    Batch, CommitError, Identity, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey,
-    Options,
+    Batch, CommitError, LeafKey, LeafUnavailable, Ledger, LedgerFailed, MasterKey, Options,
+    VaultIdentity,
 };
 
 const ONE: LeafKey = LeafKey([1; 32]);
@@ -32,8 +32,8 @@ const TWO: LeafKey = LeafKey([2; 32]);
 const THREE: LeafKey = LeafKey([3; 32]);
 const FAR: LeafKey = LeafKey([0xff; 32]);
 
-fn identity() -> Identity {
-    Identity {
+fn identity() -> VaultIdentity {
+    VaultIdentity {
         vault_id: "vault".to_owned(),
         keyring_fingerprint: [1; 32],
         master_key: MasterKey::new(&[2; 32]),
@@ -41,7 +41,7 @@ fn identity() -> Identity {
 }
 
 /// A vault with a small and a large leaf, open for `prepare` to spoil before its writer starts.
-fn spoiled(prepare: impl FnOnce(&Vault)) -> (TempDir, Options, Ledger) {
+fn spoiled(prepare: impl FnOnce(&Engine)) -> (TempDir, Options, Ledger) {
     let temporary = tempfile::tempdir().unwrap();
     let paths = ["vault", "anchor"].map(|name| temporary.path().join(name));
     let options = Options::new(&paths[0], &paths[1]);
@@ -235,8 +235,8 @@ fn a_start_that_finds_a_torn_slot_does_not_take_the_next_number() {
     ledger.close().unwrap();
     let start = || {
         let folder = Folder::open(&options.folder).unwrap();
-        let vault = open::open(&folder, &options, &identity()).unwrap();
-        vault.tree.sequence()
+        let engine = open::open(&folder, &options, &identity()).unwrap();
+        engine.tree.sequence()
     };
     let first = start();
     assert_eq!(start(), first + 1);

@@ -33,10 +33,11 @@ use std::collections::HashMap;
 
 use zeroize::Zeroizing;
 
-use self::node::{Bucket, Inner, LeafKey, Node, Value};
+use self::node::{Bucket, Inner, Node, Value};
 pub(crate) use self::place::Place;
 use self::seal::{Key, Keys, Unreadable};
 use crate::error::StorageError;
+use crate::key::LeafKey;
 
 const LABEL: &[u8] = b"backup-key-vault/v2 node";
 
@@ -193,8 +194,8 @@ impl Tree {
         Ok(key)
     }
 
-    /// Forgets the nodes that are not kept between batches.
-    pub(crate) fn forget_deep_nodes(&mut self) {
+    /// Evicts the nodes that are not kept between batches.
+    pub(crate) fn evict_deep_nodes(&mut self) {
         for place in self.deep.drain(..) {
             self.nodes.remove(&place);
         }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::place::FAN_OUT;
-pub(crate) use super::place::LeafKey;
 use super::seal::{KEY_SIZE, Key, Unreadable};
+use crate::key::LeafKey;
 
 /// What a leaf holds.
 pub(crate) type Value = Zeroizing<Vec<u8>>;
@@ -173,7 +173,7 @@ impl Bucket {
         bytes.push(BUCKET);
         for (key, value) in &self.0 {
             let length = u32::try_from(value.len()).expect("a leaf is shorter than 4 GiB");
-            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(&key.0);
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(value);
         }
@@ -186,11 +186,12 @@ impl Bucket {
             let (length, rest) = rest.split_first_chunk::<4>().ok_or(Unreadable)?;
             let length = u32::from_be_bytes(*length) as usize;
             let (value, rest) = rest.split_at_checked(length).ok_or(Unreadable)?;
-            let is_next = leaves.last_key_value().is_none_or(|(last, _)| last < key);
+            let key = LeafKey(*key);
+            let is_next = leaves.last_key_value().is_none_or(|(last, _)| *last < key);
             if !is_next {
                 return Err(Unreadable);
             }
-            leaves.insert(*key, Zeroizing::new(value.to_vec()));
+            leaves.insert(key, Zeroizing::new(value.to_vec()));
             bytes = rest;
         }
         Ok(Bucket(leaves))
@@ -221,7 +222,7 @@ mod tests {
         let mut bucket = Bucket::default();
         for number in [9, 3, 5] {
             let value = Zeroizing::new(vec![number; usize::from(number)]);
-            bucket.set([number; 32], Some(value));
+            bucket.set(LeafKey([number; 32]), Some(value));
         }
         Node::Bucket(bucket)
     }

@@ -1,13 +1,12 @@
-//! Where a node is: the way from the root to it, which is also the number of its row.
+//! Where a node is: the path from the root to it, which is also the number of its row.
 
-/// What a leaf is found by.
-pub(crate) type LeafKey = [u8; 32];
+use crate::key::LeafKey;
 
 /// A node has so many children: 6 bits of the key choose one. Chosen by measurement, see the
 /// table in `benches/changes.rs`.
 pub(crate) const FAN_OUT: usize = 1 << BITS;
 const BITS: u32 = 6;
-/// Deeper ways would not fit into a row's number. The leaves of 2^60 accounts are that deep.
+/// Deeper paths would not fit into a row's number. The leaves of 2^60 accounts are that deep.
 const MAX_DEPTH: u32 = 10;
 
 /// A node's place: a 1, then the 6 bits of every step down from the root.
@@ -32,7 +31,7 @@ impl Place {
 
     /// Which of the node's children a leaf is below.
     pub(crate) fn slot_of(self, key: &LeafKey) -> usize {
-        let (head, _) = key
+        let (head, _) = (key.0)
             .split_first_chunk::<8>()
             .expect("a leaf's key has 32 bytes");
         let shift = u64::BITS - BITS * (self.depth() + 1);
@@ -57,14 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_to_a_leaf_follows_the_bits_of_its_key() {
+    fn the_path_to_a_leaf_follows_the_bits_of_its_key() {
         let mut key = [0; 32];
         key[..3].copy_from_slice(&[0b0000_0110, 0b1111_0000, 0b1011_1111]);
         let slots = [0b00_0001, 0b10_1111, 0b00_0010, 0b11_1111];
         let mut place = Place::ROOT;
         for (depth, slot) in (0..).zip(slots) {
             assert_eq!(place.depth(), depth);
-            assert_eq!(place.slot_of(&key), slot);
+            assert_eq!(place.slot_of(&LeafKey(key)), slot);
             place = place.child(slot);
         }
     }
@@ -73,7 +72,7 @@ mod tests {
     fn the_deepest_place_still_has_a_positive_number_of_its_own() {
         let mut place = Place::ROOT;
         while place.can_have_children() {
-            assert_eq!(place.slot_of(&[0xff; 32]), FAN_OUT - 1);
+            assert_eq!(place.slot_of(&LeafKey([0xff; 32])), FAN_OUT - 1);
             place = place.child(FAN_OUT - 1);
         }
         assert_eq!(place.depth(), MAX_DEPTH);

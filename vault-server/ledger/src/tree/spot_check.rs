@@ -12,7 +12,7 @@ impl Tree {
     ///
     /// The children alone would not do: a change of one leaf writes its way anew, and leaves the other
     /// buckets below it as old as they are.
-    pub(crate) fn broken_ways(&self, rows: &dyn Rows) -> Result<usize, StorageError> {
+    pub(crate) fn broken_paths(&self, rows: &dyn Rows) -> Result<usize, StorageError> {
         let Node::Inner(root) = &self.nodes[&Place::ROOT] else {
             return Ok(0);
         };

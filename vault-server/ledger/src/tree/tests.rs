@@ -127,7 +127,7 @@ impl Stored {
             changes.collect(),
         );
         self.root = root.unwrap();
-        self.tree.forget_deep_nodes();
+        self.tree.evict_deep_nodes();
     }
 
     fn reopen(&mut self) {
@@ -151,7 +151,12 @@ impl Stored {
     }
 
     fn assert_equal(&mut self) {
-        let keys: Vec<_> = self.plain.keys().copied().chain([[0xee; 32]]).collect();
+        let keys: Vec<_> = self
+            .plain
+            .keys()
+            .copied()
+            .chain([LeafKey([0xee; 32])])
+            .collect();
         for key in keys {
             let value = self.tree.get(&self.rows, &key).unwrap();
             assert_eq!(
@@ -180,7 +185,7 @@ impl Stored {
 fn spread(number: u32) -> LeafKey {
     let mut key = [0; 32];
     key[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
-    key
+    LeafKey(key)
 }
 
 /// Keys of which many have a long beginning in common, so that few of them make a deep tree.
@@ -188,7 +193,7 @@ fn key() -> impl Strategy<Value = LeafKey> {
     (0_usize..12, 0_u8..6).prop_map(|(at, byte)| {
         let mut key = [0x5a; 32];
         key[at] = byte;
-        key
+        LeafKey(key)
     })
 }
 
@@ -197,16 +202,17 @@ fn batch() -> impl Strategy<Value = BTreeMap<LeafKey, Option<Vec<u8>>>> {
     proptest::collection::btree_map(key(), value, 0..12)
 }
 
-// Fails when `forget_deep_nodes` forgets nothing: then keys of all that was ever read stay in memory.
+// Fails when `evict_deep_nodes` evicts nothing: then keys of all that was ever read stay in memory.
 #[test]
 fn after_a_batch_deep_nodes_are_not_in_memory() {
     let mut stored = Stored::empty();
     let mut key = [0x5a; 32];
     let leaves = (0..32).map(|last| {
         key[31] = last;
-        (key, Some(vec![7; 300]))
+        (LeafKey(key), Some(vec![7; 300]))
     });
     stored.change(leaves.collect());
+    let key = LeafKey(key);
     let is_deep = |place: &Place| place.depth() >= KEPT_DEPTH;
     assert!(stored.tree.get(&stored.rows, &key).unwrap().is_some());
     assert!(
@@ -317,32 +323,32 @@ fn a_root_opens_in_no_other_vault_and_with_no_other_number() {
 
 // Fails when `rewrite_child` does not seal a node again that was there before.
 #[test]
-fn a_change_replaces_every_row_on_its_way_and_no_other() {
+fn a_change_replaces_every_row_on_its_path_and_no_other() {
     let mut stored = Stored::with_leaves(1000);
     let before = stored.rows.0.borrow().clone();
     let changed = spread(500);
     stored.change(BTreeMap::from([(changed, Some(vec![9; 300]))]));
-    let mut way = Vec::new();
+    let mut path = Vec::new();
     let mut place = Place::ROOT;
     while before.contains_key(&place) {
-        way.push(place);
+        path.push(place);
         place = place.child(place.slot_of(&changed));
     }
-    assert!(way.len() >= 3, "the tree has several levels");
+    assert!(path.len() >= 3, "the tree has several levels");
     for (place, row) in stored.rows.0.borrow().iter() {
         assert_eq!(
             before.get(place) != Some(row),
-            way.contains(place),
+            path.contains(place),
             "{place:?}"
         );
     }
 }
 
-// Fails when `broken_ways` looks at the root's children only.
+// Fails when `broken_paths` looks at the root's children only.
 #[test]
-fn a_way_is_broken_wherever_on_it_a_node_does_not_open() {
+fn a_path_is_broken_wherever_on_it_a_node_does_not_open() {
     let stored = Stored::with_leaves(4_000);
-    assert_eq!(stored.tree.broken_ways(&stored.rows).unwrap(), 0);
+    assert_eq!(stored.tree.broken_paths(&stored.rows).unwrap(), 0);
     let removed = [0, 9].map(|slot| {
         let child = Place::ROOT.child(slot);
         let mut below = (0..64).map(|slot| child.child(slot));
@@ -351,9 +357,9 @@ fn a_way_is_broken_wherever_on_it_a_node_does_not_open() {
             .unwrap()
     });
     assert_eq!(removed.map(Place::depth), [2, 2]);
-    assert_eq!(stored.tree.broken_ways(&stored.rows).unwrap(), 2);
+    assert_eq!(stored.tree.broken_paths(&stored.rows).unwrap(), 2);
     stored.rows.remove_row(Place::ROOT.child(1)).unwrap();
-    assert_eq!(stored.tree.broken_ways(&stored.rows).unwrap(), 3);
+    assert_eq!(stored.tree.broken_paths(&stored.rows).unwrap(), 3);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use super::node::{LeafKey, Node, Value};
+use super::node::{Node, Value};
 use super::place::{FAN_OUT, Place};
 use super::seal::Key;
 use super::{NodeError, Rows, Tree};
 use crate::error::StorageError;
+use crate::key::LeafKey;
 
 /// What a walk comes upon.
 pub(crate) enum Found<'a> {

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::draft::Draft;
 use crate::anchor::Locator;
-use crate::engine::commit::{Durable, Vault};
+use crate::engine::commit::{Durable, Engine};
 use crate::engine::verify::{self, Verification};
 use crate::error::{LeafUnavailable, StorageError};
 use crate::key::LeafKey;
 use crate::leaf::events::{EventError, Events};
-use crate::leaf::record::{Plaintext, Record};
+use crate::leaf::record::{LeafRecord, Plaintext};
 use crate::tree::{Change, NodeError};
 
 /// How many rows of the due index are read together.
@@ -23,9 +23,9 @@ const REMOVED_TOGETHER: usize = 1024;
 
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
-    pub(crate) engine: Vault,
+    pub(crate) engine: Engine,
     /// What this batch has read: a leaf is opened once a batch.
-    opened: BTreeMap<LeafKey, Result<Record, LeafUnavailable>>,
+    opened: BTreeMap<LeafKey, Result<LeafRecord, LeafUnavailable>>,
     /// A change cannot be told of a storage error, so that it cannot pass it over: the first one
     /// waits here for the writer.
     failure: Option<StorageError>,
@@ -38,7 +38,7 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     /// `unavailable` counts what did not open.
-    pub(crate) fn new(engine: Vault, unavailable: Arc<AtomicU64>) -> Leaves {
+    pub(crate) fn new(engine: Engine, unavailable: Arc<AtomicU64>) -> Leaves {
         Leaves {
             engine,
             opened: BTreeMap::new(),
@@ -68,7 +68,7 @@ impl Leaves {
         last: usize,
     ) -> Result<Vec<Plaintext>, LeafUnavailable> {
         self.record(key)?;
-        let Some(Ok(Record {
+        let Some(Ok(LeafRecord {
             last_event: Some(end),
             ..
         })) = self.opened.get(key)
@@ -199,7 +199,7 @@ impl Leaves {
     }
 
     /// A leaf's record; an empty one if there is none.
-    fn record(&mut self, key: &LeafKey) -> Result<&Record, LeafUnavailable> {
+    fn record(&mut self, key: &LeafKey) -> Result<&LeafRecord, LeafUnavailable> {
         if !self.opened.contains_key(key) {
             let loaded = self.load(key);
             self.opened.insert(*key, loaded);
@@ -209,10 +209,10 @@ impl Leaves {
             .map_err(|unavailable| *unavailable)
     }
 
-    fn load(&mut self, key: &LeafKey) -> Result<Record, LeafUnavailable> {
-        let found = match self.engine.tree.get(&self.engine.store, &key.0) {
-            Ok(None) => return Ok(Record::default()),
-            Ok(Some(value)) => Record::decode(value).map_err(|_| NodeError::Unreadable),
+    fn load(&mut self, key: &LeafKey) -> Result<LeafRecord, LeafUnavailable> {
+        let found = match self.engine.tree.get(&self.engine.store, key) {
+            Ok(None) => return Ok(LeafRecord::default()),
+            Ok(Some(value)) => LeafRecord::decode(value).map_err(|_| NodeError::Unreadable),
             Err(error) => Err(error),
         };
         found.map_err(|error| match error {
@@ -223,7 +223,7 @@ impl Leaves {
 
     /// Without keeping what was read: there may be many.
     fn is_due_at(&mut self, key: &LeafKey, due_ms: u64) -> bool {
-        let is_due_at = |record: &Record| record.due_ms == Some(due_ms);
+        let is_due_at = |record: &LeafRecord| record.due_ms == Some(due_ms);
         match self.opened.get(key) {
             Some(record) => record.as_ref().is_ok_and(is_due_at),
             None => self.load(key).is_ok_and(|record| is_due_at(&record)),
@@ -243,7 +243,7 @@ impl Leaves {
             self.check()?;
             let more = draft.events_of(key).len() as u64;
             if more > 0
-                && let Ok(Record {
+                && let Ok(LeafRecord {
                     last_event: Some(last),
                     ..
                 }) = &self.opened[key]
@@ -264,7 +264,7 @@ impl Leaves {
         for key in keys {
             if let Some(record) = self.changed(&key, &mut draft)? {
                 changes.push(Change {
-                    key: key.0,
+                    key,
                     value: record.encode(),
                 });
             }
@@ -277,7 +277,7 @@ impl Leaves {
         &mut self,
         key: &LeafKey,
         draft: &mut Draft,
-    ) -> Result<Option<Record>, StorageError> {
+    ) -> Result<Option<LeafRecord>, StorageError> {
         let (state, events) = (draft.leaves.remove(key), draft.events.remove(key));
         let mut is_changed = state.is_some() || events.is_some();
         let mut record = match self.opened.remove(key) {
@@ -308,7 +308,7 @@ impl Leaves {
     fn reschedule(
         &self,
         key: &LeafKey,
-        record: &mut Record,
+        record: &mut LeafRecord,
         due_ms: Option<u64>,
     ) -> Result<bool, StorageError> {
         // SQLite's integers are signed; a time beyond them is as good as never.
@@ -346,7 +346,7 @@ impl Leaves {
     }
 }
 
-fn events_of<'a>(engine: &'a Vault, key: &'a LeafKey) -> Events<'a> {
+fn events_of<'a>(engine: &'a Engine, key: &'a LeafKey) -> Events<'a> {
     Events {
         store: &engine.store,
         vault_id: &engine.vault_id,

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use vault_ledger::{
-    CommitError, Committed, Identity, LeafKey, LeafUnavailable, Ledger, MasterKey, OpenError,
-    Options,
+    CommitError, Committed, LeafKey, LeafUnavailable, Ledger, MasterKey, OpenError, Options,
+    VaultIdentity,
 };
 use zeroize::Zeroizing;
 
@@ -22,8 +22,8 @@ pub const ONE: LeafKey = LeafKey([0x01; 32]);
 pub const TWO: LeafKey = LeafKey([0x02; 32]);
 pub const THREE: LeafKey = LeafKey([0x03; 32]);
 
-pub fn identity() -> Identity {
-    Identity {
+pub fn identity() -> VaultIdentity {
+    VaultIdentity {
         vault_id: "vault-1".to_owned(),
         keyring_fingerprint: [0xf1; 32],
         master_key: MasterKey::new(&[0x55; 32]),
