@@ -18,6 +18,9 @@ pub fn usual_file() -> PathBuf {
     repository().join("docs/PROOF.md")
 }
 
+/// Characters a line of prose.
+const WIDTH: usize = 100;
+
 /// Prints every gate, what it asks for, and its controls.
 pub fn list(gates: impl Iterator<Item = &'static Gate>) {
     for gate in gates {
@@ -64,49 +67,109 @@ pub fn write(proof: &Proof, file: &Path) -> io::Result<()> {
 fn text(proof: &Proof) -> String {
     let mut text = head(proof);
     for row in &proof.rows {
-        let times = match &row.verdict {
-            Verdict::Held { times, .. } => times.to_string(),
-            _ => String::new(),
-        };
-        let what = match &row.verdict {
-            Verdict::Held { what, .. } => what,
-            _ => row.gate.property,
-        };
-        let controls: Vec<_> = row
-            .controls
-            .iter()
-            .map(|(control, verdict)| format!("{}: {}", control.name(), caught(verdict)))
-            .collect();
         let cells = [
             row.gate.name,
-            what,
-            &times,
-            &result(row),
-            &controls.join("<br>"),
+            &times(row).to_string(),
+            outcome(row),
+            &controls(row),
+            &seconds(row.took),
         ];
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
-        let _ = writeln!(text, "| {} | {} |", cells.join(" | "), seconds(row.took));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
-    text.push_str("\n## What each gate asks for\n\n");
     for row in &proof.rows {
-        let _ = writeln!(text, "- **{}**: {}.", row.gate.name, row.gate.property);
+        text.push_str(&section(row));
     }
     text
 }
 
 fn head(proof: &Proof) -> String {
-    format!(
-        "# Proof\n\n\
-         Written by `cargo run --release -p vault-adversary --bin prove`; every line of it can be run again. A *gate* attacks the real vault; its *controls* break the property on purpose, by a one-line patch in a copy of the sources or by something that the harness does in the adversary's favour, and the gate has to notice; with all patches switched off, the copy had to hold first. `tests/adversary/src/gates/` has one file for each gate. `--full` runs the long versions, fuzzing and mutants of the rules; docs/MUTANTS.md has what mutants came to.\n\n\
-         Run on {} UTC, commit {}, {}, the {} version, in {}.\n\n\
-         | gate | what was tried | how often | result | controls | took |\n\
-         |---|---|---|---|---|---|\n",
+    let intro = "Written by `cargo run --release -p vault-adversary --bin prove`; every line of it \
+        can be run again. A *gate* attacks the real vault. Its *controls* break the property on \
+        purpose, by a one-line patch in a copy of the sources or by something that the harness does \
+        in the adversary's favour, and the gate has to notice. With all patches switched off, the \
+        copy had to hold first. `tests/adversary/src/gates/` has one file for each gate. `--full` \
+        runs the long versions, fuzzing and mutants of the rules; docs/MUTANTS.md has what mutants \
+        came to.";
+    let run = format!(
+        "Run on {} UTC, commit {}, {}, the {} version, in {}.",
         today(),
         machine::commit(),
         machine::described(),
         proof.scale,
         seconds(proof.took),
+    );
+    let (intro, run) = (wrapped("", intro), wrapped("", &run));
+    format!(
+        "# Proof\n\n{intro}\n{run}\n\
+         | gate | how often | result | controls caught | took |\n\
+         |---|---|---|---|---|\n"
     )
+}
+
+/// What a gate asks for, what it tried, and what each control came to.
+fn section(row: &Row) -> String {
+    let gate = row.gate;
+    let asked = wrapped("", &format!("It asks: {}.", gate.property));
+    let tried = match &row.verdict {
+        Verdict::Held { what, times } => {
+            format!("Tried {times}: {what}. Result: {}.", result(row))
+        }
+        _ => format!("Result: {}.", result(row)),
+    };
+    let tried = wrapped("", &tried);
+    let controls: String = row
+        .controls
+        .iter()
+        .map(|(control, verdict)| {
+            wrapped("- ", &format!("*{}*: {}", control.name(), caught(verdict)))
+        })
+        .collect();
+    let section = format!("\n## {}\n\n{asked}\n{tried}\n{controls}", gate.name);
+    section.trim_end().to_owned() + "\n"
+}
+
+fn times(row: &Row) -> u64 {
+    match row.verdict {
+        Verdict::Held { times, .. } => times,
+        _ => 0,
+    }
+}
+
+/// In a word, for the table.
+fn outcome(row: &Row) -> &'static str {
+    let unpatched = row.unpatched.as_ref().filter(|copy| !copy.is_held());
+    match (&row.verdict, unpatched) {
+        (Verdict::Held { .. }, None) => "held",
+        (Verdict::Held { .. }, Some(_)) => "held, but not unpatched",
+        (Verdict::Violated { .. }, _) => "VIOLATED",
+        (Verdict::NotHere { .. }, _) => "not tried here",
+        (Verdict::WentWrong { .. }, _) => "WENT WRONG",
+    }
+}
+
+fn controls(row: &Row) -> String {
+    let verdicts = row.controls.iter().map(|(_, verdict)| verdict);
+    let caught = verdicts.filter(|verdict| verdict.is_violated()).count();
+    format!("{caught} of {}", row.controls.len())
+}
+
+/// A paragraph of lines of at most [`WIDTH`] characters; behind the first one they are indented as
+/// far as the mark is long.
+fn wrapped(mark: &str, text: &str) -> String {
+    let mut lines = vec![mark.to_owned()];
+    for word in text.split_whitespace() {
+        let line = lines
+            .last_mut()
+            .expect("there is a line from the beginning");
+        let is_empty = line.trim_start_matches(['-', ' ']).is_empty();
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(" ".repeat(mark.len()) + word);
+        } else {
+            *line += if is_empty { "" } else { " " };
+            *line += word;
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn result(row: &Row) -> String {
