@@ -138,6 +138,7 @@ const CREDULOUS: Decoder = Decoder {
     name: "credulous",
     reads: "a length, and so many bytes",
     is_slow: false,
+    max_len: 4096,
     accepts: |bytes| match bytes.split_first() {
         Some((length, rest)) => !rest[..usize::from(*length)].contains(&0),
         None => false,

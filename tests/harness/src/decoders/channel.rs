@@ -18,7 +18,8 @@ use vault_protocol::statement::Statement;
 use vault_protocol::{AccountId, BackupKey, Binary, Policy, StretchingProfile, TenantId, VaultId};
 use zeroize::Zeroizing;
 
-use super::{NOW, wire};
+use super::common::NOW;
+use super::wire;
 
 pub(super) fn key_list(list: &[u8]) -> bool {
     let Ok(request) = select(list) else {

@@ -190,7 +190,7 @@ struct Workshop(TempDir);
 
 impl Workshop {
     fn new() -> Self {
-        Self(super::folder_in_memory())
+        Self(super::common::folder_in_memory())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {

@@ -32,7 +32,8 @@ use vault_protocol::wrapping::{self, ReleasedKey, WrappedKey};
 use vault_protocol::{AccountScope, BackupKey, Binary, Policy, Ticket};
 use zeroize::Zeroizing;
 
-use super::{NOW, channel};
+use super::channel;
+use super::common::NOW;
 use crate::device::CheapSuite;
 
 const GENERATION: u64 = 1;

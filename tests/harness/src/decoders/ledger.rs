@@ -314,7 +314,7 @@ struct Disk {
 
 impl Disk {
     fn new() -> Self {
-        let folder = super::folder_in_memory();
+        let folder = super::common::folder_in_memory();
         let mut disk = Self {
             folder,
             database: Vec::new(),

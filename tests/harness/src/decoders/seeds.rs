@@ -9,7 +9,8 @@ use vault_protocol::Policy;
 use vault_protocol::TenantId;
 use vault_server::tenants::tenant::{Scope, Tenant, TenantList};
 
-use super::{NOW, files, finish, ledger, served, stored};
+use super::common::NOW;
+use super::{files, finish, ledger, served, stored};
 use crate::device::InnerMessage;
 use crate::paths::repository;
 

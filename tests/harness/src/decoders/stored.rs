@@ -17,7 +17,7 @@ use vault_server::service::ticket::TicketKeys;
 use vault_server::tenants::tenant::{MAX_TOKENS, Scope, Tenant, TenantList};
 use zeroize::Zeroizing;
 
-use super::NOW;
+use super::common::NOW;
 use crate::in_process::{self, DAY};
 
 const TICKET_KEY: [u8; 32] = [0x33; 32];

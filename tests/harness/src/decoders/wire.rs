@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_client::trust::Trust;
+use vault_client_cli::shown_in;
 use vault_protocol::binary::{from_base64url, to_base64url};
 use vault_protocol::identity::{Fingerprint, IdentitySigner};
 use vault_protocol::labelled::Labelled;
@@ -23,8 +24,7 @@ use vault_protocol::{
 use vault_server::tenants::tenant::Token;
 use zeroize::Zeroizing;
 
-use super::NOW;
-use vault_client_cli::shown_in;
+use super::common::NOW;
 
 pub(super) fn requests(json: &[u8]) -> bool {
     let finish = serde_json::from_slice::<RegistrationFinish>(json);
