@@ -2,6 +2,7 @@
 //! byte and read back by it. What the files hold, and how they were made, is in their README.
 
 mod channel;
+mod decoders;
 mod identity;
 mod keys;
 mod messages;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use vault_ledger::{CommitError, VaultIdentity, Ledger, MasterKey, OpenError, Options, Removed};
+use vault_ledger::{CommitError, Ledger, MasterKey, OpenError, Options, Removed, VaultIdentity};
 
 use crate::admin::Admin;
 use crate::channel::statement::{self, ChannelRotation, Publication};

@@ -15,7 +15,7 @@ use hkdf::Hkdf;
 use rusqlite::Connection;
 use sha2::Sha512;
 use tempfile::TempDir;
-use vault_ledger::{VaultIdentity, LeafKey, Ledger, MasterKey, Options, Verification};
+use vault_ledger::{LeafKey, Ledger, MasterKey, Options, VaultIdentity, Verification};
 use zeroize::Zeroizing;
 
 const VAULT_ID: &str = "v";

@@ -3,10 +3,6 @@
 //! Random bytes alone stop at the first check, so most cases start from a published vector and
 //! damage it.
 
-#[path = "wire/support.rs"]
-#[allow(dead_code, reason = "shared with the tests of the vectors")]
-mod support;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -32,7 +28,7 @@ use vault_protocol::{
 };
 use vault_protocol::{management, ohttp_keys, sealing, suite};
 
-use support::{bytes, hex, list, text, vectors};
+use crate::support::{bytes, hex, list, scope, text, vectors};
 
 /// One change to some bytes: replaced, inserted, removed, cut, or a part repeated.
 #[derive(Clone, Debug)]
@@ -185,7 +181,7 @@ fn decode_binary(bytes: &[u8]) {
     let _ = suite::credential_request(&first(bytes));
     let _ = suite::credential_response(&first(bytes));
     let _ = suite::credential_finalization(&first(bytes));
-    let scope = support::scope(&vectors("names.json")["scope"]);
+    let scope = scope(&vectors("names.json")["scope"]);
     let _ = sealing::open(&first(bytes), b"", bytes);
     let _ = unwrap_key(bytes, &scope, &Binary(first(bytes)));
     let _ = open_released_key(bytes, &scope, 1, &Binary(first(bytes)));
