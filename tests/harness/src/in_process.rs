@@ -25,7 +25,8 @@ use vault_protocol::{AccountId, AccountScope, Policy, TenantId, Timestamp, Vault
 use vault_server::admin::{Answer, Request as AdminRequest};
 use vault_server::channel::statement::ChannelRotation;
 use vault_server::http::router::router;
-use vault_server::keyring::{Keyring, Unlock};
+use vault_server::keyring::Keyring;
+use vault_server::keyring::unlock::Unlock;
 use vault_server::maintenance::{self, Schedule};
 use vault_server::process::clock::Clock;
 use vault_server::server::{self, Vault, VaultOptions};

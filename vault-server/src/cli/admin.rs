@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use vault_protocol::messages::Status;
 
-use super::{AccountCommand, TenantCommand, distinct, keyring_secret, output};
+use super::arguments::{AccountCommand, TenantCommand, distinct};
+use super::{keyring_secret, output};
 use crate::admin::socket;
 use crate::admin::{Answer, EventSummary, Request, TenantSummary};
 use crate::config::Config;

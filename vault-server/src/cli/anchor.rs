@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use vault_ledger::Removed;
 
-use super::{AnchorCommand, keyring_secret, output};
+use super::arguments::AnchorCommand;
+use super::{keyring_secret, output};
 use crate::admin::Request;
 use crate::admin::socket;
 use crate::config::{AnchorConfig, Config};

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::process::secret_file;
 use crate::server::{self, Vault};
-use crate::telemetry;
+use crate::telemetry::logs;
 use crate::tenants::tenant::Scope;
 
 const TENANT: &str = "demo";
@@ -29,7 +29,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
         .prefix("backup-key-vault-dev-")
         .tempdir()?;
     let config = configure(folder.path(), listen)?;
-    telemetry::init(&config.log)?;
+    logs::init(&config.log)?;
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
     let ledger = server::create_ledger(&config, &keyring)?;

@@ -10,8 +10,10 @@ use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
 use super::output;
-use crate::config::{Config, UnlockSource};
-use crate::keyring::{CREDENTIAL_NAME, Keyring, MAX_SEALED_LEN, Unlock, UnlockError};
+use crate::config::Config;
+use crate::keyring::Keyring;
+use crate::keyring::file::MAX_SEALED_LEN;
+use crate::keyring::unlock::{CREDENTIAL_NAME, Unlock, UnlockError, UnlockSource};
 use crate::process::secret_file;
 
 /// The shortest passphrase that a new keyring takes, in characters.

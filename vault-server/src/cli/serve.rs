@@ -26,7 +26,7 @@ use crate::process::clock::Clock;
 use crate::process::file_limit;
 use crate::process::hardening::Warning;
 use crate::server::{self, Vault, VaultOptions};
-use crate::telemetry;
+use crate::telemetry::logs;
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.log)?;
+    logs::init(&config.log)?;
     let runtime = runtime()?;
     outlive_hangups(&runtime)?;
     for warning in warnings {

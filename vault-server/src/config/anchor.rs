@@ -5,13 +5,10 @@ use std::path::{Component, Path, PathBuf};
 
 use vault_ledger::Options;
 
-use super::ConfigError;
-use super::sources::Sources;
+use super::sources::{ANCHOR_MIRRORS, ConfigError, Sources};
 
 /// The key of the anchor that there always is.
-pub(super) const PATH: &str = "anchor.path";
-/// The key of those that hold the same.
-pub(super) const MIRRORS: &str = "anchor.mirrors";
+const PATH: &str = "anchor.path";
 
 /// The ledger's limit without `anchor.path`.
 const MAX_MIRRORS: usize = Options::ANCHOR_LIMIT - 1;
@@ -45,7 +42,7 @@ impl AnchorConfig {
         let mirrors = self
             .mirrors
             .iter()
-            .map(|mirror| (MIRRORS, mirror.as_path()));
+            .map(|mirror| (ANCHOR_MIRRORS, mirror.as_path()));
         std::iter::once((PATH, self.path.as_path())).chain(mirrors)
     }
 
@@ -61,7 +58,7 @@ impl AnchorConfig {
         let count = self.mirrors.len();
         if count > MAX_MIRRORS {
             return Some((
-                MIRRORS,
+                ANCHOR_MIRRORS,
                 format!("{count} are too many; at most {MAX_MIRRORS}"),
             ));
         }

@@ -1,52 +1,51 @@
-//! The configuration as it is written: what derives from other keys is still missing.
+//! The configuration as it is written. Defaults that derive from other keys are still missing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::sources::Sources;
-use super::{
-    AnchorConfig, Config, ConfigError, DEFAULT_DATA_FOLDER, KeyringConfig, LimitsConfig, LogConfig,
-    RotationConfig, SweepConfig, TlsConfig, UnlockSource,
-};
+use crate::telemetry::config::LogConfig;
+
+/// Where everything is kept unless configured otherwise.
+const DEFAULT_DATA_FOLDER: &str = "/var/lib/backup-key-vault";
 
 /// File and environment together.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
 pub(super) struct Written {
-    data_folder: PathBuf,
-    anchor: WrittenAnchor,
-    listen: SocketAddr,
-    admin_socket: Option<PathBuf>,
-    tls: WrittenTls,
-    keyring: WrittenKeyring,
-    log: LogConfig,
-    limits: LimitsConfig,
-    rotation: RotationConfig,
-    sweep: SweepConfig,
+    pub(super) data_folder: PathBuf,
+    pub(super) anchor: WrittenAnchor,
+    pub(super) listen: SocketAddr,
+    pub(super) admin_socket: Option<PathBuf>,
+    pub(super) tls: WrittenTls,
+    pub(super) keyring: WrittenKeyring,
+    pub(super) log: LogConfig,
+    pub(super) limits: LimitsConfig,
+    pub(super) rotation: RotationConfig,
+    pub(super) sweep: SweepConfig,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
-struct WrittenAnchor {
-    path: Option<PathBuf>,
-    mirrors: Vec<PathBuf>,
+pub(super) struct WrittenAnchor {
+    pub(super) path: Option<PathBuf>,
+    pub(super) mirrors: Vec<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
-struct WrittenTls {
-    certificate_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
+pub(super) struct WrittenTls {
+    pub(super) certificate_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
-struct WrittenKeyring {
-    file: Option<PathBuf>,
-    passphrase_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
+pub(super) struct WrittenKeyring {
+    pub(super) file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
 }
 
 impl Default for Written {
@@ -66,37 +65,77 @@ impl Default for Written {
     }
 }
 
-impl Written {
-    /// Fills in what derives from other keys.
-    pub(super) fn with_defaults(self, sources: &Sources) -> Result<Config, ConfigError> {
-        let folder = self.data_folder;
-        let or_in_folder = |path: Option<PathBuf>, name| path.unwrap_or_else(|| folder.join(name));
-        let unlock = match (self.keyring.passphrase_file, self.keyring.key_file) {
-            (Some(_), Some(_)) => {
-                let reason = "set either this or keyring.key_file, not both".to_owned();
-                return Err(sources.invalid("keyring.passphrase_file", reason));
-            }
-            (Some(path), None) => UnlockSource::PassphraseFile(path),
-            (None, Some(path)) => UnlockSource::KeyFile(path),
-            (None, None) => UnlockSource::CredentialOrPrompt,
-        };
-        Ok(Config {
-            anchor: AnchorConfig::of(self.anchor.path, &self.anchor.mirrors, &folder),
-            listen: self.listen,
-            admin_socket: or_in_folder(self.admin_socket, "admin.sock"),
-            tls: TlsConfig {
-                certificate_file: or_in_folder(self.tls.certificate_file, "certificate.pem"),
-                key_file: or_in_folder(self.tls.key_file, "certificate-key.pem"),
-            },
-            keyring: KeyringConfig {
-                file: or_in_folder(self.keyring.file, "keyring"),
-                unlock,
-            },
-            log: self.log,
-            limits: self.limits,
-            rotation: self.rotation,
-            sweep: self.sweep,
-            data_folder: folder,
-        })
+/// Limits of connections, requests and the writer's queue.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section")]
+pub struct LimitsConfig {
+    /// Connections at once.
+    pub max_connections: u32,
+    /// Time for a TLS handshake.
+    pub handshake_timeout_seconds: u32,
+    /// Time for the head of an HTTP/1 request, counted from the end of the one before.
+    pub header_timeout_seconds: u32,
+    /// Time for the body of a request to arrive.
+    pub request_timeout_seconds: u32,
+    /// A connection on which nothing was asked or answered for so long is closed.
+    pub idle_timeout_seconds: u32,
+    /// Commands that may wait for the writer; one more is answered with `overloaded`.
+    pub queue_capacity: u32,
+    /// Commands that are made durable together.
+    pub batch_limit: u32,
+    /// Time for requests in flight when the server is told to stop.
+    pub shutdown_grace_seconds: u32,
+}
+
+/// How long keys are used.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section")]
+pub struct RotationConfig {
+    /// A sealed channel's key is offered for so long.
+    pub ohttp_keys_days: u32,
+    /// It is still understood for so long after that.
+    pub ohttp_overlap_days: u32,
+    /// A ticket key seals tickets for so long; it opens them for 24 hours more.
+    pub ticket_key_hours: u32,
+}
+
+/// The sweep that enforces expiry without requests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section")]
+pub struct SweepConfig {
+    /// Time between two sweeps.
+    pub interval_seconds: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            handshake_timeout_seconds: 10,
+            header_timeout_seconds: 10,
+            request_timeout_seconds: 30,
+            idle_timeout_seconds: 75,
+            queue_capacity: 1024,
+            batch_limit: 64,
+            shutdown_grace_seconds: 10,
+        }
+    }
+}
+
+impl Default for RotationConfig {
+    fn default() -> Self {
+        Self {
+            ohttp_keys_days: 7,
+            ohttp_overlap_days: 2,
+            ticket_key_hours: 24,
+        }
+    }
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        Self {
+            interval_seconds: 5,
+        }
     }
 }

@@ -17,20 +17,18 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde::Deserialize;
 
 pub use self::anchor::AnchorConfig;
 use self::file::Written;
+pub use self::file::{LimitsConfig, RotationConfig, SweepConfig};
+pub use self::sources::ConfigError;
 use self::sources::Sources;
-use crate::telemetry::{self, TelemetryError};
+use crate::keyring::unlock::UnlockSource;
+use crate::telemetry::config::LogConfig;
+use crate::telemetry::filter;
 
 /// Read when no file is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/backup-key-vault/vault.toml";
-
-/// Where everything is kept unless configured otherwise.
-pub const DEFAULT_DATA_FOLDER: &str = "/var/lib/backup-key-vault";
 
 /// Every path and number checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,120 +73,6 @@ pub struct KeyringConfig {
     pub unlock: UnlockSource,
 }
 
-/// Where the keyring's passphrase or key comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockSource {
-    /// A secret file with the passphrase.
-    PassphraseFile(PathBuf),
-    /// A secret file with a 32-byte key.
-    KeyFile(PathBuf),
-    /// The systemd credential `vault-passphrase` if there is one, else a prompt.
-    CredentialOrPrompt,
-}
-
-/// Logs, on standard error.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct LogConfig {
-    /// How lines look.
-    pub format: LogFormat,
-    /// A level, or levels per module, e.g. `info,vault_server=debug`. Modules without a level log
-    /// errors.
-    pub filter: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Limits of connections, requests and the writer's queue.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct LimitsConfig {
-    /// Connections at once.
-    pub max_connections: u32,
-    /// Time for a TLS handshake.
-    pub handshake_timeout_seconds: u32,
-    /// Time for the head of an HTTP/1 request, counted from the end of the one before.
-    pub header_timeout_seconds: u32,
-    /// Time for the body of a request to arrive.
-    pub request_timeout_seconds: u32,
-    /// A connection on which nothing was asked or answered for so long is closed.
-    pub idle_timeout_seconds: u32,
-    /// Commands that may wait for the writer; one more is answered with `overloaded`.
-    pub queue_capacity: u32,
-    /// Commands that are made durable together.
-    pub batch_limit: u32,
-    /// Time for requests in flight when the server is told to stop.
-    pub shutdown_grace_seconds: u32,
-}
-
-/// How long keys are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct RotationConfig {
-    /// A sealed channel's key is offered for so long.
-    pub ohttp_keys_days: u32,
-    /// It is still understood for so long after that.
-    pub ohttp_overlap_days: u32,
-    /// A ticket key seals tickets for so long; it opens them for 24 hours more.
-    pub ticket_key_hours: u32,
-}
-
-/// The sweep that enforces expiry without requests.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct SweepConfig {
-    /// Time between two sweeps.
-    pub interval_seconds: u32,
-}
-
-/// The configuration was refused. Messages name the file or variable, the key and what to write.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file that was asked for cannot be read.
-    #[error("{path}: cannot be read: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// No TOML, an unknown key or variable, or a value of another type.
-    #[error("{0}")]
-    Malformed(String),
-    /// A number outside its range.
-    #[error("{place}{key}: {value} is out of range; write {min} to {max}")]
-    OutOfRange {
-        /// File or environment, where known.
-        place: String,
-        /// The key with its section.
-        key: &'static str,
-        /// What was written.
-        value: u32,
-        /// The least.
-        min: u32,
-        /// The most.
-        max: u32,
-    },
-    /// A value that is well-formed, but not possible.
-    #[error("{place}{key}: {reason}")]
-    Invalid {
-        /// File or environment, where known.
-        place: String,
-        /// The key with its section.
-        key: &'static str,
-        /// What is wrong and what to write.
-        reason: String,
-    },
-}
-
 impl Config {
     /// Reads file and environment; see the module's text for where.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
@@ -219,9 +103,42 @@ impl Config {
     {
         let sources = Sources::new(file, environment)?;
         let written: Written = sources.extract()?;
-        let config = written.with_defaults(&sources)?;
+        let config = Self::with_defaults(written, &sources)?;
         config.check(&sources)?;
         Ok(config)
+    }
+
+    /// Fills in what derives from other keys.
+    fn with_defaults(written: Written, sources: &Sources) -> Result<Self, ConfigError> {
+        let folder = written.data_folder;
+        let or_in_folder = |path: Option<PathBuf>, name| path.unwrap_or_else(|| folder.join(name));
+        let unlock = match (written.keyring.passphrase_file, written.keyring.key_file) {
+            (Some(_), Some(_)) => {
+                let reason = "set either this or keyring.key_file, not both".to_owned();
+                return Err(sources.invalid("keyring.passphrase_file", reason));
+            }
+            (Some(path), None) => UnlockSource::PassphraseFile(path),
+            (None, Some(path)) => UnlockSource::KeyFile(path),
+            (None, None) => UnlockSource::CredentialOrPrompt,
+        };
+        Ok(Self {
+            anchor: AnchorConfig::of(written.anchor.path, &written.anchor.mirrors, &folder),
+            listen: written.listen,
+            admin_socket: or_in_folder(written.admin_socket, "admin.sock"),
+            tls: TlsConfig {
+                certificate_file: or_in_folder(written.tls.certificate_file, "certificate.pem"),
+                key_file: or_in_folder(written.tls.key_file, "certificate-key.pem"),
+            },
+            keyring: KeyringConfig {
+                file: or_in_folder(written.keyring.file, "keyring"),
+                unlock,
+            },
+            log: written.log,
+            limits: written.limits,
+            rotation: written.rotation,
+            sweep: written.sweep,
+            data_folder: folder,
+        })
     }
 
     fn check(&self, sources: &Sources) -> Result<(), ConfigError> {
@@ -334,61 +251,8 @@ impl Config {
             let reason = format!("must be more than limits.request_timeout_seconds ({request})");
             return Err(sources.invalid("limits.idle_timeout_seconds", reason));
         }
-        telemetry::check_filter(&self.log.filter).map_err(|error| match error {
-            TelemetryError::Filter(error) => sources.invalid("log.filter", error.to_string()),
-            TelemetryError::NotALevel(_) | TelemetryError::Twice => {
-                sources.invalid("log.filter", error.to_string())
-            }
-        })
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
-    }
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            max_connections: 1024,
-            handshake_timeout_seconds: 10,
-            header_timeout_seconds: 10,
-            request_timeout_seconds: 30,
-            idle_timeout_seconds: 75,
-            queue_capacity: 1024,
-            batch_limit: 64,
-            shutdown_grace_seconds: 10,
-        }
-    }
-}
-
-impl LimitsConfig {
-    /// Time for the body of a request to arrive.
-    pub fn request_timeout(&self) -> Duration {
-        Duration::from_secs(self.request_timeout_seconds.into())
-    }
-}
-
-impl Default for RotationConfig {
-    fn default() -> Self {
-        Self {
-            ohttp_keys_days: 7,
-            ohttp_overlap_days: 2,
-            ticket_key_hours: 24,
-        }
-    }
-}
-
-impl Default for SweepConfig {
-    fn default() -> Self {
-        Self {
-            interval_seconds: 5,
-        }
+        filter::check(&self.log.filter)
+            .map_err(|error| sources.invalid("log.filter", error.to_string()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! File and environment as figment takes them, and its errors in words that name file and key.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::providers::{Format, Toml};
@@ -10,11 +11,52 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::{ConfigError, anchor};
-
 const PREFIX: &str = "VAULT_SERVER_";
 const VARIABLE: &str = "environment variable ";
 const NO_SUCH_VARIABLE: &str = "unknown; its name is VAULT_SERVER_SECTION__KEY, and secrets are never read from the environment";
+
+/// The one key whose value is a list, of paths.
+pub(super) const ANCHOR_MIRRORS: &str = "anchor.mirrors";
+
+/// The configuration was refused. Messages name the file or variable, the key and what to write.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file that was asked for cannot be read.
+    #[error("{path}: cannot be read: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// No TOML, an unknown key or variable, or a value of another type.
+    #[error("{0}")]
+    Malformed(String),
+    /// A number outside its range.
+    #[error("{place}{key}: {value} is out of range; write {min} to {max}")]
+    OutOfRange {
+        /// File or environment, where known.
+        place: String,
+        /// The key with its section.
+        key: &'static str,
+        /// What was written.
+        value: u32,
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// A value that is well-formed, but not possible.
+    #[error("{place}{key}: {reason}")]
+    Invalid {
+        /// File or environment, where known.
+        place: String,
+        /// The key with its section.
+        key: &'static str,
+        /// What is wrong and what to write.
+        reason: String,
+    },
+}
 
 /// Where values come from.
 pub(super) struct Sources(Figment);
@@ -113,7 +155,7 @@ impl Variable {
             .into_string()
             .map_err(|_| ConfigError::Malformed(format!("{VARIABLE}{name}: not UTF-8 text")))?;
         let value = match key.as_str() {
-            anchor::MIRRORS => list(&value),
+            ANCHOR_MIRRORS => list(&value),
             _ => number_or_text(value),
         };
         Ok(Some(Self { name, key, value }))

@@ -1,4 +1,5 @@
 use super::*;
+use crate::telemetry::config::LogFormat;
 
 const NONE: [(&str, &str); 0] = [];
 

@@ -5,8 +5,8 @@
 //! Losing the keyring loses every key the vault keeps; leaking it, together with the database and
 //! its anchor, allows an offline dictionary attack on every live record (PROTOCOL.md section 1).
 
-mod file;
-mod unlock;
+pub mod file;
+pub mod unlock;
 
 use std::fmt;
 
@@ -20,9 +20,6 @@ use vault_protocol::sealing::derive_key;
 use vault_protocol::suite::Suite;
 use vault_protocol::{AccountId, TenantId, VaultId};
 use zeroize::{Zeroize, Zeroizing};
-
-pub use self::file::MAX_SEALED_LEN;
-pub use self::unlock::{CREDENTIAL_NAME, Unlock, UnlockError};
 
 /// The long-term secrets of one vault.
 pub struct Keyring {
@@ -42,36 +39,6 @@ pub struct OpaqueSetup(Box<ServerSetup<Suite>>);
 /// A 32-byte key that stays where it is in memory and is erased on drop.
 type Secret = Box<Zeroizing<[u8; 32]>>;
 
-/// A keyring does not unseal. The messages are exact and reveal nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyringError {
-    /// The passphrase is wrong, or bytes were changed: authentication cannot tell which.
-    #[error("the keyring does not open: the passphrase is wrong, or the file is damaged")]
-    WrongPassphrase,
-    /// The key is another one, or bytes were changed.
-    #[error("the keyring does not open: the key file holds another key, or the keyring is damaged")]
-    WrongKey,
-    /// It needs `keyring.key_file`.
-    #[error("the keyring was sealed with a key file, not with a passphrase; set keyring.key_file")]
-    SealedWithKeyFile,
-    /// It needs a passphrase.
-    #[error(
-        "the keyring was sealed with a passphrase, not with a key file; remove keyring.key_file"
-    )]
-    SealedWithPassphrase,
-    /// Of a later or another program.
-    #[error("the keyring has format version {0}; this program reads version 1")]
-    OtherVersion(u8),
-    /// The file asks for more memory or time, or offers less protection, than any vault has written.
-    #[error(
-        "the keyring's key stretching parameters are out of bounds; the file is damaged or was planted"
-    )]
-    StretchingOutOfBounds,
-    /// Not a sealed keyring at all, or cut off.
-    #[error("the file is not a keyring, or it is damaged")]
-    NotAKeyring,
-}
-
 impl Keyring {
     /// Draws the secrets of a new vault.
     pub fn generate<R: RngCore + CryptoRng>(vault_id: VaultId, rng: &mut R) -> Self {
@@ -84,17 +51,6 @@ impl Keyring {
             index_key: Box::new(random_key(rng)),
             master_key: Box::new(random_key(rng)),
         }
-    }
-
-    /// Seals it for the disk, with fresh salt and nonce: at most [`MAX_SEALED_LEN`] bytes. With a
-    /// passphrase this takes about 0.2 s and 64 MiB.
-    pub fn seal<R: RngCore + CryptoRng>(&self, unlock: &Unlock, rng: &mut R) -> Vec<u8> {
-        file::seal(self, unlock, rng)
-    }
-
-    /// Opens what [`Keyring::seal`] made. With a passphrase this takes about 0.2 s and 64 MiB.
-    pub fn unseal(bytes: &[u8], unlock: &Unlock) -> Result<Self, KeyringError> {
-        file::unseal(bytes, unlock)
     }
 
     /// The vault's name; part of what every proof and wrapping is bound to.

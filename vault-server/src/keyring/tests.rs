@@ -1,5 +1,7 @@
 use rand::rngs::OsRng;
 
+use super::file::{KeyringError, MAX_SEALED_LEN};
+use super::unlock::Unlock;
 use super::*;
 
 /// Sealed by the first version of this code; what a vault has on its disk must open for ever.

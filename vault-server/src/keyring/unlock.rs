@@ -3,15 +3,25 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::UnlockSource;
 use crate::process::secret_file::{self, SecretFileError};
 
 /// The systemd credential that is looked for (`LoadCredential=vault-passphrase:/path`).
 pub const CREDENTIAL_NAME: &str = "vault-passphrase";
+
+/// Where the keyring's passphrase or key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnlockSource {
+    /// A secret file with the passphrase.
+    PassphraseFile(PathBuf),
+    /// A secret file with a 32-byte key.
+    KeyFile(PathBuf),
+    /// The systemd credential `vault-passphrase` if there is one, else a prompt.
+    CredentialOrPrompt,
+}
 
 /// What unseals a keyring.
 pub enum Unlock {

@@ -1,36 +1,28 @@
 //! Logs: text or JSON lines on standard error.
 //!
-//! Two things are kept out whatever the filter says. *Libraries' lines below warnings*: HTTP and
-//! HPKE crates print headers, frames and keys there, others paths of the machine they were built on. *Panic payloads*: an `expect` or an assertion
-//! can print the value it failed on, which may be a secret; the place is enough to find it.
+//! The payload of a panic is kept out: an `expect` or an assertion can print the value that it
+//! failed on, which may be a secret. The place is enough to find it.
 
 use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
-use tracing::level_filters::LevelFilter;
-use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing::Subscriber;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogConfig, LogFormat};
+use super::config::{LogConfig, LogFormat};
+use super::filter::{self, FilterError};
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
-    #[error(
-        "log.filter: {0}; write a level (error, warn, info, debug, trace) or e.g. \"info,vault_server=debug\""
-    )]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// One word, which is no level.
-    #[error(
-        "{0:?} is no level (error, warn, info, debug, trace, off); for a module write e.g. \"info,vault_server=debug\""
-    )]
-    NotALevel(String),
-    /// Something in this process logs already.
+    /// See [`FilterError`].
+    #[error("log.filter: {0}")]
+    Filter(#[from] FilterError),
+    /// The process has a global subscriber already.
     #[error("logging was already set up in this process")]
     Twice,
 }
@@ -70,11 +62,6 @@ pub fn quiet_panics() {
     }));
 }
 
-/// Checks a filter's syntax.
-pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
-    parse_filter(filter).map(drop)
-}
-
 fn subscriber<W>(
     config: &LogConfig,
     writer: W,
@@ -83,7 +70,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = parse_filter(&config.filter)?.and(quiet_libraries());
+    let filter = filter::parse(&config.filter)?.and(filter::quiet_libraries());
     let lines = lines(config.format, writer, colours);
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
 }
@@ -102,43 +89,6 @@ where
         LogFormat::Text => layer.with_ansi(colours).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     }
-}
-
-fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
-    // tracing-subscriber 0.3.23 counts from the first character behind spaces and cuts from the first
-    // of all: it refuses "info, vault_server=debug", and panics in the middle of a longer character.
-    let directives: Vec<_> = filter.split(',').map(str::trim).collect();
-    // It would take a level that is mistyped for the name of a module, and log nothing else.
-    let is_word = |text: &&&str| !text.is_empty() && !text.contains(['=', '[']);
-    let no_level = |text: &&&str| text.parse::<LevelFilter>().is_err();
-    if let Some(word) = directives.iter().filter(is_word).find(no_level) {
-        return Err(TelemetryError::NotALevel((*word).to_owned()));
-    }
-    // A filter that names modules only would switch everything off in the others, and so hide why the
-    // ledger has stopped. A level of the filter's own, `off` too, comes later and wins.
-    let names_something = directives.iter().any(|text| !text.is_empty());
-    let with_errors = if names_something { "error," } else { "" };
-    Ok(builder.parse(format!("{with_errors}{}", directives.join(",")))?)
-}
-
-/// Lets through what our own crates log, and of all others only warnings and errors.
-fn quiet_libraries() -> FilterFn {
-    fn is_let_through(metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN || is_ours(metadata.target())
-    }
-    filter_fn(is_let_through as fn(&Metadata<'_>) -> bool)
-}
-
-fn is_ours(target: &str) -> bool {
-    let crate_name = target.split("::").next().unwrap_or(target);
-    [
-        "vault_server",
-        "vault_rules",
-        "vault_ledger",
-        "vault_protocol",
-    ]
-    .contains(&crate_name)
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -199,21 +149,6 @@ mod tests {
         let subscriber = subscriber(&config, captured.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         captured.text()
-    }
-
-    #[test]
-    fn a_filter_that_does_not_parse_is_refused_by_name() {
-        let error = check_filter("vault_server=loud").unwrap_err().to_string();
-        assert!(error.starts_with("log.filter: "), "{error}");
-        assert!(check_filter("info,vault_server=debug").is_ok());
-    }
-
-    /// Found by fuzzing: with spaces in front, this was cut in the middle of a character. Fails
-    /// without `trim`.
-    #[test]
-    fn spaces_around_a_directive_do_not_count() {
-        assert!(check_filter(" info , vault_server=debug ").is_ok());
-        assert!(check_filter("\u{2003}\u{2003}\u{430}\u{430}\u{430}=debug").is_ok());
     }
 
     /// Fails when `quiet_libraries` is not part of the filter.

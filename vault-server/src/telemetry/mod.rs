@@ -1,5 +1,5 @@
 //! Logs: text or JSON lines on standard error.
 
-mod logs;
-
-pub use self::logs::{TelemetryError, check_filter, init, init_for_command, quiet_panics};
+pub mod config;
+pub mod filter;
+pub mod logs;

@@ -11,7 +11,9 @@ use vault_rules::command::{
 };
 use vault_rules::{Account, Clock, Command, Event, Secret, apply};
 use vault_server::channel::keys::ChannelKeys;
-use vault_server::keyring::{Keyring, KeyringError, MAX_SEALED_LEN, Unlock};
+use vault_server::keyring::Keyring;
+use vault_server::keyring::file::{KeyringError, MAX_SEALED_LEN};
+use vault_server::keyring::unlock::Unlock;
 use vault_server::service::account;
 use vault_server::service::ticket::TicketKeys;
 use vault_server::tenants::tenant::{MAX_TOKENS, Scope, Tenant, TenantList};

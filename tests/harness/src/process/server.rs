@@ -12,7 +12,8 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use vault_protocol::{AccountId, AccountScope, TenantId, VaultId};
-use vault_server::keyring::{Keyring, Unlock};
+use vault_server::keyring::Keyring;
+use vault_server::keyring::unlock::Unlock;
 use vault_server::process::secret_file;
 
 use crate::process::Running;
