@@ -1,5 +1,5 @@
-//! The state of one account. Its three shapes are types: only `LiveRecord` has room for what a
-//! guess could be tested against.
+//! The state of one account, and how a record is destroyed. The three shapes of the state are
+//! types: only `LiveRecord` has room for what a guess could be tested against.
 
 use std::fmt;
 
@@ -8,30 +8,31 @@ use subtle::ConstantTimeEq;
 use vault_protocol::messages::DestructionReason;
 use vault_protocol::{Binary, Policy, StretchingProfile, Timestamp};
 
-use crate::clock::{Clock, REGISTRATION_SECONDS};
+use crate::clock::REGISTRATION_SECONDS;
 use crate::codec;
 use crate::counting::Attempts;
 use crate::event::{EventKind, Journal};
-use crate::outcome::{Refusal, Standing, Status};
+use crate::outcome::Refusal;
 use crate::secret::{CredentialIdentifier, RegistrationRecord, WrappedKey};
+use crate::tombstone::Tombstone;
 
 /// How many registrations of one account can be pending; the oldest gives way (PROTOCOL.md
 /// section 6).
-pub const MAX_PENDING: usize = 4;
+pub(crate) const MAX_PENDING: usize = 4;
 
-/// Everything the vault keeps about one account. It is changed by commands only, see
-/// [`crate::command`], and stored as [`Account::encode`] writes it.
+/// Everything the vault keeps about one account. Only a [`Command`](crate::Command) changes it, and
+/// [`Account::encode`] writes it.
 ///
 /// Not cloneable: a copy would outlive a destruction.
 pub struct Account {
-    pub(crate) slot: Slot,
-    /// Oldest first. They all were started under the present generation: its end, by a completed
+    pub(crate) slot: RecordSlot,
+    /// Oldest first. All were started under the present generation: its end, by a completed
     /// registration or by a destruction, drops them.
     pub(crate) pending: Vec<PendingRegistration>,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Slot {
+pub(crate) enum RecordSlot {
     /// Generation 0: no registration was ever completed.
     Never,
     Live(Box<LiveRecord>),
@@ -39,7 +40,6 @@ pub(crate) enum Slot {
     Destroyed(Tombstone),
 }
 
-/// A record that can be attempted.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LiveRecord {
     pub(crate) generation: u64,
@@ -53,7 +53,7 @@ pub(crate) struct LiveRecord {
     pub(crate) stretching_profile: StretchingProfile,
     #[serde(with = "codec::binary")]
     pub(crate) management_key: Binary<32>,
-    /// SHA-256 of the finish that made this record, to know a repetition.
+    /// SHA-256 of the finish that made this record: that finish, sent again, is answered again.
     #[serde(with = "codec::binary")]
     pub(crate) finish_digest: Binary<32>,
     /// Copied when the registration was started, and binding since.
@@ -61,19 +61,6 @@ pub(crate) struct LiveRecord {
     pub(crate) attempts: Attempts,
 }
 
-/// What stays of a destroyed record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tombstone {
-    /// The generation that was destroyed.
-    pub generation: u64,
-    /// When it was destroyed.
-    #[serde(with = "codec::millis")]
-    pub at: Timestamp,
-    /// Why it was destroyed.
-    pub reason: DestructionReason,
-}
-
-/// A registration that was started and not yet finished.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PendingRegistration {
     #[serde(with = "codec::binary")]
@@ -86,10 +73,10 @@ pub(crate) struct PendingRegistration {
 }
 
 impl Account {
-    /// An account about which nothing is stored.
+    /// The state of an account about which nothing is stored.
     pub fn absent() -> Self {
         Self {
-            slot: Slot::Never,
+            slot: RecordSlot::Never,
             pending: Vec::new(),
         }
     }
@@ -97,54 +84,36 @@ impl Account {
     /// 0 before the first completed registration, one more with each. A destruction keeps it.
     pub fn generation(&self) -> u64 {
         match &self.slot {
-            Slot::Never => 0,
-            Slot::Live(record) => record.generation,
-            Slot::Destroyed(tombstone) => tombstone.generation,
+            RecordSlot::Never => 0,
+            RecordSlot::Live(record) => record.generation,
+            RecordSlot::Destroyed(tombstone) => tombstone.generation,
         }
     }
 
-    /// Whether there is a record that is not destroyed. Compared before and after a command, it
-    /// tells how the tenant's count of live records changes.
+    /// Whether a record can be attempted. Compared before and after a command, it tells how the
+    /// tenant's count of live records changes.
     pub fn is_live(&self) -> bool {
-        matches!(self.slot, Slot::Live(_))
+        matches!(self.slot, RecordSlot::Live(_))
     }
 
     /// Whether nothing is left that has to be stored: generation 0 without a pending registration.
     /// Tombstones stay, so that generations are never used twice.
     pub fn is_removable(&self) -> bool {
-        matches!(self.slot, Slot::Never) && self.pending.is_empty()
-    }
-
-    /// What the owner is told. Costs nothing and changes nothing.
-    pub(crate) fn status(&self, clock: Clock) -> Status {
-        let standing = match &self.slot {
-            Slot::Never => Standing::Absent,
-            Slot::Live(record) => Standing::Live {
-                attempts_remaining: record.attempts.remaining(&record.policy),
-                retry_at: record.attempts.retry_at(&record.policy, clock),
-                stretching_profile: record.stretching_profile,
-                policy: record.policy.clone(),
-            },
-            Slot::Destroyed(tombstone) => Standing::Destroyed(*tombstone),
-        };
-        Status {
-            generation: self.generation(),
-            standing,
-        }
+        matches!(self.slot, RecordSlot::Never) && self.pending.is_empty()
     }
 
     /// The refusal for a command that needs a live record when there is none.
     pub(crate) fn no_record(&self) -> Refusal {
         match &self.slot {
-            Slot::Destroyed(tombstone) => Refusal::Destroyed(*tombstone),
-            Slot::Never | Slot::Live(_) => Refusal::NotRegistered,
+            RecordSlot::Destroyed(tombstone) => Refusal::Destroyed(*tombstone),
+            RecordSlot::Never | RecordSlot::Live(_) => Refusal::NotRegistered,
         }
     }
 
     /// Destroys the record when a budget is used up and no open attempt can still succeed
     /// (PROTOCOL.md section 7 step 5).
     pub(crate) fn destroy_if_exhausted(&mut self, journal: &mut Journal) {
-        if let Slot::Live(record) = &self.slot
+        if let RecordSlot::Live(record) = &self.slot
             && record.attempts.is_exhausted(&record.policy)
             && !record.attempts.any_open()
         {
@@ -152,11 +121,12 @@ impl Account {
         }
     }
 
-    /// Replaces the record by its tombstone and drops every pending registration. What they held
-    /// is erased from memory here; that no stored copy survives is the ledger's part.
+    /// **Where a record is destroyed**: its tombstone takes its place, and every pending
+    /// registration is dropped. Dropping erases their secrets from memory; that no stored copy
+    /// survives is the ledger's part.
     pub(crate) fn destroy(&mut self, reason: DestructionReason, journal: &mut Journal) {
         let generation = self.generation();
-        self.slot = Slot::Destroyed(Tombstone {
+        self.slot = RecordSlot::Destroyed(Tombstone {
             generation,
             at: journal.now(),
             reason,
@@ -167,8 +137,7 @@ impl Account {
 }
 
 impl PendingRegistration {
-    /// Whether this is the registration that the ticket refers to. In constant time: the ticket is
-    /// all it takes to finish it.
+    /// Compares in constant time: the ticket alone suffices to finish the registration.
     pub(crate) fn is_referred_to_by(&self, ticket: &Binary<32>) -> bool {
         self.ticket.as_bytes().ct_eq(ticket.as_bytes()).into()
     }
@@ -182,9 +151,9 @@ impl PendingRegistration {
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.slot {
-            Slot::Never => "absent",
-            Slot::Live(_) => "live",
-            Slot::Destroyed(_) => "destroyed",
+            RecordSlot::Never => "absent",
+            RecordSlot::Live(_) => "live",
+            RecordSlot::Destroyed(_) => "destroyed",
         };
         f.debug_struct("Account")
             .field("generation", &self.generation())

@@ -1,14 +1,13 @@
-//! How single fields are written by serde, in commands and in stored states: bytes without a
-//! length, because theirs is fixed; times as milliseconds, because the wire's form rounds.
+//! How serde writes single fields of stored states: bytes without a length, because theirs is
+//! fixed; times as milliseconds, because the wire's form rounds.
 //!
-//! Secrets are read into their final place, and nowhere else.
+//! Secrets are read into their final place: no other buffer has to be erased.
 
 use std::fmt;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeTuple as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vault_protocol::{AccountId, AccountScope, TenantId, VaultId};
+use serde::{Deserializer, Serializer};
 
 /// For [`crate::Secret`].
 pub(crate) mod secret {
@@ -53,29 +52,6 @@ pub(crate) mod binary {
     }
 }
 
-/// For `Option<Binary>`.
-pub(crate) mod optional_binary {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use vault_protocol::Binary;
-
-    #[derive(Serialize, Deserialize)]
-    struct Plain<const N: usize>(#[serde(with = "super::binary")] Binary<N>);
-
-    pub(crate) fn serialize<const N: usize, S: Serializer>(
-        binary: &Option<Binary<N>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        binary.map(Plain).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Binary<N>>, D::Error> {
-        let plain = Option::<Plain<N>>::deserialize(deserializer)?;
-        Ok(plain.map(|Plain(binary)| binary))
-    }
-}
-
 /// For [`vault_protocol::Timestamp`].
 pub(crate) mod millis {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -113,15 +89,6 @@ pub(crate) mod optional_millis {
         let millis = Option::<u64>::deserialize(deserializer)?;
         Ok(millis.map(Timestamp::from_millis))
     }
-}
-
-/// For [`AccountScope`]: its three names, checked again when read.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "AccountScope")]
-pub(crate) struct Scope {
-    vault: VaultId,
-    tenant: TenantId,
-    account: AccountId,
 }
 
 fn write<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,5 @@
 //! The attempts of one generation: how many were charged, how many succeeded, what is left
-//! (PROTOCOL.md section 7). Numbers only; what they lead to is decided in [`crate::retrieval`].
+//! (PROTOCOL.md section 7). Numbers only: [`crate::retrieval`] decides what they lead to.
 //!
 //! Two budgets count at the same time, and the smaller one is what is left:
 //!
@@ -12,12 +12,12 @@
 use serde::{Deserialize, Serialize};
 use vault_protocol::{Binary, Policy, Timestamp};
 
-use crate::clock::Clock;
+use crate::clock::CommandTime;
 use crate::codec;
 
 /// How many successes are remembered, so that a lost answer can be fetched again; the oldest gives
 /// way (PROTOCOL.md section 7 step 4).
-pub const MAX_REMEMBERED: usize = 8;
+pub(crate) const MAX_REMEMBERED: usize = 8;
 
 /// The counters of one generation. They start at zero with it and end with it.
 #[derive(Default, Serialize, Deserialize)]
@@ -52,24 +52,23 @@ pub(crate) struct RememberedSuccess {
     pub(crate) number: u64,
     #[serde(with = "codec::millis")]
     pub(crate) charged_at: Timestamp,
-    pub(crate) before: Before,
+    pub(crate) before: PriorCounters,
 }
 
-/// The counters as they stood before a success, its own charge excluded: what an owner is shown as
-/// failures that were not theirs.
+/// The counters before a success, its own charge excluded. The device shows them to the owner:
+/// those failures may have been an attacker's.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Before {
+pub(crate) struct PriorCounters {
     pub(crate) failures_since_success: u64,
     pub(crate) failures_in_generation: u64,
     #[serde(with = "codec::optional_millis")]
     pub(crate) last_success_at: Option<Timestamp>,
 }
 
-/// What became of an attempt.
-pub(crate) enum Fate {
+pub(crate) enum AttemptState {
     Open,
     /// Succeeded, and its answer can still be fetched again.
-    Succeeded(Before),
+    Succeeded(PriorCounters),
     /// Failed, was abandoned, expired, or succeeded too long ago.
     Ended,
     /// No attempt of this generation has this number.
@@ -104,15 +103,15 @@ impl Attempts {
 
     /// When the next attempt may start; `None` is now. An exhausted record waits for its open
     /// attempts: it ends with the last of them, unless that one succeeds.
-    pub(crate) fn retry_at(&self, policy: &Policy, clock: Clock) -> Option<Timestamp> {
+    pub(crate) fn retry_at(&self, policy: &Policy, time: CommandTime) -> Option<Timestamp> {
         if self.is_exhausted(policy) {
             return self
                 .open
                 .iter()
-                .map(|open| clock.expiry_of(open.charged_at))
+                .map(|open| time.expiry_of(open.charged_at))
                 .max();
         }
-        self.wait_over_at(policy).filter(|over| *over > clock.now)
+        self.wait_over_at(policy).filter(|over| *over > time.now)
     }
 
     /// The end of the wait that the latest charge began; `None` if nothing was charged yet.
@@ -131,7 +130,7 @@ impl Attempts {
         same.map(|open| open.number)
     }
 
-    /// Counts a new attempt and returns its number.
+    /// Returns the new attempt's number.
     pub(crate) fn charge(&mut self, request_digest: Binary<32>, now: Timestamp) -> u64 {
         self.charged += 1;
         self.latest_charge_at = Some(now);
@@ -143,26 +142,26 @@ impl Attempts {
         self.charged
     }
 
-    pub(crate) fn fate(&self, number: u64) -> Fate {
+    pub(crate) fn state_of(&self, number: u64) -> AttemptState {
         if self.open.iter().any(|open| open.number == number) {
-            return Fate::Open;
+            return AttemptState::Open;
         }
         if let Some(success) = self
             .remembered
             .iter()
             .find(|success| success.number == number)
         {
-            return Fate::Succeeded(success.before);
+            return AttemptState::Succeeded(success.before);
         }
         if (1..=self.charged).contains(&number) {
-            Fate::Ended
+            AttemptState::Ended
         } else {
-            Fate::NeverCharged
+            AttemptState::NeverCharged
         }
     }
 
-    /// An attempt succeeds whose [`Fate`] is `Open`.
-    pub(crate) fn succeed(&mut self, number: u64, now: Timestamp) -> Before {
+    /// An attempt succeeds whose [`AttemptState`] is `Open`.
+    pub(crate) fn succeed(&mut self, number: u64, now: Timestamp) -> PriorCounters {
         let index = self.open.iter().position(|open| open.number == number);
         let index = index.expect("only an open attempt succeeds");
         let attempt = self.open.remove(index);
@@ -182,10 +181,10 @@ impl Attempts {
         before
     }
 
-    fn before(&self, number: u64) -> Before {
+    fn before(&self, number: u64) -> PriorCounters {
         // An attempt below the last success no longer counts among those in a row.
         let own = u64::from(number > self.last_success);
-        Before {
+        PriorCounters {
             failures_since_success: self.failures_in_a_row() - own,
             failures_in_generation: self.failures_in_generation() - 1,
             last_success_at: self.last_success_at,
@@ -199,30 +198,30 @@ impl Attempts {
 
     /// Ends the attempts, and forgets the successes, whose time is over; returns the numbers of the
     /// attempts that failed by it.
-    pub(crate) fn expire(&mut self, clock: Clock) -> Vec<u64> {
-        let is_over = |charged_at| clock.expiry_of(charged_at) <= clock.now;
+    pub(crate) fn expire(&mut self, time: CommandTime) -> Vec<u64> {
+        let is_expired = |charged_at| time.expiry_of(charged_at) <= time.now;
         self.remembered
-            .retain(|success| !is_over(success.charged_at));
+            .retain(|success| !is_expired(success.charged_at));
         self.open
-            .extract_if(.., |open| is_over(open.charged_at))
+            .extract_if(.., |open| is_expired(open.charged_at))
             .map(|open| open.number)
             .collect()
     }
 
     /// When something changes by itself: an attempt or a remembered success expires, or a wait
     /// ends.
-    pub(crate) fn next_due(&self, policy: &Policy, clock: Clock) -> Option<Timestamp> {
+    pub(crate) fn next_due(&self, policy: &Policy, time: CommandTime) -> Option<Timestamp> {
         let open = self.open.iter().map(|open| open.charged_at);
         let remembered = self.remembered.iter().map(|success| success.charged_at);
         let expiry = open
             .chain(remembered)
-            .map(|charged_at| clock.expiry_of(charged_at))
+            .map(|charged_at| time.expiry_of(charged_at))
             .min();
-        let wait = self.wait_over_at(policy).filter(|over| *over > clock.now);
+        let wait = self.wait_over_at(policy).filter(|over| *over > time.now);
         expiry.into_iter().chain(wait).min()
     }
 
-    /// Every stored time.
+    /// Every stored time, for a clock that was set back.
     pub(crate) fn times_mut(&mut self) -> impl Iterator<Item = &mut Timestamp> {
         let open = self.open.iter_mut().map(|open| &mut open.charged_at);
         let remembered = self.remembered.iter_mut().flat_map(|success| {

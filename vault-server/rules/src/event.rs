@@ -6,7 +6,10 @@ use vault_protocol::Timestamp;
 use vault_protocol::messages::DestructionReason;
 
 use crate::codec;
-use crate::stored::{self, StoredStateError};
+use crate::versioned::{self, StoredError};
+
+/// The version of stored events.
+const VERSION: u8 = 1;
 
 /// One thing that happened to an account.
 ///
@@ -82,17 +85,17 @@ pub enum FailureCause {
 impl Event {
     /// The stored form: a version byte and the event.
     pub fn encode(&self) -> Vec<u8> {
-        stored::encode(self).to_vec()
+        versioned::encode(VERSION, self).to_vec()
     }
 
     /// Reads the stored form. No other bytes are accepted than those that `encode` writes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StoredStateError> {
-        stored::decode(bytes)
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoredError> {
+        versioned::decode(VERSION, bytes)
     }
 }
 
-/// Collects the events of one command, all at its time.
-pub(crate) struct Journal {
+/// Collects the events of one command, all at its time. Only `Command::apply` makes one.
+pub struct Journal {
     now: Timestamp,
     events: Vec<Event>,
 }

@@ -1,11 +1,29 @@
-//! What time alone does to an account. Every command applies it before it looks at anything
-//! (PROTOCOL.md section 7 step 3).
+//! What time alone does to an account. Every command applies it before its own rule (PROTOCOL.md
+//! section 7 step 3); a sweep applies nothing else.
 
 use vault_protocol::Timestamp;
 
-use crate::account::{Account, Slot};
-use crate::clock::Clock;
+use crate::account::{Account, RecordSlot};
+use crate::clock::CommandTime;
+use crate::command::Command;
 use crate::event::{EventKind, FailureCause, Journal};
+
+/// Does only what is due.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Whatever is due by then is done.
+    pub time: CommandTime,
+}
+
+impl Command for Sweep {
+    type Outcome = ();
+
+    fn time(&self) -> CommandTime {
+        self.time
+    }
+
+    fn decide(self, _: &mut Account, _: &mut Journal) {}
+}
 
 impl Account {
     /// When the account has to be swept next: an open attempt, a remembered success or a pending
@@ -13,21 +31,22 @@ impl Account {
     ///
     /// It depends on when the process started, so at a start every account that had something due
     /// is swept once; that also corrects times which a clock set back has left in the future.
-    pub fn next_due(&self, clock: Clock) -> Option<Timestamp> {
+    pub fn next_due(&self, time: CommandTime) -> Option<Timestamp> {
         let pending = self.pending.iter().map(|pending| pending.expires_at());
         let attempts = match &self.slot {
-            Slot::Live(record) => record.attempts.next_due(&record.policy, clock),
-            Slot::Never | Slot::Destroyed(_) => None,
+            RecordSlot::Live(record) => record.attempts.next_due(&record.policy, time),
+            RecordSlot::Never | RecordSlot::Destroyed(_) => None,
         };
         pending.chain(attempts).min()
     }
 
-    pub(crate) fn apply_what_is_due(&mut self, clock: Clock, journal: &mut Journal) {
-        self.bring_times_back_to(clock.now);
+    pub(crate) fn apply_what_is_due(&mut self, time: CommandTime, journal: &mut Journal) {
+        // First: a time in the future would never be due.
+        self.clamp_to(time.now);
         self.pending
-            .retain(|pending| pending.expires_at() > clock.now);
-        if let Slot::Live(record) = &mut self.slot {
-            for attempt in record.attempts.expire(clock) {
+            .retain(|pending| pending.expires_at() > time.now);
+        if let RecordSlot::Live(record) = &mut self.slot {
+            for attempt in record.attempts.expire(time) {
                 let cause = FailureCause::Expired;
                 journal.record(record.generation, EventKind::Failed { attempt, cause });
             }
@@ -37,19 +56,19 @@ impl Account {
 
     /// Stored times in the future become now: the clock was set back between two runs. A wait
     /// begins again, and ends; it would otherwise last as long as the clock was wrong.
-    fn bring_times_back_to(&mut self, now: Timestamp) {
+    fn clamp_to(&mut self, now: Timestamp) {
         for pending in &mut self.pending {
             pending.started_at = pending.started_at.min(now);
         }
         match &mut self.slot {
-            Slot::Never => {}
-            Slot::Live(record) => {
+            RecordSlot::Never => {}
+            RecordSlot::Live(record) => {
                 record
                     .attempts
                     .times_mut()
                     .for_each(|time| *time = (*time).min(now));
             }
-            Slot::Destroyed(tombstone) => tombstone.at = tombstone.at.min(now),
+            RecordSlot::Destroyed(tombstone) => tombstone.at = tombstone.at.min(now),
         }
     }
 }

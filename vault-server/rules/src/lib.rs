@@ -29,37 +29,43 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | [`retrieval`] | **where a guess is charged**, released or failed |
+//! | `retrieval` | **where a guess is charged**, released or failed |
 //! | `counting` | the two budgets, the waits |
-//! | `expiry` | what time alone does |
-//! | [`registration`], [`removal`] | how a record begins and ends |
-//! | [`account`], `stored` | the state and its stored form |
-//! | [`command`], [`outcome`], [`event`] | what goes in and comes out |
+//! | `expiry` | what time alone does; the sweep |
+//! | `registration`, `removal`, `status` | how a record begins, ends, and is told of |
+//! | `account`, `tombstone`, `secret` | the state, and **where a record is destroyed** |
+//! | `stored`, `versioned`, `codec` | the stored form |
+//! | `command`, `outcome`, `event`, `clock` | what goes in and comes out |
 
-pub mod account;
-pub mod clock;
+mod account;
+mod clock;
 mod codec;
-pub mod command;
+mod command;
 mod counting;
-pub mod event;
+mod event;
 mod expiry;
-pub mod outcome;
-pub mod registration;
-pub mod removal;
-pub mod retrieval;
+mod outcome;
+mod registration;
+mod removal;
+mod retrieval;
 mod secret;
+mod status;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod tombstone;
+pub mod versioned;
 
-pub use account::{Account, Tombstone};
-pub use clock::Clock;
-pub use command::{Command, apply};
-pub use event::{Event, EventKind, FailureCause};
-pub use outcome::{Decision, Refusal, Standing, Status, Step};
-pub use registration::{Enrolment, Registration};
-pub use removal::Removed;
-pub use retrieval::{Charge, Release};
+pub use account::Account;
+pub use clock::{ATTEMPT_SECONDS, CommandTime};
+pub use command::{Command, Step};
+pub use event::{Event, EventKind, FailureCause, Journal};
+pub use expiry::Sweep;
+pub use outcome::{Decision, Refusal};
+pub use registration::{FinishRegistration, Registration, StartRegistration, StartedRegistration};
+pub use removal::{Delete, Removed, Reset};
+pub use retrieval::{AbandonRetrieval, Charge, FinishRetrieval, Release, StartRetrieval};
 pub use secret::{CredentialIdentifier, RegistrationRecord, Secret, WrappedKey};
-pub use stored::StoredStateError;
+pub use status::{AccountState, ReadStatus, Status};
+pub use tombstone::Tombstone;
 pub use vault_protocol::messages::DestructionReason;

@@ -4,17 +4,53 @@
 use std::fmt;
 
 use vault_protocol::messages::finish_digest;
-use vault_protocol::{Binary, Policy, Timestamp, management};
+use vault_protocol::{AccountScope, Binary, Policy, StretchingProfile, Timestamp, management};
 
-use crate::account::{Account, LiveRecord, MAX_PENDING, PendingRegistration, Slot};
-use crate::command::{FinishRegistration, StartRegistration};
+use crate::account::{Account, LiveRecord, MAX_PENDING, PendingRegistration, RecordSlot};
+use crate::clock::CommandTime;
+use crate::command::Command;
 use crate::counting::Attempts;
 use crate::event::{EventKind, Journal};
-use crate::outcome::{Decision, Refusal, Step, step};
-use crate::secret::CredentialIdentifier;
+use crate::outcome::{Decision, Refusal};
+use crate::secret::{CredentialIdentifier, RegistrationRecord, WrappedKey};
 
-/// A started registration. Only [`StartRegistration::apply`] makes one.
-pub struct Enrolment {
+/// `registration/start`.
+#[derive(Debug)]
+pub struct StartRegistration {
+    /// The finish has to come within 15 minutes of it.
+    pub time: CommandTime,
+    /// 32 fresh random bytes.
+    pub credential_identifier: CredentialIdentifier,
+    /// 32 fresh random bytes, by which the finish refers to this registration.
+    pub registration_ticket: Binary<32>,
+    /// The tenant's policy as it is now. It becomes the record's, whatever the tenant's is then.
+    pub policy: Policy,
+}
+
+/// `registration/finish`.
+#[derive(Debug)]
+pub struct FinishRegistration {
+    /// Registrations that have expired by then cannot be finished.
+    pub time: CommandTime,
+    /// The account that the proof has to name.
+    pub scope: AccountScope,
+    /// As the start returned it.
+    pub registration_ticket: Binary<32>,
+    /// OPAQUE's.
+    pub registration_record: RegistrationRecord,
+    /// K, wrapped by the device.
+    pub wrapped_key: WrappedKey,
+    /// The device's number for how it stretches the password.
+    pub stretching_profile: StretchingProfile,
+    /// An Ed25519 public key: its holder may replace or delete the record.
+    pub management_key: Binary<32>,
+    /// The Ed25519 signature that allows to replace a live record.
+    pub replace_proof: Option<Binary<64>>,
+}
+
+/// A registration that waits for its finish. Only [`StartRegistration`] makes one, so that OPAQUE
+/// evaluates a registration request under a fresh identifier and no other.
+pub struct StartedRegistration {
     generation: u64,
     policy: Policy,
     expires_at: Timestamp,
@@ -24,21 +60,21 @@ pub struct Enrolment {
 /// A completed registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// The generation it began.
+    /// The generation that it began.
     pub generation: u64,
-    /// The policy that is binding for it.
+    /// Binding for this generation.
     pub policy: Policy,
 }
 
-impl StartRegistration {
-    /// Adds a pending registration; a fifth drops the oldest. A live record is not touched.
-    pub fn apply(self, account: Account) -> Step<Enrolment> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for StartRegistration {
+    type Outcome = StartedRegistration;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &Journal) -> Enrolment {
+    /// Adds a pending registration; a fifth drops the oldest. A live record is not touched.
+    fn decide(self, account: &mut Account, _: &mut Journal) -> StartedRegistration {
         if account.pending.len() == MAX_PENDING {
             account.pending.remove(0);
         }
@@ -46,11 +82,11 @@ impl StartRegistration {
             ticket: self.registration_ticket,
             credential_identifier: self.credential_identifier.duplicate(),
             policy: self.policy.clone(),
-            started_at: journal.now(),
+            started_at: self.time.now,
         };
         let expires_at = pending.expires_at();
         account.pending.push(pending);
-        Enrolment {
+        StartedRegistration {
             generation: account.generation(),
             policy: self.policy,
             expires_at,
@@ -59,20 +95,21 @@ impl StartRegistration {
     }
 }
 
-impl FinishRegistration {
-    /// Turns a pending registration into the record, in one change with the end of the former
-    /// record and of every other pending registration.
-    pub fn apply(self, account: Account) -> Step<Decision<Registration>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for FinishRegistration {
+    type Outcome = Decision<Registration>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
+    /// Turns a pending registration into the record, in one change with the end of the former
+    /// record and of every other pending registration.
+    ///
     /// The order of the checks is PROTOCOL.md's: the repetition of the finish that made the record
     /// comes first, because its ticket is used up.
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Registration> {
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let digest = self.digest();
-        if let Slot::Live(record) = &account.slot
+        if let RecordSlot::Live(record) = &account.slot
             && record.finish_digest == digest
         {
             return Decision::Granted(record.registration());
@@ -86,23 +123,25 @@ impl FinishRegistration {
             return Decision::Refused(Refusal::TicketExpired);
         };
         match &account.slot {
-            Slot::Live(record) => {
+            RecordSlot::Live(record) => {
                 if let Some(refusal) = self.refusal_to_replace(record, &digest) {
                     return Decision::Refused(refusal);
                 }
                 journal.record(record.generation, EventKind::Replaced);
             }
-            // What was to be replaced is gone. Registering anew over it is for the user to decide,
-            // who has not heard of that yet.
-            Slot::Never | Slot::Destroyed(_) if self.replace_proof.is_some() => {
+            // What was to be replaced is gone, and the user has not heard of it yet. To register
+            // anew is the user's decision.
+            RecordSlot::Never | RecordSlot::Destroyed(_) if self.replace_proof.is_some() => {
                 return Decision::Refused(Refusal::TicketExpired);
             }
-            Slot::Never | Slot::Destroyed(_) => {}
+            RecordSlot::Never | RecordSlot::Destroyed(_) => {}
         }
         let pending = account.pending.swap_remove(index);
         Decision::Granted(self.complete(account, pending, digest, journal))
     }
+}
 
+impl FinishRegistration {
     fn digest(&self) -> Binary<32> {
         Binary(finish_digest(
             &self.registration_ticket.0,
@@ -113,8 +152,8 @@ impl FinishRegistration {
         ))
     }
 
-    /// Who replaces a live record, whatever its state, has to hold its K: a stolen login must not
-    /// take the owner's record away, nor refill its budget.
+    /// A live record, whatever its state, is replaced only by the holder of its K: an attacker with a
+    /// stolen login must not take the owner's record away, nor refill its budget.
     fn refusal_to_replace(&self, record: &LiveRecord, digest: &Binary<32>) -> Option<Refusal> {
         let generation = record.generation;
         let Some(proof) = &self.replace_proof else {
@@ -150,7 +189,7 @@ impl FinishRegistration {
         };
         let registration = record.registration();
         journal.record(record.generation, EventKind::Registered);
-        account.slot = Slot::Live(Box::new(record));
+        account.slot = RecordSlot::Live(Box::new(record));
         account.pending.clear();
         registration
     }
@@ -165,8 +204,8 @@ impl LiveRecord {
     }
 }
 
-impl Enrolment {
-    /// The account's generation: the one that a finish would replace.
+impl StartedRegistration {
+    /// The one that a finish would replace.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -181,15 +220,15 @@ impl Enrolment {
         self.expires_at
     }
 
-    /// What OPAQUE evaluates the registration request with.
+    /// OPAQUE derives from it the key that evaluates the registration request.
     pub fn credential_identifier(&self) -> &CredentialIdentifier {
         &self.credential_identifier
     }
 }
 
-impl fmt::Debug for Enrolment {
+impl fmt::Debug for StartedRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment")
+        f.debug_struct("StartedRegistration")
             .field("generation", &self.generation)
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()

@@ -1,44 +1,65 @@
-//! Ending a record on request, and looking at it (PROTOCOL.md section 6).
+//! Ending a record on request: by its owner or by the app (PROTOCOL.md section 6).
 
-use vault_protocol::management;
 use vault_protocol::messages::DestructionReason;
+use vault_protocol::{AccountScope, Binary, management};
 
-use crate::account::{Account, Slot};
-use crate::command::{Delete, Reset, Status as StatusCommand, Sweep};
+use crate::account::{Account, RecordSlot};
+use crate::clock::CommandTime;
+use crate::command::Command;
 use crate::event::{EventKind, Journal};
-use crate::outcome::{Decision, Refusal, Status, Step, step};
+use crate::outcome::{Decision, Refusal};
+
+/// `deletion`: the owner's.
+#[derive(Debug)]
+pub struct Delete {
+    /// A record that time has destroyed by then needs no proof any more.
+    pub time: CommandTime,
+    /// The account that the proof has to name.
+    pub scope: AccountScope,
+    /// An Ed25519 signature by the record's management key.
+    pub proof: Binary<64>,
+}
+
+/// `reset`: the app's, for a user who cannot prove anything.
+#[derive(Debug)]
+pub struct Reset {
+    /// The time that the tombstone gets.
+    pub time: CommandTime,
+    /// The generation whose record is to be destroyed, and no other.
+    pub generation: u64,
+}
 
 /// The record of this generation is destroyed, now or since earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// The account's generation.
+    /// The tombstone keeps it.
     pub generation: u64,
 }
 
-impl Delete {
-    /// Destroys the record for who holds its K. Where there is none, drops what was begun: a device
-    /// that switches the password off must not have it switched on by a finish that was held back.
-    /// That takes no proof, for there is no key to check one with; whom the app vouches for can do
-    /// as much with four starts.
-    pub fn apply(self, account: Account) -> Step<Decision<Removed>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for Delete {
+    type Outcome = Decision<Removed>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Removed> {
+    /// Destroys the record for the holder of its K. Where there is no record, drops what was begun:
+    /// after a device has switched the password off, a finish that was held back must not switch it
+    /// on. That takes no proof, because there is no key to check one with. An attacker with a login
+    /// could do as much by four starts.
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let generation = account.generation();
         let record = match &account.slot {
-            Slot::Never => {
+            RecordSlot::Never => {
                 account.pending.clear();
                 return Decision::Refused(Refusal::NotRegistered);
             }
             // What is asked for has happened; there is no key left to check a proof with.
-            Slot::Destroyed(_) => {
+            RecordSlot::Destroyed(_) => {
                 account.pending.clear();
                 return Decision::Granted(Removed { generation });
             }
-            Slot::Live(record) => record,
+            RecordSlot::Live(record) => record,
         };
         let key = &record.management_key.0;
         if !management::verify_deletion(key, &self.scope, generation, &self.proof.0) {
@@ -50,45 +71,31 @@ impl Delete {
     }
 }
 
-impl Reset {
-    /// Destroys the record of exactly the generation named: the app saw that one, and must not hit
-    /// a registration it knows nothing of.
-    pub fn apply(self, account: Account) -> Step<Decision<Removed>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for Reset {
+    type Outcome = Decision<Removed>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Removed> {
+    /// Destroys the record of exactly the generation named: the app saw that one, and must not hit
+    /// a registration it knows nothing of.
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let generation = account.generation();
         match &account.slot {
-            Slot::Never => return Decision::Refused(Refusal::NotRegistered),
-            Slot::Live(_) if generation != self.generation => {
+            RecordSlot::Never => return Decision::Refused(Refusal::NotRegistered),
+            RecordSlot::Live(_) if generation != self.generation => {
                 return Decision::Refused(Refusal::AlreadyRegistered { generation });
             }
-            Slot::Destroyed(tombstone) if generation != self.generation => {
+            RecordSlot::Destroyed(tombstone) if generation != self.generation => {
                 return Decision::Refused(Refusal::Destroyed(*tombstone));
             }
-            Slot::Live(_) => {
+            RecordSlot::Live(_) => {
                 journal.record(generation, EventKind::Reset);
                 account.destroy(DestructionReason::Reset, journal);
             }
-            Slot::Destroyed(_) => {}
+            RecordSlot::Destroyed(_) => {}
         }
         Decision::Granted(Removed { generation })
-    }
-}
-
-impl StatusCommand {
-    /// Tells how the account stands.
-    pub fn apply(self, account: Account) -> Step<Status> {
-        step(account, self.clock, |account, _| account.status(self.clock))
-    }
-}
-
-impl Sweep {
-    /// Does only what is due.
-    pub fn apply(self, account: Account) -> Step<()> {
-        step(account, self.clock, |_, _| ())
     }
 }

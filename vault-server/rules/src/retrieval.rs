@@ -6,16 +6,51 @@
 
 use vault_protocol::{Binary, Timestamp};
 
-use crate::account::{Account, LiveRecord, Slot};
-use crate::clock::Clock;
-use crate::command::{AbandonRetrieval, FinishRetrieval, StartRetrieval};
-use crate::counting::{Before, Fate};
+use crate::account::{Account, LiveRecord, RecordSlot};
+use crate::clock::CommandTime;
+use crate::command::Command;
+use crate::counting::{AttemptState, PriorCounters};
 use crate::event::{EventKind, FailureCause, Journal};
-use crate::outcome::{Decision, Refusal, Standing, Status, Step, step};
+use crate::outcome::{Decision, Refusal};
 use crate::secret::{CredentialIdentifier, RegistrationRecord, WrappedKey};
+use crate::status::{AccountState, Status};
 
-/// An attempt that has been counted, with what it takes to evaluate its guess. Only
-/// [`StartRetrieval::apply`] makes one.
+/// `retrieval/start`.
+#[derive(Debug)]
+pub struct StartRetrieval {
+    /// A wait that has not ended by then refuses the attempt; the next wait begins with it.
+    pub time: CommandTime,
+    /// SHA-256 of the decoded KE1: the one guess that the attempt can test.
+    pub request_digest: Binary<32>,
+}
+
+/// `retrieval/finish`.
+#[derive(Debug)]
+pub struct FinishRetrieval {
+    /// An attempt that has expired by then has failed.
+    pub time: CommandTime,
+    /// From the ticket.
+    pub generation: u64,
+    /// From the ticket.
+    pub attempt: u64,
+    /// Whether KE3 verifies against the login state in the ticket. That depends on the ticket
+    /// alone, so it is known before the account's state is read.
+    pub verified: bool,
+}
+
+/// `retrieval/abandon`.
+#[derive(Debug)]
+pub struct AbandonRetrieval {
+    /// The state is told as it is then.
+    pub time: CommandTime,
+    /// From the ticket.
+    pub generation: u64,
+    /// From the ticket.
+    pub attempt: u64,
+}
+
+/// An attempt that has been counted, with the secrets that OPAQUE needs to evaluate its guess. Only
+/// [`StartRetrieval`] makes one.
 #[derive(Debug)]
 pub struct Charge {
     generation: u64,
@@ -25,45 +60,47 @@ pub struct Charge {
     registration_record: RegistrationRecord,
 }
 
-/// The wrapped key, for who proved to know the password. Only [`FinishRetrieval::apply`] makes one.
+/// The wrapped key, for a device that proved to know the password. Only [`FinishRetrieval`] makes
+/// one.
 #[derive(Debug)]
 pub struct Release {
     generation: u64,
     wrapped_key: WrappedKey,
-    before: Before,
+    before: PriorCounters,
 }
 
-impl StartRetrieval {
-    /// Charges an attempt, unless this request is an open one already or none may start.
-    pub fn apply(self, account: Account) -> Step<Decision<Charge>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for StartRetrieval {
+    type Outcome = Decision<Charge>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Charge> {
-        let Slot::Live(record) = &mut account.slot else {
+    /// **Where a guess is charged**, unless its request is an open attempt already or none may
+    /// start.
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
+        let RecordSlot::Live(record) = &mut account.slot else {
             return Decision::Refused(account.no_record());
         };
         // One blinded element tests one password: a lost answer costs nothing.
         if let Some(attempt) = record.attempts.open_with(&self.request_digest) {
             return Decision::Granted(Charge::of(attempt, record));
         }
-        if let Some(retry_at) = record.attempts.retry_at(&record.policy, self.clock) {
+        if let Some(retry_at) = record.attempts.retry_at(&record.policy, self.time) {
             return Decision::Refused(Refusal::Waiting { retry_at });
         }
-        let attempt = record.charge(self.request_digest, self.clock, journal);
+        let attempt = record.charge(self.request_digest, self.time, journal);
         Decision::Granted(Charge::of(attempt, record))
     }
 }
 
 impl LiveRecord {
-    fn charge(&mut self, request: Binary<32>, clock: Clock, journal: &mut Journal) -> u64 {
-        let attempt = self.attempts.charge(request, clock.now);
+    fn charge(&mut self, request: Binary<32>, time: CommandTime, journal: &mut Journal) -> u64 {
+        let attempt = self.attempts.charge(request, time.now);
         journal.record(self.generation, EventKind::Charged { attempt });
         if self.attempts.is_exhausted(&self.policy) {
             journal.record(self.generation, EventKind::Exhausted);
-        } else if let Some(until) = self.attempts.retry_at(&self.policy, clock) {
+        } else if let Some(until) = self.attempts.retry_at(&self.policy, time) {
             journal.record(self.generation, EventKind::Waiting { until });
         }
         attempt
@@ -76,74 +113,82 @@ impl LiveRecord {
     }
 }
 
-impl FinishRetrieval {
-    /// Releases the wrapped key if KE3 verified, and counts nothing: that was done by the start.
-    pub fn apply(self, account: Account) -> Step<Decision<Release>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for FinishRetrieval {
+    type Outcome = Decision<Release>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Release> {
+    /// Releases the wrapped key if KE3 verified. A failure counts nothing here: the start has
+    /// charged it.
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let record = match account.record_of_ticket(self.generation) {
             Decision::Granted(record) => record,
             Decision::Refused(refusal) => return Decision::Refused(refusal),
         };
-        match (record.attempts.fate(self.attempt), self.verified) {
-            (Fate::Open, true) => {
+        match (record.attempts.state_of(self.attempt), self.verified) {
+            (AttemptState::Open, true) => {
                 let release = record.succeed(self.attempt, journal);
-                // An attempt older than the last success takes nothing off the failures in a row:
-                // if they have reached the limit and it was the last one open, its key is released
-                // all the same, and the record is gone with it.
+                // An attempt older than the last success takes nothing off the failures in a row.
+                // If they have reached the limit and it was the last one open, its key is released
+                // all the same, and the record goes with it.
                 account.destroy_if_exhausted(journal);
                 Decision::Granted(release)
             }
-            (Fate::Open, false) => {
+            (AttemptState::Open, false) => {
                 account.fail(self.attempt, FailureCause::WrongPassword, journal);
-                Decision::Refused(account.wrong_password(self.clock))
+                Decision::Refused(account.wrong_password(self.time))
             }
-            (Fate::Succeeded(before), true) => Decision::Granted(Release::of(record, before)),
-            (Fate::Succeeded(_), false) => Decision::Refused(account.wrong_password(self.clock)),
-            (Fate::Ended | Fate::NeverCharged, _) => Decision::Refused(Refusal::TicketExpired),
+            (AttemptState::Succeeded(before), true) => {
+                Decision::Granted(Release::of(record, before))
+            }
+            (AttemptState::Succeeded(_), false) => {
+                Decision::Refused(account.wrong_password(self.time))
+            }
+            (AttemptState::Ended | AttemptState::NeverCharged, _) => {
+                Decision::Refused(Refusal::TicketExpired)
+            }
         }
     }
 }
 
-impl AbandonRetrieval {
-    /// Ends an open attempt as failed, without waiting for its expiry. Refunds nothing. The answer
-    /// is how the account stands then.
-    pub fn apply(self, account: Account) -> Step<Decision<Status>> {
-        step(account, self.clock, |account, journal| {
-            self.decide(account, journal)
-        })
+impl Command for AbandonRetrieval {
+    type Outcome = Decision<Status>;
+
+    fn time(&self) -> CommandTime {
+        self.time
     }
 
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Decision<Status> {
+    /// Ends an open attempt as failed, without waiting for its expiry. Refunds nothing.
+    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let record = match account.record_of_ticket(self.generation) {
             Decision::Granted(record) => record,
             Decision::Refused(Refusal::Destroyed(_)) => {
-                return Decision::Granted(account.status(self.clock));
+                return Decision::Granted(account.status(self.time));
             }
             Decision::Refused(refusal) => return Decision::Refused(refusal),
         };
-        match record.attempts.fate(self.attempt) {
-            Fate::Open => account.fail(self.attempt, FailureCause::Abandoned, journal),
-            Fate::Succeeded(_) | Fate::Ended => {}
-            Fate::NeverCharged => return Decision::Refused(Refusal::TicketExpired),
+        match record.attempts.state_of(self.attempt) {
+            AttemptState::Open => account.fail(self.attempt, FailureCause::Abandoned, journal),
+            AttemptState::Succeeded(_) | AttemptState::Ended => {}
+            AttemptState::NeverCharged => return Decision::Refused(Refusal::TicketExpired),
         }
-        Decision::Granted(account.status(self.clock))
+        Decision::Granted(account.status(self.time))
     }
 }
 
 impl Account {
-    /// The live record that a ticket of this generation is about.
+    /// A ticket is good for the record under which it was made, and for no later one.
     fn record_of_ticket(&mut self, generation: u64) -> Decision<&mut LiveRecord> {
         match &mut self.slot {
-            Slot::Live(record) if record.generation == generation => Decision::Granted(record),
-            Slot::Destroyed(tombstone) if tombstone.generation == generation => {
+            RecordSlot::Live(record) if record.generation == generation => {
+                Decision::Granted(record)
+            }
+            RecordSlot::Destroyed(tombstone) if tombstone.generation == generation => {
                 Decision::Refused(Refusal::Destroyed(*tombstone))
             }
-            Slot::Never | Slot::Live(_) | Slot::Destroyed(_) => {
+            RecordSlot::Never | RecordSlot::Live(_) | RecordSlot::Destroyed(_) => {
                 Decision::Refused(Refusal::TicketExpired)
             }
         }
@@ -151,16 +196,16 @@ impl Account {
 
     /// Ends an open attempt as failed, and the record with it if that was its last chance.
     fn fail(&mut self, attempt: u64, cause: FailureCause, journal: &mut Journal) {
-        if let Slot::Live(record) = &mut self.slot {
+        if let RecordSlot::Live(record) = &mut self.slot {
             record.attempts.fail(attempt);
             journal.record(record.generation, EventKind::Failed { attempt, cause });
         }
         self.destroy_if_exhausted(journal);
     }
 
-    fn wrong_password(&self, clock: Clock) -> Refusal {
-        match self.status(clock).standing {
-            Standing::Live {
+    fn wrong_password(&self, time: CommandTime) -> Refusal {
+        match self.status(time).state {
+            AccountState::Live {
                 attempts_remaining,
                 retry_at,
                 ..
@@ -168,7 +213,7 @@ impl Account {
                 attempts_remaining,
                 retry_at,
             },
-            Standing::Absent | Standing::Destroyed(_) => self.no_record(),
+            AccountState::Absent | AccountState::Destroyed(_) => self.no_record(),
         }
     }
 }
@@ -184,22 +229,22 @@ impl Charge {
         }
     }
 
-    /// The record's generation.
+    /// The ticket is bound to it.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The attempt's number within its generation.
+    /// Numbered from 1 within its generation.
     pub fn attempt(&self) -> u64 {
         self.attempt
     }
 
-    /// Attempts left after this one, the smaller of both budgets.
+    /// After this one; the smaller of both budgets.
     pub fn attempts_remaining(&self) -> u64 {
         self.attempts_remaining
     }
 
-    /// What OPAQUE derives the OPRF key from.
+    /// OPAQUE derives the record's OPRF key from it.
     pub fn credential_identifier(&self) -> &CredentialIdentifier {
         &self.credential_identifier
     }
@@ -211,7 +256,7 @@ impl Charge {
 }
 
 impl Release {
-    fn of(record: &LiveRecord, before: Before) -> Self {
+    fn of(record: &LiveRecord, before: PriorCounters) -> Self {
         let wrapped_key = record.wrapped_key.duplicate();
         Self {
             generation: record.generation,
@@ -220,7 +265,7 @@ impl Release {
         }
     }
 
-    /// The record's generation.
+    /// The released key is bound to it.
     pub fn generation(&self) -> u64 {
         self.generation
     }

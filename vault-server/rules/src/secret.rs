@@ -1,4 +1,4 @@
-//! What a destruction has to take away.
+//! The secrets of a record, as one type. A destruction has to take them away.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 /// 32 random bytes, fresh for every registration, from which OPAQUE derives the record's OPRF key
-/// (PROTOCOL.md section 4). They exist in the account's state only: once they are erased, nobody
-/// can evaluate a guess against the record any more.
+/// (PROTOCOL.md section 4). They exist in the account's state only: once they are erased, no guess
+/// can be evaluated against the record any more.
 pub type CredentialIdentifier = Secret<32>;
 
 /// OPAQUE's registration record, 192 bytes (PROTOCOL.md section 4).
@@ -29,7 +29,7 @@ impl<const N: usize> Secret<N> {
         secret
     }
 
-    /// The bytes.
+    /// The caller keeps no copy beyond its use.
     pub fn expose_secret(&self) -> &[u8; N] {
         &self.0
     }

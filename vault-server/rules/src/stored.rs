@@ -1,84 +1,49 @@
-//! How states and events are stored: a version byte, then postcard. Each value has exactly one
-//! encoding, so equal bytes mean an unchanged state.
+//! The stored form of an account. What is read is checked, because arithmetic relies on it.
 
-use postcard::ser_flavors::Size;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use vault_protocol::INTEGER_LIMIT;
 use zeroize::Zeroizing;
 
-use crate::account::{Account, LiveRecord, MAX_PENDING, PendingRegistration, Slot};
+use crate::account::{Account, LiveRecord, MAX_PENDING, RecordSlot};
 use crate::counting::{Attempts, MAX_REMEMBERED};
+use crate::versioned::{self, StoredError};
 
 /// The version that is written, and the only one that is read.
 const VERSION: u8 = 1;
-
-/// Stored bytes are not what this version writes. The account is then unavailable: never absent,
-/// never an older budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoredStateError {
-    /// There are no bytes.
-    #[error("stored state is empty")]
-    Empty,
-    /// Another version wrote them.
-    #[error("stored state has version {0}, this program reads version {VERSION}")]
-    Version(u8),
-    /// They are truncated, too long, or not in the one form that is written.
-    #[error("stored state is malformed")]
-    Malformed,
-    /// They say what no sequence of commands leads to.
-    #[error("stored state contradicts itself: {0}")]
-    Contradiction(&'static str),
-}
-
-/// An account as it is written. A type of its own, so that [`Account`] itself cannot be serialized.
-#[derive(Serialize)]
-struct Outgoing<'a> {
-    slot: &'a Slot,
-    pending: &'a [PendingRegistration],
-}
-
-#[derive(Serialize, Deserialize)]
-struct Incoming {
-    slot: Slot,
-    pending: Vec<PendingRegistration>,
-}
 
 impl Account {
     /// The stored form: below 2 KiB, and some 45 bytes for each open attempt. Contains the record's
     /// secrets, so it is sealed before it is written.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        encode(&Outgoing {
-            slot: &self.slot,
-            pending: &self.pending,
-        })
+        versioned::encode(VERSION, &(&self.slot, &self.pending))
     }
 
     /// Reads the stored form. No other bytes are accepted than those that `encode` writes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StoredStateError> {
-        let Incoming { slot, pending } = decode(bytes)?;
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoredError> {
+        let (slot, pending) = versioned::decode(VERSION, bytes)?;
         let account = Self { slot, pending };
         account.check()?;
         Ok(account)
     }
 
     /// What arithmetic relies on, and what every command keeps true.
-    fn check(&self) -> Result<(), StoredStateError> {
+    fn check(&self) -> Result<(), StoredError> {
         require(
             self.pending.len() <= MAX_PENDING,
             "too many pending registrations",
         )?;
         require(self.generation() < INTEGER_LIMIT, "generation out of range")?;
         match &self.slot {
-            Slot::Never => Ok(()),
-            Slot::Destroyed(_) => require(self.generation() > 0, "a tombstone of generation 0"),
-            Slot::Live(record) => record.check(),
+            RecordSlot::Never => Ok(()),
+            RecordSlot::Destroyed(_) => {
+                require(self.generation() > 0, "a tombstone of generation 0")
+            }
+            RecordSlot::Live(record) => record.check(),
         }
     }
 }
 
 impl LiveRecord {
-    fn check(&self) -> Result<(), StoredStateError> {
+    fn check(&self) -> Result<(), StoredError> {
         require(self.generation > 0, "a record of generation 0")?;
         self.attempts.check()?;
         let in_a_row = self.attempts.failures_in_a_row() <= self.policy.limit();
@@ -91,7 +56,7 @@ impl LiveRecord {
 }
 
 impl Attempts {
-    fn check(&self) -> Result<(), StoredStateError> {
+    fn check(&self) -> Result<(), StoredError> {
         require(self.charged < INTEGER_LIMIT, "attempts out of range")?;
         require(
             self.last_success <= self.charged,
@@ -119,7 +84,7 @@ impl Attempts {
         self.check_remembered()
     }
 
-    fn check_open(&self) -> Result<(), StoredStateError> {
+    fn check_open(&self) -> Result<(), StoredError> {
         let ascending = self.open.is_sorted_by(|a, b| a.number < b.number);
         require(ascending, "open attempts out of order")?;
         let charged = self
@@ -136,7 +101,7 @@ impl Attempts {
         require(!open, "an open attempt that has succeeded")
     }
 
-    fn check_remembered(&self) -> Result<(), StoredStateError> {
+    fn check_remembered(&self) -> Result<(), StoredError> {
         require(
             self.remembered.len() <= MAX_REMEMBERED,
             "too many remembered successes",
@@ -154,35 +119,10 @@ impl Attempts {
     }
 }
 
-/// Writes the version byte and the value into a buffer of the final size: one that grows would
-/// leave copies behind.
-pub(crate) fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
-    let size = postcard::serialize_with_flavor(value, Size::default())
-        .expect("counting the bytes of plain data cannot fail");
-    let mut bytes = Zeroizing::new(vec![0; 1 + size]);
-    bytes[0] = VERSION;
-    postcard::to_slice(value, &mut bytes[1..]).expect("the size was measured");
-    bytes
-}
-
-/// Reads what [`encode`] wrote. Postcard accepts trailing bytes and longer forms of integers, so
-/// the value is written again and compared.
-pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, StoredStateError> {
-    let (version, body) = bytes.split_first().ok_or(StoredStateError::Empty)?;
-    if *version != VERSION {
-        return Err(StoredStateError::Version(*version));
-    }
-    let value = postcard::from_bytes(body).map_err(|_| StoredStateError::Malformed)?;
-    if *encode(&value) != bytes {
-        return Err(StoredStateError::Malformed);
-    }
-    Ok(value)
-}
-
-fn require(holds: bool, otherwise: &'static str) -> Result<(), StoredStateError> {
+fn require(holds: bool, otherwise: &'static str) -> Result<(), StoredError> {
     if holds {
         Ok(())
     } else {
-        Err(StoredStateError::Contradiction(otherwise))
+        Err(StoredError::Contradiction(otherwise))
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger};
 use vault_protocol::time::Timestamp;
-use vault_rules::command::Sweep;
+use vault_rules::{CommandTime, Sweep};
 
 use crate::channel::statement::{ChannelRotation, Publication};
 use crate::process::clock::Clock;
@@ -216,10 +216,10 @@ async fn due_accounts(
 }
 
 async fn sweep_account(service: &Service, key: LeafKey) -> Result<(), CommitError> {
-    let clock = service.rules_clock();
+    let time = service.rules_clock();
     let swept = service
         .ledger
-        .commit(move |batch| sweep_leaf(batch, &key, clock))
+        .commit(move |batch| sweep_leaf(batch, &key, time))
         .await;
     match swept {
         Ok(_) => Ok(()),
@@ -238,21 +238,19 @@ async fn sweep_account(service: &Service, key: LeafKey) -> Result<(), CommitErro
 fn sweep_leaf(
     batch: &mut Batch<'_>,
     key: &LeafKey,
-    clock: vault_rules::Clock,
+    time: CommandTime,
 ) -> Result<(), LeafUnavailable> {
     let Some(leaf) = batch.read(key)? else {
         batch.schedule(key, None);
         return Ok(());
     };
     let (tenant, _) = account::decode(&leaf)?;
-    account::apply(batch, key, &tenant, clock, |account| {
-        Sweep { clock }.apply(account)
-    })
+    account::apply(batch, key, &tenant, Sweep { time })
 }
 
 fn rotate_ticket_keys(
     batch: &mut Batch<'_>,
-    clock: vault_rules::Clock,
+    clock: CommandTime,
     period_seconds: u64,
 ) -> Result<TicketKeys, LeafUnavailable> {
     let place = keys::ticket_keys();

@@ -64,8 +64,8 @@ impl Clock {
     }
 
     /// Both times, as commands carry them.
-    pub fn for_rules(&self) -> vault_rules::Clock {
-        vault_rules::Clock {
+    pub fn for_rules(&self) -> vault_rules::CommandTime {
+        vault_rules::CommandTime {
             now: self.now(),
             running_since: self.running_since(),
         }

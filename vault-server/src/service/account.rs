@@ -3,7 +3,7 @@
 
 use vault_ledger::{Batch, LeafKey, LeafUnavailable};
 use vault_protocol::TenantId;
-use vault_rules::{Account, Clock, Step};
+use vault_rules::{Account, Command};
 use zeroize::Zeroizing;
 
 use crate::stored::keys;
@@ -13,20 +13,20 @@ const VERSION: u8 = 1;
 
 /// Applies one command to one account, within a commit: reads the state, lets the rules decide,
 /// and writes the new state, its events, its due time and the tenant's count.
-pub fn apply<T>(
+pub fn apply<C: Command>(
     batch: &mut Batch<'_>,
     key: &LeafKey,
     tenant: &TenantId,
-    clock: Clock,
-    command: impl FnOnce(Account) -> Step<T>,
-) -> Result<T, LeafUnavailable> {
+    command: C,
+) -> Result<C::Outcome, LeafUnavailable> {
     let stored = batch.read(key)?;
     let account = match &stored {
         Some(leaf) => decode(leaf)?.1,
         None => Account::absent(),
     };
     let was_live = account.is_live();
-    let step = command(account);
+    let time = command.time();
+    let step = command.apply(account);
     write(batch, key, tenant, stored.as_deref(), &step.account);
     if step.account.is_live() != was_live {
         count_live_record(batch, tenant, step.account.is_live())?;
@@ -34,7 +34,7 @@ pub fn apply<T>(
     for event in &step.events {
         batch.append_event(key, &event.encode());
     }
-    let due = step.account.next_due(clock);
+    let due = step.account.next_due(time);
     batch.schedule(key, due.map(|due| due.millis()));
     Ok(step.outcome)
 }

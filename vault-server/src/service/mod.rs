@@ -23,11 +23,10 @@ use vault_protocol::messages::{
     RetrievalStart, RetrievalStarted, Status,
 };
 use vault_protocol::{INTEGER_LIMIT, Ticket, Timestamp, VaultId, management, suite, wrapping};
-use vault_rules::command::{
-    AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, StartRegistration,
-    StartRetrieval,
+use vault_rules::{
+    AbandonRetrieval, Command, CommandTime, Decision, Delete, FinishRegistration, FinishRetrieval,
+    ReadStatus, Refusal, Secret, StartRegistration, StartRetrieval,
 };
-use vault_rules::{Account, Decision, Refusal, Secret, Step};
 use zeroize::Zeroizing;
 
 use self::error::ServiceError;
@@ -58,23 +57,22 @@ impl Service {
         // Checked before anything is stored.
         suite::registration_request(&request.registration_request.0)
             .map_err(ServiceError::malformed("registration_request"))?;
-        let (clock, ticket) = (self.rules_clock(), Binary(*random(&mut OsRng)));
+        let (time, ticket) = (self.rules_clock(), Binary(*random(&mut OsRng)));
         let credential_identifier = stack::wiped(|| Secret::from_bytes(&random(&mut OsRng)));
         let place = keys::tenant(&scope.tenant);
-        let enrolment = self
+        let started = self
             .commit(scope, move |batch, key, scope| {
                 let Some(leaf) = batch.read(&place)? else {
                     return Ok(None);
                 };
                 let tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
                 let command = StartRegistration {
-                    clock,
+                    time,
                     credential_identifier,
                     registration_ticket: ticket,
                     policy: tenant.policy,
                 };
-                let apply = |account| command.apply(account);
-                account::apply(batch, key, &scope.tenant, clock, apply).map(Some)
+                account::apply(batch, key, &scope.tenant, command).map(Some)
             })
             .await?
             .into_inner()
@@ -82,7 +80,7 @@ impl Service {
         let registration_response = stack::wiped(|| {
             opaque::respond_to_registration(
                 self.keyring.opaque().expose_secret(),
-                &enrolment,
+                &started,
                 &request.registration_request,
             )
         })
@@ -90,9 +88,9 @@ impl Service {
         Ok(RegistrationStarted {
             registration_response,
             registration_ticket: ticket,
-            policy: enrolment.policy().clone(),
-            generation: enrolment.generation(),
-            expires_at: enrolment.expires_at(),
+            policy: started.policy().clone(),
+            generation: started.generation(),
+            expires_at: started.expires_at(),
         })
     }
 
@@ -108,7 +106,7 @@ impl Service {
             return Err(ServiceError::InvalidField("management_key"));
         }
         let command = FinishRegistration {
-            clock: self.rules_clock(),
+            time: self.rules_clock(),
             scope: scope.clone(),
             registration_ticket: request.registration_ticket,
             registration_record: Secret::from_bytes(&request.registration_record.0),
@@ -117,15 +115,14 @@ impl Service {
             management_key: request.management_key,
             replace_proof: request.replace_proof,
         };
-        let (clock, place) = (command.clock, keys::tenant(&scope.tenant));
+        let place = keys::tenant(&scope.tenant);
         let decision = self
             .commit(scope, move |batch, key, scope| {
                 // A tenant that was removed meanwhile gets no new record.
                 if batch.read(&place)?.is_none() {
                     return Ok(None);
                 }
-                let apply = |account| command.apply(account);
-                account::apply(batch, key, &scope.tenant, clock, apply).map(Some)
+                account::apply(batch, key, &scope.tenant, command).map(Some)
             })
             .await?
             .into_inner()
@@ -146,15 +143,13 @@ impl Service {
         let checked = CheckedRequest::decode(&request.credential_request)
             .map_err(ServiceError::malformed("credential_request"))?;
         let digest = Sha256::digest(request.credential_request.as_bytes());
-        let clock = self.rules_clock();
         let command = StartRetrieval {
-            clock,
+            time: self.rules_clock(),
             request_digest: Binary(digest.into()),
         };
         let committed = self
             .commit(scope, move |batch, key, scope| {
-                let apply = |account| command.apply(account);
-                account::apply(batch, key, &scope.tenant, clock, apply)
+                account::apply(batch, key, &scope.tenant, command)
             })
             .await?;
         let attempt = ChargedAttempt::from_commit(committed).map_err(ServiceError::Refused)?;
@@ -193,16 +188,13 @@ impl Service {
         let ticket = self.open_ticket(scope, &request.retrieval_ticket)?;
         let (state, finalization) = (&ticket.login_state, &request.credential_finalization);
         let session = stack::wiped(|| opaque::verify(scope, state, finalization));
-        let clock = self.rules_clock();
         let command = FinishRetrieval {
-            clock,
+            time: self.rules_clock(),
             generation: ticket.generation,
             attempt: ticket.attempt,
             verified: session.is_some(),
         };
-        let release = self
-            .decide(scope, clock, move |account| command.apply(account))
-            .await?;
+        let release = self.decide(scope, command).await?;
         // The rules release nothing to a KE3 that did not verify.
         let session = session.ok_or(ServiceError::Refused(Refusal::TicketExpired))?;
         let released_key = stack::wiped(|| {
@@ -230,15 +222,12 @@ impl Service {
         request: RetrievalAbandon,
     ) -> Result<RetrievalAbandoned, ServiceError> {
         let ticket = self.open_ticket(scope, &request.retrieval_ticket)?;
-        let clock = self.rules_clock();
         let command = AbandonRetrieval {
-            clock,
+            time: self.rules_clock(),
             generation: ticket.generation,
             attempt: ticket.attempt,
         };
-        let status = self
-            .decide(scope, clock, move |account| command.apply(account))
-            .await?;
+        let status = self.decide(scope, command).await?;
         Ok(status::after_abandoning(&status))
     }
 
@@ -248,15 +237,12 @@ impl Service {
         scope: &AccountScope,
         request: Deletion,
     ) -> Result<Removed, ServiceError> {
-        let clock = self.rules_clock();
         let command = Delete {
-            clock,
+            time: self.rules_clock(),
             scope: scope.clone(),
             proof: request.proof,
         };
-        let removed = self
-            .decide(scope, clock, move |account| command.apply(account))
-            .await?;
+        let removed = self.decide(scope, command).await?;
         Ok(Removed {
             generation: removed.generation,
         })
@@ -271,14 +257,11 @@ impl Service {
         if request.generation >= INTEGER_LIMIT {
             return Err(ServiceError::InvalidField("generation"));
         }
-        let clock = self.rules_clock();
-        let command = vault_rules::command::Reset {
-            clock,
+        let command = vault_rules::Reset {
+            time: self.rules_clock(),
             generation: request.generation,
         };
-        let removed = self
-            .decide(scope, clock, move |account| command.apply(account))
-            .await?;
+        let removed = self.decide(scope, command).await?;
         Ok(Removed {
             generation: removed.generation,
         })
@@ -286,7 +269,7 @@ impl Service {
 
     /// `GET …`: the status. Costs nothing.
     pub async fn status(&self, scope: &AccountScope) -> Result<Status, ServiceError> {
-        let clock = self.rules_clock();
+        let time = self.rules_clock();
         let place = keys::tenant(&scope.tenant);
         let (status, tenant_policy) = self
             .commit(scope, move |batch, key, scope| {
@@ -294,8 +277,8 @@ impl Service {
                     return Ok(None);
                 };
                 let tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
-                let apply = |account| vault_rules::command::Status { clock }.apply(account);
-                let status = account::apply(batch, key, &scope.tenant, clock, apply)?;
+                let command = ReadStatus { time };
+                let status = account::apply(batch, key, &scope.tenant, command)?;
                 Ok(Some((status, tenant.policy)))
             })
             .await?
@@ -335,12 +318,11 @@ impl Service {
     async fn decide<T: Send + 'static>(
         &self,
         scope: &AccountScope,
-        clock: vault_rules::Clock,
-        command: impl FnOnce(Account) -> Step<Decision<T>> + Send + 'static,
+        command: impl Command<Outcome = Decision<T>> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let committed = self
             .commit(scope, move |batch, key, scope| {
-                account::apply(batch, key, &scope.tenant, clock, command)
+                account::apply(batch, key, &scope.tenant, command)
             })
             .await?;
         granted(committed.into_inner())
@@ -360,7 +342,7 @@ impl Service {
             .await
     }
 
-    pub(crate) fn rules_clock(&self) -> vault_rules::Clock {
+    pub(crate) fn rules_clock(&self) -> CommandTime {
         self.clock.for_rules()
     }
 }

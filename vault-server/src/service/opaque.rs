@@ -8,7 +8,7 @@ use vault_protocol::binary::Binary;
 use vault_protocol::ids::AccountScope;
 use vault_protocol::suite::{self, Identities, KE1_LEN, KE2_LEN, KE3_LEN, Suite};
 use vault_protocol::suite::{REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN};
-use vault_rules::{Charge, Decision, Enrolment, Refusal};
+use vault_rules::{Charge, Decision, Refusal, StartedRegistration};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The secret half of OPAQUE's server, as the keyring keeps it.
@@ -71,19 +71,19 @@ impl SessionKey {
     }
 }
 
-/// Evaluates a registration request (RFC 9807, section 5.2). This tests no password: an enrolment's
-/// credential identifier is fresh and no record exists under it. With a record's own identifier it
-/// would, for free; so it takes nothing but an enrolment.
+/// Evaluates a registration request (RFC 9807, section 5.2). This tests no password: the credential
+/// identifier of a started registration is fresh, and no record exists under it. With a record's own
+/// identifier it would, for free; so it takes nothing but a started registration.
 pub fn respond_to_registration(
     setup: &Setup,
-    enrolment: &Enrolment,
+    started: &StartedRegistration,
     request: &Binary<REGISTRATION_REQUEST_LEN>,
 ) -> Result<Binary<REGISTRATION_RESPONSE_LEN>, suite::Malformed> {
     let request = suite::registration_request(&request.0)?;
-    let identifier = enrolment.credential_identifier().expose_secret();
-    let started = ServerRegistration::<Suite>::start(setup, request, identifier)
+    let identifier = started.credential_identifier().expose_secret();
+    let response = ServerRegistration::<Suite>::start(setup, request, identifier)
         .map_err(|_| suite::Malformed)?;
-    let bytes = started.message.serialize();
+    let bytes = response.message.serialize();
     Ok(Binary::try_from(bytes.as_slice()).expect("a registration response has 64 bytes"))
 }
 

@@ -1,13 +1,13 @@
 //! How an account stands, in the words of the wire (PROTOCOL.md section 6).
 
-use vault_protocol::messages::{AccountState, RetrievalAbandoned, Status};
+use vault_protocol::messages::{self, RetrievalAbandoned};
 use vault_protocol::{Policy, Timestamp};
-use vault_rules::Standing;
+use vault_rules::{AccountState, Status};
 
 /// The answer of a status; `tenant_policy` is shown where there is no record.
-pub fn status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
-    let mut answer = Status {
-        state: AccountState::Absent,
+pub fn status(status: Status, tenant_policy: Policy) -> messages::Status {
+    let mut answer = messages::Status {
+        state: messages::AccountState::Absent,
         generation: status.generation,
         attempts_remaining: 0,
         retry_at: None,
@@ -16,14 +16,14 @@ pub fn status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
         stretching_profile: None,
         policy: tenant_policy,
     };
-    match status.standing {
-        Standing::Absent => {}
-        Standing::Destroyed(tombstone) => {
-            answer.state = AccountState::Destroyed;
+    match status.state {
+        AccountState::Absent => {}
+        AccountState::Destroyed(tombstone) => {
+            answer.state = messages::AccountState::Destroyed;
             answer.destroyed_at = Some(tombstone.at);
             answer.reason = Some(tombstone.reason);
         }
-        Standing::Live {
+        AccountState::Live {
             attempts_remaining,
             retry_at,
             stretching_profile,
@@ -40,11 +40,11 @@ pub fn status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
 }
 
 /// The answer of an abandoned attempt.
-pub fn after_abandoning(status: &vault_rules::Status) -> RetrievalAbandoned {
-    let (state, attempts_remaining, retry_at) = match &status.standing {
-        Standing::Absent => (AccountState::Absent, 0, None),
-        Standing::Destroyed(_) => (AccountState::Destroyed, 0, None),
-        Standing::Live {
+pub fn after_abandoning(status: &Status) -> RetrievalAbandoned {
+    let (state, attempts_remaining, retry_at) = match &status.state {
+        AccountState::Absent => (messages::AccountState::Absent, 0, None),
+        AccountState::Destroyed(_) => (messages::AccountState::Destroyed, 0, None),
+        AccountState::Live {
             attempts_remaining,
             retry_at,
             ..
@@ -58,10 +58,10 @@ pub fn after_abandoning(status: &vault_rules::Status) -> RetrievalAbandoned {
     }
 }
 
-fn live_state(retry_at: Option<Timestamp>) -> AccountState {
+fn live_state(retry_at: Option<Timestamp>) -> messages::AccountState {
     if retry_at.is_some() {
-        AccountState::Waiting
+        messages::AccountState::Waiting
     } else {
-        AccountState::Active
+        messages::AccountState::Active
     }
 }

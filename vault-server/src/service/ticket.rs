@@ -9,8 +9,7 @@ use vault_protocol::ids::VaultId;
 use vault_protocol::labelled::Labelled;
 use vault_protocol::sealing;
 use vault_protocol::time::Timestamp;
-use vault_rules::Clock;
-use vault_rules::clock::ATTEMPT_SECONDS;
+use vault_rules::{ATTEMPT_SECONDS, CommandTime};
 use zeroize::Zeroizing;
 
 use crate::service::opaque::LoginState;
@@ -68,7 +67,7 @@ impl TicketKeys {
     /// vault stopped are open again, however long the outage was.
     pub fn rotate<R: RngCore + CryptoRng>(
         &mut self,
-        clock: Clock,
+        clock: CommandTime,
         period_seconds: u64,
         rng: &mut R,
     ) -> bool {
@@ -187,9 +186,9 @@ mod tests {
     }
 
     /// A moment of a run that began long ago.
-    fn at(now: Timestamp) -> Clock {
+    fn at(now: Timestamp) -> CommandTime {
         let running_since = Timestamp::from_millis(0);
-        Clock { now, running_since }
+        CommandTime { now, running_since }
     }
 
     fn keys() -> TicketKeys {
@@ -257,7 +256,7 @@ mod tests {
         let old = ticket(&keys);
         keys.rotate(at(START.plus_seconds(DAY)), DAY, &mut OsRng);
         let running_since = START.plus_seconds(3_650 * DAY);
-        let after = |seconds| Clock {
+        let after = |seconds| CommandTime {
             now: running_since.plus_seconds(seconds),
             running_since,
         };

@@ -1,11 +1,11 @@
-//! The stored form of what the server itself keeps: a version byte, then postcard. Strict both
-//! ways: no other bytes are read than those that were written.
+//! The stored form of what the server itself keeps: a version byte, then postcard, strict both ways.
 
 pub mod keys;
 pub mod rotation;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use vault_rules::versioned;
 use zeroize::Zeroizing;
 
 /// The version all our stored values begin with.
@@ -16,30 +16,14 @@ const VERSION: u8 = 1;
 #[error("a stored value is damaged, or was written by another version")]
 pub struct Unreadable;
 
-/// Writes a value. The buffer is sized first: growing it would leave copies of secrets behind.
+/// Writes a value.
 pub fn encode<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
-    let length = postcard::experimental::serialized_size(value)
-        .expect("our stored types have a size in postcard");
-    let mut bytes = Zeroizing::new(vec![0; 1 + length]);
-    let (version, content) = bytes.split_at_mut(1);
-    version[0] = VERSION;
-    postcard::to_slice(value, content).expect("the size was computed from the same value");
-    bytes
+    versioned::encode(VERSION, value)
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads what [`encode`] wrote, and no other bytes.
 pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Unreadable> {
-    let content = match bytes.split_first() {
-        Some((&VERSION, content)) => content,
-        _ => return Err(Unreadable),
-    };
-    let value: T = postcard::from_bytes(content).map_err(|_| Unreadable)?;
-    // Trailing bytes and longer spellings of the same number do not come from us.
-    if *encode(&value) == bytes {
-        Ok(value)
-    } else {
-        Err(Unreadable)
-    }
+    versioned::decode(VERSION, bytes).map_err(|_| Unreadable)
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use vault_ledger::LeafUnavailable;
 use vault_protocol::labelled::Labelled;
-use vault_protocol::{Binary, Policy, StretchingProfile, TenantId, Ticket, VaultId, sealing};
-use vault_rules::command::{
-    AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, Reset, StartRegistration,
-    StartRetrieval, Status, Sweep,
+use vault_protocol::{
+    AccountId, AccountScope, Binary, Policy, StretchingProfile, TenantId, Ticket, VaultId, sealing,
 };
-use vault_rules::{Account, Clock, Command, Event, Secret, apply};
+use vault_rules::{
+    AbandonRetrieval, Account, Command, CommandTime, Delete, Event, FinishRegistration,
+    FinishRetrieval, ReadStatus, Reset, Secret, StartRegistration, StartRetrieval, Sweep,
+};
 use vault_server::channel::keys::ChannelKeys;
 use vault_server::keyring::Keyring;
 use vault_server::keyring::file::{KeyringError, MAX_SEALED_LEN};
@@ -22,6 +23,10 @@ use zeroize::Zeroizing;
 use super::common::NOW;
 use crate::in_process::{self, DAY};
 
+const TIME: CommandTime = CommandTime {
+    now: NOW,
+    running_since: NOW,
+};
 const TICKET_KEY: [u8; 32] = [0x33; 32];
 const KEY_FILE: [u8; 32] = [0x22; 32];
 
@@ -71,11 +76,7 @@ pub(super) fn ticket_keys(bytes: &[u8]) -> bool {
         return false;
     };
     assert_eq!(keys.encode().as_slice(), bytes, "one encoding");
-    let clock = Clock {
-        now: NOW,
-        running_since: NOW,
-    };
-    keys.rotate(clock, DAY, &mut rng());
+    keys.rotate(TIME, DAY, &mut rng());
     let again = TicketKeys::decode(&keys.encode()).expect("what was written is read");
     assert_eq!(again.encode(), keys.encode());
     true
@@ -124,76 +125,101 @@ pub(super) fn account(bytes: &[u8]) -> bool {
         return false;
     };
     assert_eq!(account.encode().as_slice(), bytes, "one encoding");
-    for command in commands(account.generation()) {
-        let account = Account::decode(bytes).expect("as before");
-        let step = apply(account, command);
-        let written = step.account.encode();
-        let again = Account::decode(&written).expect("what was written is read");
-        assert_eq!(again.encode(), written);
-        for event in step.events {
-            assert_eq!(Event::decode(&event.encode()), Ok(event));
-        }
-    }
+    let generation = account.generation();
+    go_on_by_registering(bytes);
+    go_on_by_retrieving(bytes, generation);
+    go_on_by(
+        bytes,
+        Delete {
+            time: TIME,
+            scope: scope(),
+            proof: Binary([8; 64]),
+        },
+    );
+    go_on_by(
+        bytes,
+        Reset {
+            time: TIME,
+            generation,
+        },
+    );
+    go_on_by(bytes, ReadStatus { time: TIME });
+    go_on_by(bytes, Sweep { time: TIME });
     true
 }
 
-fn commands(generation: u64) -> Vec<Command> {
-    let clock = Clock {
-        now: NOW,
-        running_since: NOW,
-    };
-    let scope = vault_protocol::AccountScope {
-        vault: vault(),
-        tenant: TenantId::new("app").expect("a valid name"),
-        account: vault_protocol::AccountId::new("alice").expect("a valid name"),
-    };
-    vec![
-        Command::StartRegistration(StartRegistration {
-            clock,
+fn go_on_by(bytes: &[u8], command: impl Command) {
+    let account = Account::decode(bytes).expect("as before");
+    let step = command.apply(account);
+    let written = step.account.encode();
+    let again = Account::decode(&written).expect("what was written is read");
+    assert_eq!(again.encode(), written);
+    for event in step.events {
+        assert_eq!(Event::decode(&event.encode()), Ok(event));
+    }
+}
+
+fn go_on_by_registering(bytes: &[u8]) {
+    go_on_by(
+        bytes,
+        StartRegistration {
+            time: TIME,
             credential_identifier: Secret::from_bytes(&[1; 32]),
             registration_ticket: Binary([2; 32]),
             policy: Policy::default(),
-        }),
-        Command::FinishRegistration(FinishRegistration {
-            clock,
-            scope: scope.clone(),
+        },
+    );
+    go_on_by(
+        bytes,
+        FinishRegistration {
+            time: TIME,
+            scope: scope(),
             registration_ticket: Binary([2; 32]),
             registration_record: Secret::from_bytes(&[3; 192]),
             wrapped_key: Secret::from_bytes(&[4; 60]),
             stretching_profile: StretchingProfile::ONE,
             management_key: Binary([5; 32]),
             replace_proof: Some(Binary([6; 64])),
-        }),
-        Command::StartRetrieval(StartRetrieval {
-            clock,
+        },
+    );
+}
+
+fn go_on_by_retrieving(bytes: &[u8], generation: u64) {
+    let attempt = 1;
+    go_on_by(
+        bytes,
+        StartRetrieval {
+            time: TIME,
             request_digest: Binary([7; 32]),
-        }),
-        Command::FinishRetrieval(FinishRetrieval {
-            clock,
+        },
+    );
+    for verified in [true, false] {
+        go_on_by(
+            bytes,
+            FinishRetrieval {
+                time: TIME,
+                generation,
+                attempt,
+                verified,
+            },
+        );
+    }
+    go_on_by(
+        bytes,
+        AbandonRetrieval {
+            time: TIME,
             generation,
-            attempt: 1,
-            verified: true,
-        }),
-        Command::FinishRetrieval(FinishRetrieval {
-            clock,
-            generation,
-            attempt: 1,
-            verified: false,
-        }),
-        Command::AbandonRetrieval(AbandonRetrieval {
-            clock,
-            generation,
-            attempt: 1,
-        }),
-        Command::Delete(Delete {
-            clock,
-            scope,
-            proof: Binary([8; 64]),
-        }),
-        Command::Reset(Reset { clock, generation }),
-        Command::Status(Status { clock }),
-        Command::Sweep(Sweep { clock }),
-    ]
+            attempt,
+        },
+    );
+}
+
+fn scope() -> AccountScope {
+    AccountScope {
+        vault: vault(),
+        tenant: TenantId::new("app").expect("a valid name"),
+        account: AccountId::new("alice").expect("a valid name"),
+    }
 }
 
 pub(super) fn account_leaf(bytes: &[u8]) -> bool {

@@ -6,14 +6,14 @@ use super::*;
 #[test]
 fn an_attempt_is_open_for_fifteen_minutes_and_not_longer() {
     let mut vault = Vault::registered(patient());
-    let charged_at = vault.clock.now;
+    let charged_at = vault.time.now;
     vault.charge(1);
-    vault.clock.now = Timestamp::from_millis(charged_at.plus_seconds(15 * MINUTE).millis() - 1);
+    vault.time.now = Timestamp::from_millis(charged_at.plus_seconds(15 * MINUTE).millis() - 1);
     vault.sweep();
     assert!(!vault.changed);
     assert_eq!(vault.open(), [1]);
 
-    vault.clock.now = charged_at.plus_seconds(15 * MINUTE);
+    vault.time.now = charged_at.plus_seconds(15 * MINUTE);
     assert_eq!(refused(vault.finish(1, 1, true)), Refusal::TicketExpired);
     let cause = FailureCause::Expired;
     assert_eq!(vault.events, [EventKind::Failed { attempt: 1, cause }]);
@@ -32,7 +32,7 @@ fn an_outage_does_not_cost_an_open_attempt() {
     vault.succeed(1);
 }
 
-/// Fails when `Sweep::apply` returns the account as it came, or `apply_what_is_due` does not call
+/// Fails when `Command::apply` returns the account as it came, or `apply_what_is_due` does not call
 /// `destroy_if_exhausted`.
 #[test]
 fn a_sweep_destroys_an_exhausted_record_also_after_a_restart() {
@@ -62,7 +62,7 @@ fn a_status_applies_what_is_due_like_every_command() {
     vault.charge(1);
     vault.pass(15 * MINUTE);
     let tombstone = vault.tombstone(1, DestructionReason::Exhausted);
-    assert_eq!(vault.status().standing, Standing::Destroyed(tombstone));
+    assert_eq!(vault.status().state, AccountState::Destroyed(tombstone));
     assert!(vault.changed);
 }
 
@@ -102,7 +102,7 @@ fn a_sweep_drops_expired_registrations_and_what_is_left_can_be_removed() {
     assert!(vault.account.is_removable());
 }
 
-/// Fails when one of the times is left out of `bring_times_back_to` or `times_mut`.
+/// Fails when one of the times is left out of `clamp_to` or `times_mut`.
 #[test]
 fn every_stored_time_in_the_future_becomes_now() {
     let mut vault = Vault::registered(patient());
@@ -114,7 +114,7 @@ fn every_stored_time_in_the_future_becomes_now() {
     vault.start_registration(2, patient());
     vault.restart_at(Timestamp::from_millis(START - 10 * YEAR * 1000));
     vault.sweep();
-    let now = vault.clock.now;
+    let now = vault.time.now;
     assert_eq!(vault.account.pending[0].started_at, now);
     let attempts = &vault.live().attempts;
     assert_eq!(attempts.latest_charge_at, Some(now));
@@ -148,20 +148,20 @@ fn stored_times_in_the_past_stay() {
 /// Fails when `next_due` leaves one of them out, or takes the latest.
 #[test]
 fn the_next_sweep_is_due_at_the_first_change_that_time_makes() {
-    assert_eq!(Account::absent().next_due(Vault::new().clock), None);
+    assert_eq!(Account::absent().next_due(Vault::new().time), None);
 
     let mut vault = Vault::registered(policy(2, 9, &[3600]));
-    assert_eq!(vault.account.next_due(vault.clock), None);
-    let charged_at = vault.clock.now;
+    assert_eq!(vault.account.next_due(vault.time), None);
+    let charged_at = vault.time.now;
     vault.charge(1);
     let expiry = charged_at.plus_seconds(15 * MINUTE);
-    assert_eq!(vault.account.next_due(vault.clock), Some(expiry));
+    assert_eq!(vault.account.next_due(vault.time), Some(expiry));
 
     vault.start_registration(2, patient());
     vault.pass(MINUTE);
-    let restarted = Clock {
-        running_since: vault.clock.now,
-        ..vault.clock
+    let restarted = CommandTime {
+        running_since: vault.time.now,
+        ..vault.time
     };
     assert_eq!(
         vault.account.next_due(restarted),
@@ -169,17 +169,17 @@ fn the_next_sweep_is_due_at_the_first_change_that_time_makes() {
         "the registration comes first"
     );
 
-    vault.clock.now = expiry;
+    vault.time.now = expiry;
     vault.sweep();
     let wait_over = charged_at.plus_seconds(3600);
-    assert_eq!(vault.account.next_due(vault.clock), Some(wait_over));
-    vault.clock.now = wait_over;
-    assert_eq!(vault.account.next_due(vault.clock), None);
+    assert_eq!(vault.account.next_due(vault.time), Some(wait_over));
+    vault.time.now = wait_over;
+    assert_eq!(vault.account.next_due(vault.time), None);
 
     let attempt = vault.charge(2);
     vault.succeed(attempt);
     let forgotten = wait_over.plus_seconds(15 * MINUTE);
-    assert_eq!(vault.account.next_due(vault.clock), Some(forgotten));
+    assert_eq!(vault.account.next_due(vault.time), Some(forgotten));
     granted(vault.reset(1));
-    assert_eq!(vault.account.next_due(vault.clock), None);
+    assert_eq!(vault.account.next_due(vault.time), None);
 }

@@ -1,7 +1,7 @@
 //! Every transition and every refusal, with the state it leaves behind. Whole sequences are tested
 //! by `tests/model.rs` of this crate.
 
-mod commands;
+mod debug;
 mod expiry;
 mod registration;
 mod removal;
@@ -15,11 +15,7 @@ use vault_protocol::messages::{DestructionReason, finish_digest};
 use vault_protocol::{AccountScope, BackupKey, Binary, Policy, StretchingProfile, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::account::{LiveRecord, Slot};
-use crate::command::{
-    AbandonRetrieval, Delete, FinishRegistration, FinishRetrieval, Reset, StartRegistration,
-    StartRetrieval, Status as StatusCommand, Sweep,
-};
+use crate::account::{LiveRecord, RecordSlot};
 use crate::*;
 
 /// 2027-01-15T08:00:00Z
@@ -52,10 +48,10 @@ fn signer(of: u8) -> ManagementSigner {
     ManagementSigner::new(&BackupKey::from_bytes(&Zeroizing::new([of; 32])))
 }
 
-/// One account, its clock, and what the last command did to it.
+/// One account, its time, and what the last command did to it.
 struct Vault {
     account: Account,
-    clock: Clock,
+    time: CommandTime,
     /// Whether the last command changed the stored bytes.
     changed: bool,
     /// What the last command emitted.
@@ -65,13 +61,13 @@ struct Vault {
 impl Vault {
     fn new() -> Self {
         let start = Timestamp::from_millis(START);
-        let clock = Clock {
+        let time = CommandTime {
             now: start,
             running_since: start,
         };
         Self {
             account: Account::absent(),
-            clock,
+            time,
             changed: false,
             events: Vec::new(),
         }
@@ -85,14 +81,14 @@ impl Vault {
     }
 
     /// Every step goes through the stored form, as it does in the service.
-    fn step<T>(&mut self, apply: impl FnOnce(Account) -> Step<T>) -> T {
+    fn run<C: Command>(&mut self, command: C) -> C::Outcome {
         let before = self.account.encode();
         let Step {
             account,
             outcome,
             events,
-        } = apply(Account::decode(&before).unwrap());
-        assert!(events.iter().all(|event| event.at == self.clock.now));
+        } = command.apply(Account::decode(&before).unwrap());
+        assert!(events.iter().all(|event| event.at == self.time.now));
         self.changed = account.encode() != before;
         self.events = events.into_iter().map(|event| event.kind).collect();
         self.account = account;
@@ -101,31 +97,31 @@ impl Vault {
 
     /// The time passes, within a run.
     fn pass(&mut self, seconds: u64) {
-        self.clock.now = self.clock.now.plus_seconds(seconds);
+        self.time.now = self.time.now.plus_seconds(seconds);
     }
 
     /// The process starts anew, with whatever the wall clock says.
     fn restart_at(&mut self, now: Timestamp) {
-        self.clock = Clock {
+        self.time = CommandTime {
             now,
             running_since: now,
         };
     }
 
-    fn start_registration(&mut self, number: u8, policy: Policy) -> Enrolment {
+    fn start_registration(&mut self, number: u8, policy: Policy) -> StartedRegistration {
         let command = StartRegistration {
-            clock: self.clock,
+            time: self.time,
             credential_identifier: CredentialIdentifier::from_bytes(&[0xc0 ^ number; 32]),
             registration_ticket: digest(number),
             policy,
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     /// What a device sends to finish the registration with this number.
     fn finish_of(&self, number: u8) -> FinishRegistration {
         FinishRegistration {
-            clock: self.clock,
+            time: self.time,
             scope: scope(),
             registration_ticket: digest(number),
             registration_record: RegistrationRecord::from_bytes(&[0xd0 ^ number; 192]),
@@ -137,11 +133,10 @@ impl Vault {
     }
 
     fn send(&mut self, finish: FinishRegistration) -> Decision<Registration> {
-        let finish = FinishRegistration {
-            clock: self.clock,
+        self.run(FinishRegistration {
+            time: self.time,
             ..finish
-        };
-        self.step(|account| finish.apply(account))
+        })
     }
 
     fn register(&mut self, number: u8, policy: Policy) -> u64 {
@@ -161,10 +156,10 @@ impl Vault {
 
     fn start(&mut self, guess: u8) -> Decision<Charge> {
         let command = StartRetrieval {
-            clock: self.clock,
+            time: self.time,
             request_digest: digest(guess),
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     /// Starts an attempt that has to be charged, and returns its number.
@@ -177,12 +172,12 @@ impl Vault {
 
     fn finish(&mut self, generation: u64, attempt: u64, verified: bool) -> Decision<Release> {
         let command = FinishRetrieval {
-            clock: self.clock,
+            time: self.time,
             generation,
             attempt,
             verified,
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     fn succeed(&mut self, attempt: u64) -> Release {
@@ -195,51 +190,51 @@ impl Vault {
 
     fn abandon(&mut self, generation: u64, attempt: u64) -> Decision<Status> {
         let command = AbandonRetrieval {
-            clock: self.clock,
+            time: self.time,
             generation,
             attempt,
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     fn delete(&mut self, proof: Binary<64>) -> Decision<Removed> {
         let command = Delete {
-            clock: self.clock,
+            time: self.time,
             scope: scope(),
             proof,
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     fn reset(&mut self, generation: u64) -> Decision<Removed> {
         let command = Reset {
-            clock: self.clock,
+            time: self.time,
             generation,
         };
-        self.step(|account| command.apply(account))
+        self.run(command)
     }
 
     fn status(&mut self) -> Status {
-        let command = StatusCommand { clock: self.clock };
-        self.step(|account| command.apply(account))
+        let command = ReadStatus { time: self.time };
+        self.run(command)
     }
 
     fn sweep(&mut self) {
-        let command = Sweep { clock: self.clock };
-        self.step(|account| command.apply(account));
+        let command = Sweep { time: self.time };
+        self.run(command);
     }
 
     fn live(&self) -> &LiveRecord {
-        let Slot::Live(record) = &self.account.slot else {
+        let RecordSlot::Live(record) = &self.account.slot else {
             panic!("no live record")
         };
         record
     }
 
     fn remaining(&mut self) -> u64 {
-        let Standing::Live {
+        let AccountState::Live {
             attempts_remaining, ..
-        } = self.status().standing
+        } = self.status().state
         else {
             return 0;
         };
@@ -274,14 +269,14 @@ impl Vault {
     fn tombstone(&self, generation: u64, reason: DestructionReason) -> Tombstone {
         Tombstone {
             generation,
-            at: self.clock.now,
+            at: self.time.now,
             reason,
         }
     }
 
     #[track_caller]
     fn assert_destroyed(&self, tombstone: Tombstone) {
-        let Slot::Destroyed(found) = self.account.slot else {
+        let RecordSlot::Destroyed(found) = self.account.slot else {
             panic!("not destroyed")
         };
         assert_eq!(found, tombstone);
@@ -292,7 +287,7 @@ impl Vault {
     }
 
     fn now_plus(&self, seconds: u64) -> Timestamp {
-        self.clock.now.plus_seconds(seconds)
+        self.time.now.plus_seconds(seconds)
     }
 }
 

@@ -19,9 +19,9 @@ fn a_finish_with_an_unknown_ticket_is_refused() {
 #[test]
 fn a_finish_after_fifteen_minutes_is_refused_and_drops_the_registration() {
     let mut vault = Vault::new();
-    let enrolment = vault.start_registration(1, patient());
-    assert_eq!(enrolment.expires_at(), vault.now_plus(15 * MINUTE));
-    vault.clock.now = enrolment.expires_at();
+    let started = vault.start_registration(1, patient());
+    assert_eq!(started.expires_at(), vault.now_plus(15 * MINUTE));
+    vault.time.now = started.expires_at();
     assert_eq!(
         refused(vault.send(vault.finish_of(1))),
         Refusal::TicketExpired
@@ -32,8 +32,8 @@ fn a_finish_after_fifteen_minutes_is_refused_and_drops_the_registration() {
 #[test]
 fn a_finish_within_fifteen_minutes_is_granted() {
     let mut vault = Vault::new();
-    let enrolment = vault.start_registration(1, patient());
-    vault.clock.now = Timestamp::from_millis(enrolment.expires_at().millis() - 1);
+    let started = vault.start_registration(1, patient());
+    vault.time.now = Timestamp::from_millis(started.expires_at().millis() - 1);
     assert_eq!(granted(vault.send(vault.finish_of(1))).generation, 1);
 }
 
@@ -188,11 +188,11 @@ fn a_finish_started_before_a_destruction_is_refused_after_it() {
 #[test]
 fn a_start_is_remembered_and_changes_nothing_else() {
     let mut vault = Vault::new();
-    let enrolment = vault.start_registration(1, patient());
-    assert_eq!(enrolment.generation(), 0);
-    assert_eq!(*enrolment.policy(), patient());
+    let started = vault.start_registration(1, patient());
+    assert_eq!(started.generation(), 0);
+    assert_eq!(*started.policy(), patient());
     assert_eq!(
-        enrolment.credential_identifier().expose_secret(),
+        started.credential_identifier().expose_secret(),
         &[0xc0 ^ 1; 32]
     );
     assert!(vault.events.is_empty());

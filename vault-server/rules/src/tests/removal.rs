@@ -63,7 +63,7 @@ fn deleting_what_is_destroyed_is_granted_without_looking_at_the_proof() {
         Removed { generation: 1 }
     );
     assert!(vault.events.is_empty());
-    assert_eq!(vault.status().standing, Standing::Destroyed(tombstone));
+    assert_eq!(vault.status().state, AccountState::Destroyed(tombstone));
     // What was begun is dropped. Fails when `Delete` leaves `pending` alone.
     assert_eq!(
         refused(vault.send(vault.finish_of(2))),
@@ -132,7 +132,7 @@ fn the_status_tells_how_an_account_stands_and_changes_nothing() {
     let mut vault = Vault::new();
     let absent = Status {
         generation: 0,
-        standing: Standing::Absent,
+        state: AccountState::Absent,
     };
     assert_eq!(vault.status(), absent);
     vault.start_registration(1, patient());
@@ -140,7 +140,7 @@ fn the_status_tells_how_an_account_stands_and_changes_nothing() {
 
     granted(vault.send(vault.finish_of(1)));
     vault.charge(1);
-    let standing = Standing::Live {
+    let state = AccountState::Live {
         attempts_remaining: 9,
         retry_at: None,
         stretching_profile: StretchingProfile::ONE,
@@ -150,7 +150,7 @@ fn the_status_tells_how_an_account_stands_and_changes_nothing() {
         vault.status(),
         Status {
             generation: 1,
-            standing
+            state
         }
     );
     assert!(!vault.changed && vault.events.is_empty());
@@ -159,7 +159,7 @@ fn the_status_tells_how_an_account_stands_and_changes_nothing() {
     let tombstone = vault.tombstone(1, DestructionReason::Reset);
     let destroyed = Status {
         generation: 1,
-        standing: Standing::Destroyed(tombstone),
+        state: AccountState::Destroyed(tombstone),
     };
     assert_eq!(vault.status(), destroyed);
     assert!(!vault.changed);

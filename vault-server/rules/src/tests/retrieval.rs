@@ -127,7 +127,7 @@ fn a_success_tells_of_the_failures_before_it_without_its_own_charge() {
     let mut vault = Vault::registered(patient());
     vault.charge(1);
     assert_eq!(told(vault.succeed(1)), ((0, 0), None));
-    let first = vault.clock.now;
+    let first = vault.time.now;
 
     vault.pass(1);
     vault.charge(2);
@@ -137,11 +137,11 @@ fn a_success_tells_of_the_failures_before_it_without_its_own_charge() {
     vault.charge(5);
     // 2 failed, 3 and 5 are open and count until they succeed.
     assert_eq!(told(vault.succeed(4)), ((3, 3), Some(first)));
-    let second = vault.clock.now;
+    let second = vault.time.now;
     // 3 is not among those in a row since 4 succeeded; 5 is, and 2 and 5 in the generation.
     vault.pass(1);
     assert_eq!(told(vault.succeed(3)), ((1, 2), Some(second)));
-    let third = vault.clock.now;
+    let third = vault.time.now;
     assert_eq!(told(vault.succeed(5)), ((0, 1), Some(third)));
 }
 
@@ -173,7 +173,7 @@ fn an_older_success_does_not_move_the_last_success_back() {
     assert_eq!(vault.remaining(), 9);
 }
 
-/// Fails when `fate` says `Open` for a remembered success.
+/// Fails when `state_of` says `Open` for a remembered success.
 #[test]
 fn a_repeated_finish_gives_the_same_answer_and_refills_nothing() {
     let mut vault = Vault::registered(patient());
@@ -197,7 +197,7 @@ fn a_repeated_finish_gives_the_same_answer_and_refills_nothing() {
     assert_eq!(vault.remaining(), remaining);
 }
 
-/// Fails when a bad KE3 is looked at without the attempt's fate.
+/// Fails when a bad KE3 is looked at without the attempt's state.
 #[test]
 fn a_bad_finish_of_a_remembered_success_is_wrong_and_changes_nothing() {
     let mut vault = Vault::registered(policy(3, 3, &[0, 600]));

@@ -31,7 +31,7 @@ fn a_wrong_password_ends_the_attempt_and_stays_counted() {
     );
 }
 
-/// Fails when `fate` finds ended attempts open, or `FinishRetrieval::decide` grants `Fate::Ended`.
+/// Fails when `state_of` finds ended attempts open, or `FinishRetrieval::decide` grants `AttemptState::Ended`.
 #[test]
 fn a_right_finish_of_an_ended_attempt_is_refused() {
     let mut vault = Vault::registered(patient());
@@ -105,12 +105,12 @@ fn every_ticket_of_a_destroyed_generation_is_told_so() {
         let refusal = refused(vault.finish(1, attempt, true));
         assert_eq!(refusal, Refusal::Destroyed(tombstone));
         let status = granted(vault.abandon(1, attempt));
-        let standing = Standing::Destroyed(tombstone);
+        let state = AccountState::Destroyed(tombstone);
         assert_eq!(
             status,
             Status {
                 generation: 1,
-                standing
+                state
             }
         );
         assert!(!vault.changed && vault.events.is_empty());
@@ -143,7 +143,7 @@ fn the_failure_that_destroys_is_told_so() {
     assert!(!vault.account.is_live() && !vault.account.is_removable());
 }
 
-/// Fails when `Slot::Destroyed` gets room for a record, or `destroy` leaves `pending` alone.
+/// Fails when `RecordSlot::Destroyed` gets room for a record, or `destroy` leaves `pending` alone.
 #[test]
 fn a_destroyed_account_holds_nothing_but_its_tombstone() {
     let mut vault = Vault::registered(policy(1, 1, &[]));
@@ -159,7 +159,7 @@ fn abandoning_refunds_nothing() {
     let mut vault = Vault::registered(policy(3, 3, &[0, 600]));
     vault.charge(1);
     let status = granted(vault.abandon(1, 1));
-    let standing = Standing::Live {
+    let state = AccountState::Live {
         attempts_remaining: 2,
         retry_at: None,
         stretching_profile: StretchingProfile::ONE,
@@ -169,7 +169,7 @@ fn abandoning_refunds_nothing() {
         status,
         Status {
             generation: 1,
-            standing
+            state
         }
     );
     let cause = FailureCause::Abandoned;
@@ -178,11 +178,11 @@ fn abandoning_refunds_nothing() {
 
     vault.charge(2);
     let until = vault.now_plus(600);
-    let Standing::Live {
+    let AccountState::Live {
         attempts_remaining,
         retry_at,
         ..
-    } = granted(vault.abandon(1, 2)).standing
+    } = granted(vault.abandon(1, 2)).state
     else {
         panic!("still live");
     };
@@ -199,7 +199,7 @@ fn abandoning_the_last_attempt_destroys() {
         status,
         Status {
             generation: 1,
-            standing: Standing::Destroyed(tombstone)
+            state: AccountState::Destroyed(tombstone)
         }
     );
     vault.assert_destroyed(tombstone);

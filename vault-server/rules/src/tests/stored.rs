@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::counting::{OpenAttempt, RememberedSuccess};
-use crate::stored::StoredStateError as Error;
+use crate::versioned::StoredError as Error;
 
 const FIXTURES: [(&str, &str); 4] = [
     (
@@ -104,7 +104,10 @@ fn no_bytes_and_bytes_of_another_version_are_refused() {
         bytes[0] = version;
         assert_eq!(
             Account::decode(&bytes).unwrap_err(),
-            Error::Version(version)
+            Error::Version {
+                found: version,
+                known: 1
+            }
         );
     }
 }
@@ -209,7 +212,7 @@ fn states_that_no_command_leads_to_are_refused() {
     ];
     for (index, edit) in edits.into_iter().enumerate() {
         let mut account = account("live");
-        let Slot::Live(record) = &mut account.slot else {
+        let RecordSlot::Live(record) = &mut account.slot else {
             panic!("the fixture is live")
         };
         edit(record);
@@ -237,11 +240,11 @@ fn more_pending_registrations_or_successes_than_are_kept_are_refused() {
         let attempt = vault.charge(guess);
         vault.succeed(attempt);
     }
-    let Slot::Live(record) = &mut vault.account.slot else {
+    let RecordSlot::Live(record) = &mut vault.account.slot else {
         panic!("live")
     };
     let before = record.attempts.remembered[0].before;
-    let charged_at = vault.clock.now;
+    let charged_at = vault.time.now;
     record.attempts.remembered.push(RememberedSuccess {
         number: 1,
         charged_at,
@@ -254,7 +257,7 @@ fn more_pending_registrations_or_successes_than_are_kept_are_refused() {
 
     let tombstone = vault.tombstone(0, DestructionReason::Reset);
     let account = Account {
-        slot: Slot::Destroyed(tombstone),
+        slot: RecordSlot::Destroyed(tombstone),
         pending: Vec::new(),
     };
     assert!(matches!(
@@ -315,7 +318,7 @@ fn survives(bytes: &[u8]) {
     }
     vault.start_registration(9, patient());
     let _ = vault.send(vault.finish_of(9));
-    let _ = vault.account.next_due(vault.clock);
+    let _ = vault.account.next_due(vault.time);
     vault.status();
 }
 

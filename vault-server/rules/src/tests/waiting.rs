@@ -3,7 +3,7 @@
 use super::*;
 
 fn retry_at(vault: &mut Vault) -> Option<Timestamp> {
-    let Standing::Live { retry_at, .. } = vault.status().standing else {
+    let AccountState::Live { retry_at, .. } = vault.status().state else {
         panic!("not live")
     };
     retry_at
@@ -17,19 +17,19 @@ fn each_failure_in_a_row_is_followed_by_its_own_wait() {
     let mut vault = Vault::registered(policy(4, 4, &waits));
     for (guess, wait) in (1..).zip(waits) {
         let attempt = vault.charge(guess);
-        let charged_at = vault.clock.now;
+        let charged_at = vault.time.now;
         let until = charged_at.plus_seconds(wait);
         assert_eq!(vault.events[1], EventKind::Waiting { until });
         vault.pass(1);
         vault.fail(attempt);
 
-        vault.clock.now = Timestamp::from_millis(until.millis() - 1);
+        vault.time.now = Timestamp::from_millis(until.millis() - 1);
         let refusal = refused(vault.start(100));
         assert_eq!(refusal, Refusal::Waiting { retry_at: until });
         assert!(!vault.changed && vault.events.is_empty());
         assert_eq!(retry_at(&mut vault), Some(until));
 
-        vault.clock.now = until;
+        vault.time.now = until;
         assert_eq!(retry_at(&mut vault), None);
     }
     vault.charge(5);
@@ -82,14 +82,14 @@ fn an_exhausted_record_waits_for_its_last_open_attempt() {
     assert!(!vault.changed);
     assert_eq!((retry_at(&mut vault), vault.remaining()), (Some(until), 0));
 
-    vault.clock.now = until;
+    vault.time.now = until;
     let tombstone = vault.tombstone(1, DestructionReason::Exhausted);
     assert_eq!(refused(vault.start(3)), Refusal::Destroyed(tombstone));
     assert!(vault.changed, "a refusal does not undo what was due");
     vault.assert_destroyed(tombstone);
 }
 
-/// Fails when `bring_times_back_to` leaves out `latest_charge_at`, or is not called for refusals.
+/// Fails when `clamp_to` leaves out `latest_charge_at`, or is not called for refusals.
 #[test]
 fn a_clock_set_back_begins_the_wait_again_and_it_ends() {
     let mut vault = Vault::registered(policy(2, 2, &[600]));
@@ -105,7 +105,7 @@ fn a_clock_set_back_begins_the_wait_again_and_it_ends() {
         vault.changed,
         "the corrected time is stored though the command is refused"
     );
-    vault.clock.now = until;
+    vault.time.now = until;
     vault.charge(2);
 }
 

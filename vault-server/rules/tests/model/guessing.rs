@@ -1,8 +1,9 @@
 //! Starting, finishing and abandoning attempts.
 
 use vault_protocol::Binary;
-use vault_rules::command::{AbandonRetrieval, FinishRetrieval, StartRetrieval};
-use vault_rules::{Decision, EventKind, FailureCause, Refusal};
+use vault_rules::{
+    AbandonRetrieval, Decision, EventKind, FailureCause, FinishRetrieval, Refusal, StartRetrieval,
+};
 
 use crate::secrets::{IDENTIFIER, RECORD, WRAPPED, bytes};
 use crate::world::{Ticket, World};
@@ -16,14 +17,14 @@ impl World {
     }
 
     pub fn start(&mut self, device: usize, request: [u8; 32]) {
-        let clock = self.clock;
+        let time = self.time;
         let request_digest = Binary(request);
         let is_open_one = self.open_with(request);
         let command = StartRetrieval {
-            clock,
+            time,
             request_digest,
         };
-        let charge = match self.step(|account| command.apply(account)) {
+        let charge = match self.apply(command) {
             Decision::Granted(charge) => charge,
             Decision::Refused(refusal) => {
                 assert!(is_open_one.is_none(), "a_lost_answer_costs_nothing");
@@ -77,14 +78,14 @@ impl World {
             attempt,
             ..
         } = ticket;
-        let clock = self.clock;
+        let time = self.time;
         let command = FinishRetrieval {
-            clock,
+            time,
             generation,
             attempt,
             verified,
         };
-        match self.step(|account| command.apply(account)) {
+        match self.apply(command) {
             Decision::Granted(release) => {
                 assert!(
                     verified && !is_surely_over,
@@ -146,13 +147,13 @@ impl World {
             attempt,
             ..
         } = ticket;
-        let clock = self.clock;
+        let time = self.time;
         let command = AbandonRetrieval {
-            clock,
+            time,
             generation,
             attempt,
         };
-        let decision = self.step(|account| command.apply(account));
+        let decision = self.apply(command);
         let is_current = generation == self.facts.generation;
         assert_eq!(matches!(decision, Decision::Granted(_)), is_current);
         self.budgets_did_not_grow(&before);

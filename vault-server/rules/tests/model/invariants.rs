@@ -1,7 +1,7 @@
 //! What must hold.
 
 use vault_protocol::Timestamp;
-use vault_rules::{Account, EventKind, Standing, Status};
+use vault_rules::{Account, AccountState, EventKind, Status};
 
 use crate::facts::Attempt;
 use crate::secrets::{IDENTIFIER, RECORD, TICKET, WRAPPED, bytes, windows};
@@ -89,9 +89,9 @@ impl World {
 
     /// Whatever the clock has done.
     pub fn every_wait_ends(&self, retry_at: Timestamp) {
-        assert!(retry_at > self.clock.now, "a wait is not over yet");
+        assert!(retry_at > self.time.now, "a wait is not over yet");
         assert!(
-            retry_at <= self.clock.now.plus_seconds(LONGEST_WAIT),
+            retry_at <= self.time.now.plus_seconds(LONGEST_WAIT),
             "and is not endless"
         );
     }
@@ -102,11 +102,11 @@ impl World {
     }
 
     pub fn budgets_did_not_grow(&mut self, before: &Status) {
-        let left = |status: &Status| match status.standing {
-            Standing::Live {
+        let left = |status: &Status| match status.state {
+            AccountState::Live {
                 attempts_remaining, ..
             } => attempts_remaining,
-            Standing::Absent | Standing::Destroyed(_) => 0,
+            AccountState::Absent | AccountState::Destroyed(_) => 0,
         };
         assert!(
             left(&self.status()) <= left(before),
@@ -119,10 +119,10 @@ impl World {
     pub fn budgets_are_as_the_facts_say(&mut self) {
         let status = self.status();
         assert_eq!(status.generation, self.facts.generation);
-        match (&self.facts.live, status.standing) {
+        match (&self.facts.live, status.state) {
             (
                 Some(live),
-                Standing::Live {
+                AccountState::Live {
                     attempts_remaining,
                     policy,
                     ..
@@ -131,8 +131,8 @@ impl World {
                 assert_eq!(attempts_remaining, live.remaining());
                 assert_eq!(policy, live.policy);
             }
-            (None, Standing::Absent | Standing::Destroyed(_)) => {}
-            (_, standing) => panic!("the record should not be {standing:?}"),
+            (None, AccountState::Absent | AccountState::Destroyed(_)) => {}
+            (_, state) => panic!("the record should not be {state:?}"),
         }
     }
 
@@ -184,9 +184,9 @@ impl World {
     }
 
     pub fn nothing_stays_due(&self) {
-        let due = self.account.next_due(self.clock);
+        let due = self.account.next_due(self.time);
         assert!(
-            due.is_none_or(|due| due > self.clock.now),
+            due.is_none_or(|due| due > self.time.now),
             "a sweep does all that is due"
         );
         let is_exhausted = self

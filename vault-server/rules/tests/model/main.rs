@@ -13,14 +13,14 @@
 //! | `StartRetrieval::decide` does not ask `open_with` | "a_lost_answer_costs_nothing" |
 //! | `Attempts::succeed` sets `last_success` to the latest attempt | `budgets_are_as_the_facts_say` |
 //! | a repeated success sets `last_success` to the latest attempt | `stored_and_read`, `a_repeated_finish_refills_nothing` |
-//! | `step` keeps the former account when a finish is refused | `budgets_are_as_the_facts_say` |
+//! | `Command::apply` keeps the former account when a finish is refused | `budgets_are_as_the_facts_say` |
 //! | `wait_over_at` indexes the waits one too low | `no_wait_is_cut_short` |
 //! | `remaining` leaves out one of the budgets, or is off by one | `budgets_are_as_the_facts_say` |
 //! | `destroy` leaves `pending` alone | `nothing_destroyed_is_left` |
 //! | `destroy_if_exhausted` does not ask `any_open` | `no_open_attempt_is_lost` |
 //! | `fail` does not call `destroy_if_exhausted` | `nothing_exhausted_is_left` |
 //! | `expiry_of` leaves out `running_since` | `no_attempt_expires_early` |
-//! | `bring_times_back_to` is not called | `every_wait_ends` |
+//! | `clamp_to` is not called | `every_wait_ends` |
 //! | `complete` does not add 1 to the generation | `World::begin` |
 //! | a proof is not verified | "no record is replaced without its proof" |
 //! | a proof without a live record is not looked at | "what was to be replaced is gone" |

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use vault_protocol::{Binary, Policy, StretchingProfile};
-use vault_rules::command::{FinishRegistration, StartRegistration};
-use vault_rules::{CredentialIdentifier, Decision, Refusal, RegistrationRecord, WrappedKey};
+use vault_rules::{
+    CredentialIdentifier, Decision, FinishRegistration, Refusal, RegistrationRecord,
+    StartRegistration, WrappedKey,
+};
 
 use crate::Proof;
 use crate::facts::Generation;
@@ -16,12 +18,12 @@ impl World {
         self.drawn += 1;
         let number = self.drawn;
         let command = StartRegistration {
-            clock: self.clock,
+            time: self.time,
             credential_identifier: CredentialIdentifier::from_bytes(&bytes(IDENTIFIER, number)),
             registration_ticket: Binary(bytes(TICKET, number)),
             policy: policy.clone(),
         };
-        let generation = self.step(|account| command.apply(account)).generation();
+        let generation = self.apply(command).generation();
         assert_eq!(generation, self.facts.generation);
         self.pending[device] = Some(Pending {
             number,
@@ -46,7 +48,7 @@ impl World {
         finish.replace_proof = by.map(|by| by.sign_replacement(&scope(), generation, &digest));
 
         let had_begun = self.last_finish == Some((pending.number, self.facts.generation));
-        let Decision::Granted(registration) = self.step(|account| finish.apply(account)) else {
+        let Decision::Granted(registration) = self.apply(finish) else {
             return;
         };
         if had_begun {
@@ -97,7 +99,7 @@ impl World {
             return;
         };
         let finish = self.finish_of(number);
-        match self.step(|account| finish.apply(account)) {
+        match self.apply(finish) {
             Decision::Granted(registration) => {
                 assert_eq!(registration.generation, generation);
                 assert_eq!(generation, self.facts.generation);
@@ -114,7 +116,7 @@ impl World {
 
     fn finish_of(&self, number: u8) -> FinishRegistration {
         FinishRegistration {
-            clock: self.clock,
+            time: self.time,
             scope: scope(),
             registration_ticket: Binary(bytes(TICKET, number)),
             registration_record: RegistrationRecord::from_bytes(&bytes(RECORD, number)),

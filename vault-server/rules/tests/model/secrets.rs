@@ -3,7 +3,7 @@
 use vault_protocol::management::ManagementSigner;
 use vault_protocol::messages::finish_digest;
 use vault_protocol::{AccountScope, BackupKey};
-use vault_rules::command::FinishRegistration;
+use vault_rules::FinishRegistration;
 use zeroize::Zeroizing;
 
 /// `N` bytes in which no 16 in a row occur for another number or purpose.

@@ -1,8 +1,10 @@
 //! One account, two devices, an app, a clock: how each operation is done.
 
 use vault_protocol::{Policy, Timestamp};
-use vault_rules::command::{Delete, Reset, Status as StatusCommand, Sweep};
-use vault_rules::{Account, Clock, Decision, EventKind, FailureCause, Refusal, Status, Step};
+use vault_rules::{
+    Account, Command, CommandTime, Decision, Delete, EventKind, FailureCause, ReadStatus, Refusal,
+    Reset, Status, Sweep,
+};
 
 use crate::Op;
 use crate::facts::Facts;
@@ -28,7 +30,7 @@ pub struct Pending {
 
 pub struct World {
     pub account: Account,
-    pub clock: Clock,
+    pub time: CommandTime,
     pub facts: Facts,
     /// What the last command emitted.
     pub emitted: Vec<EventKind>,
@@ -49,7 +51,7 @@ impl World {
         let start = Timestamp::from_millis(START);
         Self {
             account: Account::absent(),
-            clock: Clock {
+            time: CommandTime {
                 now: start,
                 running_since: start,
             },
@@ -108,14 +110,14 @@ impl World {
     }
 
     /// Applies a command as the service does, through the stored form, and notes what it emitted.
-    pub fn step<T>(&mut self, apply: impl FnOnce(Account) -> Step<T>) -> T {
+    pub fn apply<C: Command>(&mut self, command: C) -> C::Outcome {
         self.facts
             .first_command_at
             .get_or_insert(self.facts.elapsed);
         let was_live = self.account.is_live();
-        let step = apply(self.stored_and_read());
+        let step = command.apply(self.stored_and_read());
         self.account = step.account;
-        assert!(step.events.iter().all(|event| event.at == self.clock.now));
+        assert!(step.events.iter().all(|event| event.at == self.time.now));
         self.emitted = step.events.into_iter().map(|event| event.kind).collect();
         for event in self.emitted.clone() {
             self.note(event);
@@ -152,12 +154,12 @@ impl World {
             .map_or(0, |live| live.signer);
         let proof = signer(owner).sign_deletion(&scope(), self.facts.generation);
         let command = Delete {
-            clock: self.clock,
+            time: self.time,
             scope: scope(),
             proof,
         };
         self.facts.end_is_wanted = right;
-        let decision = self.step(|account| command.apply(account));
+        let decision = self.apply(command);
         if !self.account.is_live() {
             // Whether a record was destroyed or there was none: no registration is under way.
             self.forget_pending(None);
@@ -176,11 +178,11 @@ impl World {
     fn reset(&mut self, right: bool) {
         let generation = self.facts.generation + u64::from(!right);
         let command = Reset {
-            clock: self.clock,
+            time: self.time,
             generation,
         };
         self.facts.end_is_wanted = right;
-        match self.step(|account| command.apply(account)) {
+        match self.apply(command) {
             Decision::Granted(_) => assert!(right && !self.account.is_live()),
             Decision::Refused(Refusal::NotRegistered) => assert_eq!(self.facts.generation, 0),
             Decision::Refused(_) => assert!(!right),
@@ -189,25 +191,25 @@ impl World {
     }
 
     pub fn status(&mut self) -> Status {
-        let command = StatusCommand { clock: self.clock };
-        self.step(|account| command.apply(account))
+        let command = ReadStatus { time: self.time };
+        self.apply(command)
     }
 
     fn sweep(&mut self) {
-        let command = Sweep { clock: self.clock };
-        self.step(|account| command.apply(account));
+        let command = Sweep { time: self.time };
+        self.apply(command);
         self.nothing_stays_due();
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.clock.now = self.clock.now.plus_seconds(seconds);
+        self.time.now = self.time.now.plus_seconds(seconds);
         self.facts.elapsed += seconds;
     }
 
     fn restart(&mut self, jump: i64, sweep: bool) {
-        let millis = self.clock.now.millis().saturating_add_signed(jump * 1000);
+        let millis = self.time.now.millis().saturating_add_signed(jump * 1000);
         let now = Timestamp::from_millis(millis);
-        self.clock = Clock {
+        self.time = CommandTime {
             now,
             running_since: now,
         };

@@ -63,7 +63,7 @@ pub const ATTEMPTS_STAY: Patch = Patch {
     file: "vault-server/rules/src/registration.rs",
     text: "attempts: Attempts::default(),",
     instead: "attempts: match &mut account.slot {\n\
-              Slot::Live(former) if FAULT => std::mem::take(&mut former.attempts),\n\
+              RecordSlot::Live(former) if FAULT => std::mem::take(&mut former.attempts),\n\
               _ => Attempts::default(),\n\
               },",
 };

@@ -15,8 +15,7 @@ use vault_client::http::system_clock;
 use vault_ledger::{LeafKey, Ledger, Options};
 use vault_protocol::Binary;
 use vault_protocol::suite::{REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN};
-use vault_rules::command::StartRetrieval;
-use vault_rules::{Clock, Decision};
+use vault_rules::{Command, CommandTime, Decision, StartRetrieval};
 use vault_server::keyring::Keyring;
 use vault_server::server;
 use vault_server::service::account;
@@ -100,7 +99,7 @@ fn identifier(server: &ServerProcess, keyring: &Keyring, account: &str) -> anyho
     let (_, account) = account::decode(&leaf)?;
     let now = system_clock();
     let guess = StartRetrieval {
-        clock: Clock {
+        time: CommandTime {
             now,
             running_since: now,
         },

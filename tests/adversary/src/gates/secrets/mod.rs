@@ -91,8 +91,8 @@ pub const A_COPY_STAYS: Patch = Patch {
 pub const THE_IDENTIFIER_STAYS: Patch = Patch {
     name: "a copy of a credential identifier is never erased",
     file: "vault-server/src/service/opaque.rs",
-    text: "let identifier = enrolment.credential_identifier().expose_secret();\n",
-    instead: "let identifier = enrolment.credential_identifier().expose_secret();\n    \
+    text: "let identifier = started.credential_identifier().expose_secret();\n",
+    instead: "let identifier = started.credential_identifier().expose_secret();\n    \
               if FAULT { std::mem::forget(std::hint::black_box(identifier.to_vec())); }\n",
 };
 

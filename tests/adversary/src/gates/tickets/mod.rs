@@ -50,19 +50,17 @@ pub const FOREIGN_TICKETS: Patch = Patch {
 pub const FORMER_GENERATIONS: Patch = Patch {
     name: "a ticket's generation is not compared",
     file: "vault-server/rules/src/retrieval.rs",
-    text: "Slot::Live(record) if record.generation == generation =>",
-    instead: "Slot::Live(record) if FAULT || record.generation == generation =>",
+    text: "RecordSlot::Live(record) if record.generation == generation =>",
+    instead: "RecordSlot::Live(record) if FAULT || record.generation == generation =>",
 };
 
 /// With this repeating a finish makes the failures in a row start again.
 pub const REPETITION_REFILLS: Patch = Patch {
     name: "a repeated finish refills",
     file: "vault-server/rules/src/retrieval.rs",
-    text: "(Fate::Succeeded(before), true) => Decision::Granted(Release::of(record, before)),",
-    instead: "(Fate::Succeeded(before), true) => {\n\
-              if FAULT { record.attempts.last_success = record.attempts.charged; }\n\
-              Decision::Granted(Release::of(record, before))\n\
-              }",
+    text: "Decision::Granted(Release::of(record, before))",
+    instead: "if FAULT { record.attempts.last_success = record.attempts.charged; }\n\
+              Decision::Granted(Release::of(record, before))",
 };
 
 /// With this a ticket tests one KE3 after another.
