@@ -201,7 +201,11 @@ impl Repository {
     }
 
     fn has_program(&self, name: &str) -> bool {
-        self.has(&format!("src/bin/{name}/main.rs")) || self.has_package(name)
+        let files = [
+            format!("src/bin/{name}.rs"),
+            format!("src/bin/{name}/main.rs"),
+        ];
+        files.iter().any(|file| self.has(file)) || self.has_package(name)
     }
 
     /// A package or a target of that name.
