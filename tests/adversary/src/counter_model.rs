@@ -4,14 +4,14 @@
 use vault_protocol::Policy;
 
 /// The attempts of one generation.
-pub struct Book {
+pub struct CounterModel {
     policy: Policy,
     charged: u64,
     succeeded: u64,
     last_success: u64,
 }
 
-impl Book {
+impl CounterModel {
     /// Of a record with this policy that was just registered.
     pub fn new(policy: Policy) -> Self {
         Self {

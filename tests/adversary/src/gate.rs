@@ -17,13 +17,13 @@ pub struct Gate {
     /// Attacks. An error that is a [`Violation`] says that the property does not hold, one that is
     /// [`NotHere`] or [`OnlyInCopy`] that it cannot be tried on this machine, or not on the product as
     /// it is; any other that the gate went wrong.
-    pub run: fn(Arena) -> Attack,
+    pub run: fn(GateContext) -> Attack,
     /// Each of them has to make the gate report a [`Violation`].
     pub controls: &'static [Control],
 }
 
 /// An attack under way.
-pub type Attack = Pin<Box<dyn Future<Output = anyhow::Result<Tried>>>>;
+pub type Attack = Pin<Box<dyn Future<Output = anyhow::Result<AttackReport>>>>;
 
 /// A way to make a gate fail, so that its passing means something.
 #[derive(Clone, Copy)]
@@ -31,12 +31,12 @@ pub enum Control {
     /// The product with a one-line patch, built from a copy of the sources.
     Patch(&'static Patch),
     /// Something that the harness does in the adversary's favour. The gate asks for it by these
-    /// words, see [`Arena::is_switched`].
+    /// words, see [`GateContext::is_switched`].
     Switch(&'static str),
 }
 
 /// What a gate did.
-pub struct Tried {
+pub struct AttackReport {
     /// What was tried, in a few words.
     pub what: String,
     /// How often.
@@ -56,7 +56,7 @@ pub enum Scale {
 
 /// Where a gate finds its vault, and how hard it attacks.
 #[derive(Clone)]
-pub struct Arena {
+pub struct GateContext {
     programs: Programs,
     scale: Scale,
     switch: Option<&'static str>,
@@ -89,7 +89,7 @@ impl Control {
     }
 }
 
-impl Arena {
+impl GateContext {
     /// The real product, out of these programs.
     pub fn new(programs: Programs, scale: Scale) -> Self {
         let switch = None;
@@ -110,9 +110,9 @@ impl Arena {
     /// The same with the short versions: enough to see a control caught.
     #[must_use]
     pub fn short(&self) -> Self {
-        let mut arena = self.clone();
-        arena.scale = Scale::Short;
-        arena
+        let mut context = self.clone();
+        context.scale = Scale::Short;
+        context
     }
 
     /// How much is tried.
@@ -145,7 +145,7 @@ impl Arena {
     }
 }
 
-impl Tried {
+impl AttackReport {
     /// So often was this tried.
     pub fn new(times: impl TryInto<u64>, what: impl Into<String>) -> Self {
         let times = times.try_into().unwrap_or(u64::MAX);

@@ -9,6 +9,8 @@
 //! | [`run`] | runs gates and controls, and reports the verdict |
 //! | [`patch`] | one-line patches of the product, and the build of a copy that has them |
 //! | `counter_model`, `expect` | the expected counters of an account, the expected answer |
+//! | `shared_patches` | patches of several gates |
+//! | `target` | the same calls to a vault as a process and to one whose time can be moved |
 //! | `disk` | the layer between a server and its disk |
 //! | `crash_loop` | people whose vault dies again and again |
 
@@ -20,3 +22,5 @@ pub mod gate;
 pub mod gates;
 pub mod patch;
 pub mod run;
+mod shared_patches;
+mod target;

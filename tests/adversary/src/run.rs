@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Arena, Control, Gate, NotHere, OnlyInCopy, Violation};
+use crate::gate::{Control, Gate, GateContext, NotHere, OnlyInCopy, Violation};
 use crate::patch::{SEPARATOR, SWITCH};
 
 /// What came out of an attack.
@@ -40,12 +40,12 @@ pub enum Verdict {
 }
 
 /// Runs one gate. A panic in it is a gate that went wrong.
-pub fn attack(gate: &Gate, arena: Arena) -> Verdict {
+pub fn attack(gate: &Gate, context: GateContext) -> Verdict {
     let attack = || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        runtime.block_on((gate.run)(arena))
+        runtime.block_on((gate.run)(context))
     };
     match catch_unwind(AssertUnwindSafe(attack)) {
         Ok(Ok(tried)) if tried.times == 0 => Verdict::WentWrong {
@@ -81,11 +81,11 @@ impl Copy<'_> {
         &self,
         gate: &Gate,
         control: &Control,
-        arena: &Arena,
+        context: &GateContext,
     ) -> anyhow::Result<Verdict> {
         match control {
             Control::Switch(what) if self.always.is_none() => {
-                Ok(attack(gate, arena.short().switched(what)))
+                Ok(attack(gate, context.short().switched(what)))
             }
             Control::Switch(what) => self.verdict_of(gate, None, Some(what)),
             Control::Patch(patch) => self.verdict_of(gate, Some(patch.name), None),
@@ -157,8 +157,8 @@ impl Verdict {
 
 /// For tests: the gate holds, and every control that needs no build of its own makes it fail. What
 /// cannot be tried here is an error if the variable `VAULT_TESTS_REQUIRE_TOOLS` is 1.
-pub fn check(gate: &Gate, arena: &Arena) -> anyhow::Result<()> {
-    match attack(gate, arena.clone()) {
+pub fn check(gate: &Gate, context: &GateContext) -> anyhow::Result<()> {
+    match attack(gate, context.clone()) {
         Verdict::Held { .. } => {}
         Verdict::NotHere { why, .. } => return skip(&why),
         Verdict::Violated { why } => return Err(anyhow!("violated: {why}")),
@@ -168,7 +168,7 @@ pub fn check(gate: &Gate, arena: &Arena) -> anyhow::Result<()> {
         match control {
             Control::Patch(patch) => patch.check()?,
             Control::Switch(what) => {
-                let verdict = attack(gate, arena.clone().switched(what));
+                let verdict = attack(gate, context.clone().switched(what));
                 anyhow::ensure!(verdict.is_violated(), "with {what:?}: {verdict:?}");
             }
         }

@@ -1,7 +1,7 @@
 //! The gates of the adversary, each a little shorter than in `prove`, with the controls that need no
 //! build of their own. What each tries, and what makes it fail, is in `tests/adversary/src/gates/`.
 
-use vault_adversary::gate::{Arena, Gate, Scale};
+use vault_adversary::gate::{Gate, GateContext, Scale};
 use vault_adversary::gates::{self, GATES};
 use vault_adversary::run;
 use vault_tests::programs::Programs;
@@ -16,7 +16,7 @@ fn check(gate: &Gate) -> anyhow::Result<()> {
         "a gate that cannot be seen to fail"
     );
     let programs = Programs::of(env!("CARGO_BIN_EXE_prove"));
-    run::check(gate, &Arena::new(programs, Scale::Short))
+    run::check(gate, &GateContext::new(programs, Scale::Short))
 }
 
 #[test]

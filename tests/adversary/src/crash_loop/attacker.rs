@@ -6,7 +6,7 @@ use vault_protocol::{AccountScope, Problem, Ticket};
 use vault_tests::device::{Device, Guess, abandon};
 use vault_tests::process::calls::granted;
 
-use super::Line;
+use super::line::Line;
 use super::registering::Registering;
 use crate::gate::holds;
 

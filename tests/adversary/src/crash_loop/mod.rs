@@ -4,24 +4,19 @@
 //! None of them gives up: who got no answer sends the identical request once more, and then goes on.
 
 mod attacker;
+mod line;
 mod newcomers;
 mod owner;
 mod registering;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use anyhow::bail;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use vault_protocol::messages::Status;
-use vault_protocol::{AccountId, AccountScope, Problem};
-use vault_tests::process::calls::{Calls, Said, granted};
 use vault_tests::process::server::ServerProcess;
 
 use self::attacker::Attacker;
 use self::newcomers::Newcomers;
 use self::owner::Owner;
 use crate::gate::Violation;
+
+pub use self::line::{Answers, Line};
 
 /// Everybody.
 pub struct People {
@@ -40,17 +35,6 @@ pub enum Order {
     /// All at once, so that a batch has changes of several.
     AtOnce,
 }
-
-/// A connection to the vault.
-#[derive(Clone)]
-pub struct Line {
-    calls: Calls,
-    answers: Answers,
-}
-
-/// Of each request that was answered, in this order, whether it was granted.
-#[derive(Clone, Default)]
-pub struct Answers(Arc<Mutex<Vec<bool>>>);
 
 impl People {
     /// Nobody has registered yet. `limit` is the tenant's.
@@ -107,62 +91,5 @@ impl People {
     /// How often guesses of the attacker were evaluated.
     pub fn evaluations(&self) -> u64 {
         self.attacker.evaluations()
-    }
-}
-
-impl Line {
-    /// Connects.
-    pub async fn connect(server: &ServerProcess) -> anyhow::Result<Self> {
-        Self::noted(server, &Answers::default()).await
-    }
-
-    /// Connects, and notes the answers here.
-    pub async fn noted(server: &ServerProcess, answers: &Answers) -> anyhow::Result<Self> {
-        Ok(Self {
-            calls: Calls::connect(server, "anybody").await?,
-            answers: answers.clone(),
-        })
-    }
-
-    fn of(&self, account: &AccountId) -> Self {
-        Self {
-            calls: self.calls.for_account(account.clone()),
-            answers: self.answers.clone(),
-        }
-    }
-
-    fn scope(&self) -> &AccountScope {
-        self.calls.scope()
-    }
-
-    async fn ask<M: Serialize, T: DeserializeOwned>(
-        &self,
-        endpoint: &str,
-        message: &M,
-    ) -> anyhow::Result<Said<T>> {
-        self.heard(self.calls.post(endpoint, message).await?)
-    }
-
-    async fn status(&self) -> anyhow::Result<Status> {
-        granted(self.heard(self.calls.ask_status().await?)?)
-    }
-
-    fn heard<T>(&self, said: Said<T>) -> anyhow::Result<Said<T>> {
-        self.answers.lock().push(said.is_ok());
-        match said {
-            Err(Problem::Unavailable | Problem::Overloaded) => bail!("the vault is stopping"),
-            said => Ok(said),
-        }
-    }
-}
-
-impl Answers {
-    /// Those so far.
-    pub fn granted(&self) -> Vec<bool> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,8 +4,9 @@ use vault_protocol::AccountId;
 use vault_protocol::messages::AccountState;
 use vault_tests::device::Device;
 
+use super::line::Line;
+use super::owner;
 use super::registering::Registering;
-use super::{Line, owner};
 use crate::gate::{Violation, holds};
 
 const PASSWORD: &str = "new here";

@@ -4,7 +4,7 @@ use vault_protocol::AccountScope;
 use vault_protocol::messages::{RetrievalFinished, RetrievalStarted};
 use vault_tests::device::{Device, Guess, Login};
 
-use super::Line;
+use super::line::Line;
 use super::registering::Registering;
 use crate::gate::{Violation, holds};
 

@@ -4,7 +4,7 @@ use vault_protocol::Problem;
 use vault_protocol::messages::{RegistrationFinish, RegistrationFinished, RegistrationStarted};
 use vault_tests::device::Device;
 
-use super::Line;
+use super::line::Line;
 use crate::gate::Violation;
 
 /// A registration under way.

@@ -18,7 +18,9 @@ use vault_tests::decoders::corpus::corpus_of;
 use vault_tests::decoders::{DECODERS, Decoder};
 use vault_tests::paths::repository;
 
-use crate::gate::{Arena, Attack, Control, Gate, NotHere, Scale, Tried, Violation, holds};
+use crate::gate::{
+    Attack, AttackReport, Control, Gate, GateContext, NotHere, Scale, Violation, holds,
+};
 use crate::patch::Patch;
 
 mod damage;
@@ -30,7 +32,7 @@ pub const GATE: Gate = Gate {
     name: "decoders",
     property: "no bytes make a decoder of outside or stored bytes panic, or accept what it would \
                not write",
-    run: |arena| -> Attack { Box::pin(async move { attack(&arena) }) },
+    run: |context| -> Attack { Box::pin(async move { attack(&context) }) },
     controls: &[
         Control::Switch(PLANTED),
         Control::Patch(&KEYS_ARE_NEVER_FORGOTTEN),
@@ -100,19 +102,19 @@ fn run_one(decoder: &Decoder, corpus: &[Vec<u8>], damaged: usize) -> anyhow::Res
     Ok(executions)
 }
 
-fn attack(arena: &Arena) -> anyhow::Result<Tried> {
-    let damaged = arena.scaled(500, 5_000, 50_000);
-    let listed = listed(arena.is_switched(PLANTED))?;
+fn attack(context: &GateContext) -> anyhow::Result<AttackReport> {
+    let damaged = context.scaled(500, 5_000, 50_000);
+    let listed = listed(context.is_switched(PLANTED))?;
     let what = format!("{} decoders, kept and damaged inputs", listed.len());
     // Of its own: the vault in there has a runtime of its own.
     let attack = thread::spawn(move || run(&listed, damaged));
     let executions = attack
         .join()
         .map_err(|_| anyhow!("the attack panicked"))??;
-    if arena.scale() == Scale::Full {
+    if context.scale() == Scale::Full {
         fuzz()?;
     }
-    Ok(Tried::new(executions, what))
+    Ok(AttackReport::new(executions, what))
 }
 
 /// Looks for new inputs: ten million, or ten minutes, for each decoder. Those that reach something new

@@ -8,43 +8,36 @@ use vault_tests::in_process::TestVault;
 use vault_tests::process::calls::Calls;
 use vault_tests::process::server::ServerOptions;
 
-use crate::gate::{Arena, Control, Gate, Tried, holds};
-use crate::patch::Patch;
+use crate::gate::{AttackReport, Control, Gate, GateContext, holds};
+use crate::shared_patches::COUNTED_AT_THE_FINISH;
 
 /// The gate.
 pub const GATE: Gate = Gate {
     name: "drop KE3",
     property: "with no finish ever sent, exactly `limit` evaluations a generation, then destroyed; \
                the default policy's waits are kept",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[Control::Patch(&COUNTED_AT_THE_FINISH)],
-};
-
-/// The classical mistake.
-pub const COUNTED_AT_THE_FINISH: Patch = Patch {
-    name: "a guess counts when it is finished",
-    file: "vault-server/rules/src/counting.rs",
-    text: "self.charged - self.last_success\n",
-    instead: "self.charged - self.last_success - if FAULT { self.open.len() as u64 } else { 0 }\n",
 };
 
 const ATTEMPT_SECONDS: u64 = 15 * 60;
 const PASSWORD: &str = "correct horse battery staple";
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let limits: &[usize] = arena.scaled(&[1, 3, 10], &[1, 2, 3, 5, 10, 32], &[1, 2, 3, 5, 10, 32]);
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let limits: &[usize] =
+        context.scaled(&[1, 3, 10], &[1, 2, 3, 5, 10, 32], &[1, 2, 3, 5, 10, 32]);
     let mut guesses = 0;
     for limit in limits {
-        guesses += against_a_process(&arena, *limit).await?;
+        guesses += against_a_process(&context, *limit).await?;
         guesses += until_destroyed(*limit).await?;
     }
     guesses += with_the_default_waits().await?;
-    Ok(Tried::new(guesses, "guesses without a finish"))
+    Ok(AttackReport::new(guesses, "guesses without a finish"))
 }
 
 /// Twice as many guesses as the limit; nothing is finished, and nothing can expire meanwhile.
-async fn against_a_process(arena: &Arena, limit: usize) -> anyhow::Result<usize> {
-    let server = arena.start(ServerOptions::default().without_waits(limit))?;
+async fn against_a_process(context: &GateContext, limit: usize) -> anyhow::Result<usize> {
+    let server = context.start(ServerOptions::default().without_waits(limit))?;
     let calls = Calls::connect(&server, "alice").await?;
     calls.register(PASSWORD).await?;
     let mut evaluated = 0;

@@ -25,7 +25,7 @@ use vault_tests::process::server::{ServerOptions, ServerProcess};
 
 use self::trace::Timeline;
 use crate::disk;
-use crate::gate::{Arena, Control, Gate, NotHere, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, NotHere, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -33,7 +33,7 @@ pub const GATE: Gate = Gate {
     name: "durable before visible",
     property: "strace of the server under load: no byte of a KE2 is sent before a completed sync \
                that follows the write of its charge, the anchor's prepare and its erase",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Switch(LOG_IS_NOT_SYNCED),
         Control::Switch(ANCHOR_IS_NOT_SYNCED),
@@ -95,8 +95,8 @@ const TRACED: &str = "trace=openat,accept,accept4,recvfrom,recvmsg,write,writev,
 const LIMIT: usize = 32;
 const PASSWORD: &str = "correct horse battery staple";
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let (clients, rounds) = arena.scaled((12, 2), (64, 5), (64, 50));
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let (clients, rounds) = context.scaled((12, 2), (64, 5), (64, 50));
     let folder = TempDir::new()?;
     let file = folder.path().join("trace");
     let launcher = tracer(file.to_str().context("a path of plain text")?)?;
@@ -104,9 +104,9 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         launcher,
         ..ServerOptions::default().without_waits(LIMIT)
     };
-    let mut server = arena.start(options)?;
+    let mut server = context.start(options)?;
     server.terminate()?;
-    restart(&mut server, &arena)?;
+    restart(&mut server, &context)?;
     let mut answers = 0;
     for number in 0..4 {
         answers += visit(&server, &format!("alone-{number}")).await?;
@@ -129,7 +129,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     }
     let batches = timeline.batches.len();
     let what = format!("answers to {clients} clients at once, out of {batches} batches");
-    Ok(Tried::new(answers, what))
+    Ok(AttackReport::new(answers, what))
 }
 
 /// With `-D` the process that is started, and stopped, is the server itself.
@@ -148,12 +148,12 @@ fn tracer(file: &str) -> anyhow::Result<&'static [&'static str]> {
 }
 
 /// Every control of this gate that is no patch is a disk.
-fn restart(server: &mut ServerProcess, arena: &Arena) -> anyhow::Result<()> {
+fn restart(server: &mut ServerProcess, context: &GateContext) -> anyhow::Result<()> {
     let lies = [
         (LOG_IS_NOT_SYNCED, "ledger.db-wal"),
         (ANCHOR_IS_NOT_SYNCED, "/anchor"),
     ];
-    let Some((_, file)) = lies.iter().find(|(what, _)| arena.is_switched(what)) else {
+    let Some((_, file)) = lies.iter().find(|(what, _)| context.is_switched(what)) else {
         return server.restart();
     };
     let layer = Layer {

@@ -12,8 +12,9 @@ use rustix::process::{Pid, Signal, geteuid};
 use vault_tests::process::calls::Calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use crate::gate::{Arena, Control, Gate, NotHere, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, NotHere, holds};
 use crate::patch::Patch;
+use crate::shared_patches::DUMPABLE;
 
 /// The gate.
 pub const GATE: Gate = Gate {
@@ -21,7 +22,7 @@ pub const GATE: Gate = Gate {
     property: "a signal that dumps other processes leaves no core of the server, whatever limit it \
                was started with; no other process of its user may look into it; its memory is \
                locked, or it has warned",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&CORES_ARE_ALLOWED),
         Control::Patch(&DUMPABLE),
@@ -37,15 +38,6 @@ pub const CORES_ARE_ALLOWED: Patch = Patch {
     instead: "    if FAULT { return Ok(()); }\n    let none = Rlimit {\n",
 };
 
-/// Whoever runs as the same user reads its memory; and a pattern of cores that is a pipe has no limit.
-pub const DUMPABLE: Patch = Patch {
-    name: "the process stays dumpable",
-    file: "vault-server/src/process/hardening.rs",
-    text: "    set_dumpable_behavior(DumpableBehavior::NotDumpable)",
-    instead: "    if FAULT { return Ok(()); }\n    \
-              set_dumpable_behavior(DumpableBehavior::NotDumpable)",
-};
-
 /// Nobody is told.
 pub const NOT_LOCKED: Patch = Patch {
     name: "memory is not locked",
@@ -57,7 +49,7 @@ pub const NOT_LOCKED: Patch = Patch {
 /// Signals whose default is to dump core, and that neither the server nor its runtime handles.
 const DUMPING: [Signal; 4] = [Signal::ABORT, Signal::QUIT, Signal::ILL, Signal::FPE];
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     if !cores_are_dumped_here()? {
         return Err(NotHere("this system dumps no cores".to_owned()).into());
     }
@@ -68,7 +60,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
             launcher: wanting_cores(folder.path()),
             ..ServerOptions::default()
         };
-        let mut server = arena.start(options)?;
+        let mut server = context.start(options)?;
         Calls::connect(&server, "alice")
             .await?
             .register("a password")
@@ -83,7 +75,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
             format!("a core was dumped after {signal:?}")
         })?;
     }
-    Ok(Tried::new(DUMPING.len(), "signals that dump core"))
+    Ok(AttackReport::new(DUMPING.len(), "signals that dump core"))
 }
 
 /// Starts a program as one of many of its user, without the rights to look into everybody that root

@@ -8,11 +8,11 @@ use rustix::process::Signal;
 use vault_disk::shim::{Kill, Layer, Sends, Shim, Skip};
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use super::drop_ke3::COUNTED_AT_THE_FINISH;
 use crate::crash_loop::{Line, Order, People};
 use crate::disk;
-use crate::gate::{Arena, Control, Gate, Tried, Violation, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, Violation, holds};
 use crate::patch::Patch;
+use crate::shared_patches::COUNTED_AT_THE_FINISH;
 
 /// The gate.
 pub const GATE: Gate = Gate {
@@ -20,7 +20,7 @@ pub const GATE: Gate = Gate {
     property: "SIGKILL at every nth write, sync and send of a scripted workload: evaluations never \
                exceed the limit over all lives, no acknowledged registration is lost, every restart \
                serves",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&ANSWERED_BEFORE_THE_COMMIT),
         Control::Patch(&COUNTED_AT_THE_FINISH),
@@ -64,27 +64,27 @@ struct Sweep {
     step: usize,
 }
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let shim = disk::shim()?;
     let mut lives = 0;
     let mut evaluations = 0;
-    for sweep in sweeps(&arena) {
-        let server = arena.start(ServerOptions::default().without_waits(sweep.limit))?;
+    for sweep in sweeps(&context) {
+        let server = context.start(ServerOptions::default().without_waits(sweep.limit))?;
         let people = People::new(&server, sweep.limit);
         let mut victims = Victims {
             server,
             people,
             shim,
-            skip: arena.is_switched(FORGETFUL).then_some(LOSE_THE_ANCHOR),
+            skip: context.is_switched(FORGETFUL).then_some(LOSE_THE_ANCHOR),
         };
         lives += victims.sweep(sweep).await?;
         evaluations += victims.people.evaluations();
     }
     let what = format!("lives, each killed at another call, with {evaluations} evaluated guesses");
-    Ok(Tried::new(lives, what))
+    Ok(AttackReport::new(lives, what))
 }
 
-fn sweeps(arena: &Arena) -> Vec<Sweep> {
+fn sweeps(context: &GateContext) -> Vec<Sweep> {
     let sweep = |limit, order, kill, step| Sweep {
         limit,
         order,
@@ -104,7 +104,7 @@ fn sweeps(arena: &Arena) -> Vec<Sweep> {
             full.extend([before, after].map(|kill| sweep(limit, order, kill, 1)));
         }
     }
-    arena.scaled(short, usual, full)
+    context.scaled(short, usual, full)
 }
 
 /// A vault that is killed, and those who use it.

@@ -42,3 +42,8 @@ pub const GATES: &[Gate] = &[
 
 /// Those that only `prove --full` runs: they take tools, and much longer than the others together.
 pub const LONG_GATES: &[Gate] = &[mutants::GATE];
+
+/// All of them.
+pub fn every_gate() -> impl Iterator<Item = &'static Gate> {
+    GATES.iter().chain(LONG_GATES)
+}

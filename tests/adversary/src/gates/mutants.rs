@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use anyhow::ensure;
 use vault_tests::paths::repository;
 
-use crate::gate::{Arena, Control, Gate, NotHere, Tried, Violation};
+use crate::gate::{AttackReport, Control, Gate, GateContext, NotHere, Violation};
 
 /// The gate.
 pub const GATE: Gate = Gate {
     name: "mutants",
     property: "no one-line change of vault-rules survives its tests, but those that \
                `.cargo/mutants.toml` explains in a line each",
-    run: |arena| Box::pin(async move { run(&arena) }),
+    run: |context| Box::pin(async move { run(&context) }),
     controls: &[Control::Switch(WITHOUT_TESTS)],
 };
 
@@ -23,7 +23,7 @@ const WITHOUT_TESTS: &str = "the tests of retrieval are not run";
 /// What cargo-mutants ends with when a mutant survived.
 const SURVIVED: i32 = 2;
 
-fn run(arena: &Arena) -> anyhow::Result<Tried> {
+fn run(context: &GateContext) -> anyhow::Result<AttackReport> {
     let version = Command::new("cargo")
         .args(["mutants", "--version"])
         .output()?;
@@ -37,11 +37,11 @@ fn run(arena: &Arena) -> anyhow::Result<Tried> {
     mutants
         .args(["--colors", "never", "-C", "--lib", "-o"])
         .arg(folder.path());
-    if arena.is_switched(WITHOUT_TESTS) {
+    if context.is_switched(WITHOUT_TESTS) {
         mutants.args(["-F", "rules/src/counting"]);
     }
     mutants.args(["--", "--", "--skip", "no_flipped_bit"]);
-    if arena.is_switched(WITHOUT_TESTS) {
+    if context.is_switched(WITHOUT_TESTS) {
         mutants.args([
             "--skip",
             "retrieval",
@@ -68,5 +68,5 @@ fn run(arena: &Arena) -> anyhow::Result<Tried> {
         .split_whitespace()
         .next()
         .and_then(|word| word.parse().ok());
-    Ok(Tried::new(count.unwrap_or(0_u64), last))
+    Ok(AttackReport::new(count.unwrap_or(0_u64), last))
 }

@@ -8,7 +8,7 @@ use vault_tests::device::Guess;
 use vault_tests::process::calls::Calls;
 use vault_tests::process::server::ServerOptions;
 
-use crate::gate::{Arena, Control, Gate, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -16,7 +16,7 @@ pub const GATE: Gate = Gate {
     name: "parallel start",
     property: "of many different starts at once, over several connections, exactly `limit` are \
                evaluated",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[Control::Patch(&OPEN_IS_NOT_USED_UP)],
 };
 
@@ -31,9 +31,9 @@ pub const OPEN_IS_NOT_USED_UP: Patch = Patch {
 const LIMIT: usize = 10;
 const CONNECTIONS: usize = 8;
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let (rounds, starts) = arena.scaled((2, 200), (50, 1000), (500, 1000));
-    let server = arena.start(ServerOptions::default().without_waits(LIMIT))?;
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let (rounds, starts) = context.scaled((2, 200), (50, 1000), (500, 1000));
+    let server = context.start(ServerOptions::default().without_waits(LIMIT))?;
     for round in 0..rounds {
         let account = format!("user-{round}");
         let mut connections = Vec::new();
@@ -43,7 +43,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         attack(&connections, starts).await?;
     }
     let what = format!("sealed starts, {starts} at once over {CONNECTIONS} connections");
-    Ok(Tried::new(rounds * starts, what))
+    Ok(AttackReport::new(rounds * starts, what))
 }
 
 /// Sends all at once. What is not evaluated has to be refused as `waiting`.

@@ -16,8 +16,8 @@ use rustix::process::Pid;
 use vault_tests::process::calls::{Calls, client_trusting};
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use self::attacks::{ATTACKS, Attack, Attackers, Target};
-use crate::gate::{Arena, Control, Gate, Tried, Violation, holds};
+use self::attacks::{ATTACKS, Attack, AttackedServer, Attackers};
+use crate::gate::{AttackReport, Control, Gate, GateContext, Violation, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -26,7 +26,7 @@ pub const GATE: Gate = Gate {
     property: "slow connections, drips of heads and bodies, 1 MB bodies, deeply nested JSON, tickets \
                by the thousand, HTTP/2 resets: no panic, memory below 256 MB over the start, honest \
                requests within 5 times their quiet p99",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&BODIES_WITHOUT_A_LIMIT),
         Control::Patch(&NOBODY_HAS_TO_LEAVE),
@@ -106,11 +106,11 @@ const BATCH: usize = 10;
 /// Far longer than an answer takes, also on a machine that others use.
 const HELD_UP: Duration = Duration::from_secs(1);
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let requests = arena.scaled(30, 300, 3_000);
-    let weakness = arena.scaled(4, 1, 1);
-    let settings = arena.scaled(FEW_PLACES, "", "");
-    let mut server = arena.start(ServerOptions {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let requests = context.scaled(30, 300, 3_000);
+    let weakness = context.scaled(4, 1, 1);
+    let settings = context.scaled(FEW_PLACES, "", "");
+    let mut server = context.start(ServerOptions {
         settings,
         ..ServerOptions::default()
     })?;
@@ -118,7 +118,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let honest = Honest::new(&server).await?;
     honest.measure(requests).await?;
     let quiet = p99(honest.measure(requests).await?)?;
-    let target = Target::new(&server, weakness).await?;
+    let target = AttackedServer::new(&server, weakness).await?;
     let mut vault = Attacked { server, before };
     let (mut slowdown, mut asked, mut done) = (0.0_f64, 0, Vec::new());
     for attack in ATTACKS {
@@ -127,7 +127,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         asked += seen.took.len();
         let slowest = p99(seen.took)?;
         // On a machine that others use, a time says nothing by itself; CI does not look at it.
-        let is_judged = arena.scaled(false, true, true);
+        let is_judged = context.scaled(false, true, true);
         holds(!is_judged || slowest <= MAX_SLOWDOWN * quiet, || {
             format!("{}: p99 {slowest:?}, quiet {quiet:?}", attack.name)
         })?;
@@ -144,7 +144,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         grown / 1024,
         done.join("; ")
     );
-    Ok(Tried::new(asked, what))
+    Ok(AttackReport::new(asked, what))
 }
 
 /// What came of an attack.
@@ -166,7 +166,7 @@ impl Attacked {
     async fn during(
         &mut self,
         attack: &Attack,
-        target: &Target,
+        target: &AttackedServer,
         honest: &Honest,
         requests: usize,
     ) -> anyhow::Result<Seen> {

@@ -14,7 +14,7 @@ use vault_tests::device::{Guess, abandon};
 use vault_tests::process::calls::Calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use crate::gate::{Arena, Control, Gate, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -22,7 +22,7 @@ pub const GATE: Gate = Gate {
     name: "restored files",
     property: "every mixture of older data folder, log and anchor that the operator of one volume \
                can make is refused, or gives no more evaluations than the limit",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Switch(BOTH_VOLUMES),
         Control::Patch(&NOTHING_IS_ERASED),
@@ -55,13 +55,13 @@ const LOG: &str = "data/ledger.db-wal";
 const ONE_ANCHOR: &[&str] = &["anchor/anchor"];
 const MIRRORED: &[&str] = &["anchor/anchor", "mirror/anchor"];
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let mut tried = 0;
     let mut refused = 0;
     for anchors in [ONE_ANCHOR, MIRRORED] {
-        let mut attack = Attack::begin(&arena, anchors).await?;
+        let mut attack = Attack::begin(&context, anchors).await?;
         attack.put_back_what_was_before_each_guess().await?;
-        let mixtures = arena.scaled(6, 60, 600);
+        let mixtures = context.scaled(6, 60, 600);
         attack.put_back_anything(mixtures, 1).await?;
         attack.destroy().await?;
         attack.put_back_anything(mixtures, 2).await?;
@@ -71,7 +71,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
     let what = format!(
         "mixtures of older files put back, {refused} of them refused, a guess at every other"
     );
-    Ok(Tried::new(tried, what))
+    Ok(AttackReport::new(tried, what))
 }
 
 /// What was on the volumes at a moment. A file that was not there is none.
@@ -106,12 +106,15 @@ enum Start {
 
 impl Attack {
     /// A record with three attempts, and nobody has guessed.
-    async fn begin(arena: &Arena, anchors: &'static [&'static str]) -> anyhow::Result<Self> {
+    async fn begin(
+        context: &GateContext,
+        anchors: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
         let options = ServerOptions {
             anchors,
             ..ServerOptions::default()
         };
-        let mut server = arena.start(options.without_waits(LIMIT))?;
+        let mut server = context.start(options.without_waits(LIMIT))?;
         let calls = Calls::connect(&server, "alice").await?;
         calls.register("correct horse battery staple").await?;
         server.kill()?;
@@ -119,7 +122,7 @@ impl Attack {
         Ok(Self {
             server,
             anchors,
-            both_volumes: arena.is_switched(BOTH_VOLUMES),
+            both_volumes: context.is_switched(BOTH_VOLUMES),
             past: vec![newest.clone()],
             newest,
             tickets: Vec::new(),

@@ -14,18 +14,18 @@ use vault_protocol::sealed::PADDED_LEN;
 use vault_tests::process::calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use super::drop_ke3::COUNTED_AT_THE_FINISH;
 use crate::crash_loop::{Answers, Line, Order, People};
 use crate::disk;
-use crate::gate::{Arena, Control, Gate, Tried, Violation, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, Violation, holds};
 use crate::patch::Patch;
+use crate::shared_patches::COUNTED_AT_THE_FINISH;
 
 /// The gate.
 pub const GATE: Gate = Gate {
     name: "sick disk",
     property: "EIO, ENOSPC, short writes: no KE2 after an error, not ready within 1 s, the process \
                exits, a restart has every charge",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&ANCHOR_NOT_ON_THE_DISK),
         Control::Patch(&COMMIT_FAILED),
@@ -112,15 +112,15 @@ const EVERY_FAULT: &[(Fault, bool)] = &[
 const ANCHOR: Option<&str> = Some("/anchor");
 const LOG: Option<&str> = Some("ledger.db-wal");
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let shim = disk::shim()?;
     let mut faults = 0;
-    for sweep in sweeps(&arena) {
+    for sweep in sweeps(&context) {
         let options = ServerOptions {
             settings: NO_SWEEP,
             ..ServerOptions::default().without_waits(LIMIT)
         };
-        let server = arena.start(options)?;
+        let server = context.start(options)?;
         let people = People::new(&server, LIMIT);
         let scratch = TempDir::new()?;
         let mut victims = Victims {
@@ -131,13 +131,13 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         };
         faults += victims.sweep(sweep).await?;
     }
-    Ok(Tried::new(
+    Ok(AttackReport::new(
         faults,
         "lives, each on a disk with another failing call",
     ))
 }
 
-fn sweeps(arena: &Arena) -> Vec<Sweep> {
+fn sweeps(context: &GateContext) -> Vec<Sweep> {
     let sweep = |only, step, faults| Sweep { only, step, faults };
     // No common divisor with the four calls on the anchor that a batch makes.
     let short = vec![sweep(ANCHOR, 5, EVERY_FAULT), sweep(LOG, 7, EVERY_FAULT)];
@@ -147,7 +147,7 @@ fn sweeps(arena: &Arena) -> Vec<Sweep> {
         sweep(None, 5, EVERY_FAULT),
     ];
     let full = (0..EVERY_FAULT.len()).map(|index| sweep(None, 1, &EVERY_FAULT[index..=index]));
-    arena.scaled(short, usual, full.collect())
+    context.scaled(short, usual, full.collect())
 }
 
 /// A vault on a sick disk, and those who use it.

@@ -13,9 +13,9 @@ use vault_tests::device::{Device, Guess, Login, abandon, false_finish};
 use vault_tests::process::calls::{Calls, Said};
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use crate::counter_model::Book;
+use crate::counter_model::CounterModel;
 use crate::expect::{granted, refused, same};
-use crate::gate::{Arena, Control, Gate, Tried, Violation, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, Violation, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -23,7 +23,7 @@ pub const GATE: Gate = Gate {
     name: "success farming",
     property: "a stolen login guessing between the owner's successes is stopped by `total_limit` \
                exactly; no success refunds a guess that raced it, and repeating one refills nothing",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&SUCCESS_ENDS_ALL_FAILURES),
         Control::Patch(&SUCCESS_REFUNDS_RACERS),
@@ -52,28 +52,28 @@ pub const SUCCESS_REFUNDS_RACERS: Patch = Patch {
 const PASSWORD: &str = "correct horse battery staple";
 const REMEMBERED: usize = 8;
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let short: &[(u64, u64)] = &[(2, 3), (3, 8), (5, 20)];
     let usual: &[(u64, u64)] = &[(2, 2), (2, 3), (2, 9), (3, 10), (5, 30), (10, 100)];
     let full: &[(u64, u64)] = &[(2, 2), (3, 10), (10, 100), (10, 1000), (32, 1000)];
-    let pairs = arena.scaled(short, usual, full);
+    let pairs = context.scaled(short, usual, full);
     let mut guesses = 0;
     for (limit, total_limit) in pairs {
-        guesses += farm(&arena, *limit, *total_limit).await?;
+        guesses += farm(&context, *limit, *total_limit).await?;
     }
     let what = format!(
         "guesses between the owner's logins, {} policies",
         pairs.len()
     );
-    Ok(Tried::new(guesses, what))
+    Ok(AttackReport::new(guesses, what))
 }
 
 /// Rounds of guesses and logins until one guess is left; the thief takes that one too.
-async fn farm(arena: &Arena, limit: u64, total_limit: u64) -> anyhow::Result<u64> {
+async fn farm(context: &GateContext, limit: u64, total_limit: u64) -> anyhow::Result<u64> {
     let waits = vec![0; usize::try_from(limit)? - 1];
     let policy = Policy::new(limit, total_limit, waits)?;
     let options = ServerOptions::default().without_waits(usize::try_from(limit)?);
-    let server = arena.start(options.with_total_limit(total_limit))?;
+    let server = context.start(options.with_total_limit(total_limit))?;
     let mut farm = Farm::new(&server, policy).await?;
     for round in 0.. {
         match round % 3 {
@@ -82,7 +82,7 @@ async fn farm(arena: &Arena, limit: u64, total_limit: u64) -> anyhow::Result<u64
             _ => farm.race_a_login().await?,
         }
         farm.repeat_finishes().await?;
-        if farm.book.failures_in_generation() == total_limit - 1 {
+        if farm.model.failures_in_generation() == total_limit - 1 {
             break;
         }
     }
@@ -95,7 +95,7 @@ struct Farm {
     owner: Calls,
     thieves: Vec<Calls>,
     device: Device,
-    book: Book,
+    model: CounterModel,
     /// The thief's guesses that were evaluated.
     guesses: u64,
     /// Those that the thief left open.
@@ -116,7 +116,7 @@ impl Farm {
             owner,
             thieves,
             device,
-            book: Book::new(policy),
+            model: CounterModel::new(policy),
             guesses: 0,
             left_open: Vec::new(),
             successes: VecDeque::new(),
@@ -125,7 +125,7 @@ impl Farm {
 
     /// As many guesses as leave the owner one attempt, then the owner.
     async fn guess_and_log_in(&mut self) -> anyhow::Result<()> {
-        for _ in 1..self.book.remaining() {
+        for _ in 1..self.model.remaining() {
             self.guess().await?;
         }
         let (number, login) = self.begin_login().await?;
@@ -135,7 +135,7 @@ impl Farm {
     /// All guesses that are left, while the owner types; the owner's attempt is open and wins.
     async fn guess_within_a_login(&mut self) -> anyhow::Result<()> {
         let (number, login) = self.begin_login().await?;
-        for _ in 0..self.book.remaining() {
+        for _ in 0..self.model.remaining() {
             self.guess().await?;
         }
         self.finish_login(number, login).await
@@ -144,7 +144,7 @@ impl Farm {
     /// The owner's start and guesses at once, as many as there are attempts.
     async fn race_a_login(&mut self) -> anyhow::Result<()> {
         let mut running = JoinSet::new();
-        for number in 1..self.book.remaining() {
+        for number in 1..self.model.remaining() {
             let thief = self.thieves[number as usize % self.thieves.len()].clone();
             let guess = Guess::new(thief.scope(), &format!("race {number}"));
             running.spawn(async move { (None, thief.start(&guess).await) });
@@ -203,7 +203,7 @@ impl Farm {
         let (number, login) = self.begin_login().await?;
         self.finish_login(number, login).await?;
         self.guess().await?;
-        let total_limit = self.book.policy().total_limit();
+        let total_limit = self.model.policy().total_limit();
         same(&self.guesses, &total_limit, "evaluated guesses")?;
         for what in ["one guess more", "another guess more"] {
             let guess = Guess::new(self.owner.scope(), what);
@@ -283,7 +283,7 @@ impl Farm {
         let finished = granted(self.finish(&login).await?, "the owner's finish")?;
         let key = login.open(&finished).ok().context("released")?;
         holds(key.is_same(self.device.key()), || "another key".to_owned())?;
-        self.book.succeed(number);
+        self.model.succeed(number);
         self.successes.push_back((login, finished));
         self.budget_is_as_counted().await
     }
@@ -297,17 +297,17 @@ impl Farm {
     }
 
     fn charged(&mut self, started: &RetrievalStarted) -> Result<u64, Violation> {
-        let is_left = self.book.remaining() > 0;
+        let is_left = self.model.remaining() > 0;
         holds(is_left, || "evaluated with a budget of 0".to_owned())?;
-        let number = self.book.charge();
+        let number = self.model.charge();
         let left = started.attempts_remaining;
-        same(&left, &self.book.remaining(), "attempts left by a charge")?;
+        same(&left, &self.model.remaining(), "attempts left by a charge")?;
         Ok(number)
     }
 
     async fn budget_is_as_counted(&self) -> anyhow::Result<()> {
         let left = self.owner.status().await?.attempts_remaining;
-        Ok(same(&left, &self.book.remaining(), "attempts left")?)
+        Ok(same(&left, &self.model.remaining(), "attempts left")?)
     }
 }
 

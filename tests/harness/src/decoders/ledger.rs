@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use vault_ledger::{LeafKey, Ledger, MasterKey, Options, VaultIdentity, Verification};
 use zeroize::Zeroizing;
 
-const VAULT_ID: &str = "v";
-const FINGERPRINT: [u8; 32] = [1; 32];
+use self::clear::{FINGERPRINT, VAULT_ID};
+
 const MASTER_KEY: [u8; 32] = [2; 32];
 const ROOT_KEY: [u8; 32] = [3; 32];
 const CHILD_KEY: [u8; 32] = [4; 32];

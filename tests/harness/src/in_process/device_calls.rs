@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use vault_protocol::messages::{RegistrationFinished, RegistrationStarted, RetrievalStarted};
 use vault_protocol::{AccountScope, Problem};
 
-use super::{Answered, TestTenant, TestVault};
+use super::answer::Answered;
+use super::vault::{TestTenant, TestVault};
 use crate::device::{Device, EvaluatedRegistration, Guess};
 
 /// What the vault said inside the sealed channel.

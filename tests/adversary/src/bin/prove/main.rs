@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use vault_adversary::gate::{Arena, Control, Gate, Scale};
-use vault_adversary::gates::{GATES, LONG_GATES};
+use vault_adversary::gate::{Control, Gate, GateContext, Scale};
+use vault_adversary::gates::{GATES, every_gate};
 use vault_adversary::run;
 use vault_tests::programs::{self, Programs};
 
@@ -71,15 +71,15 @@ fn main() -> ExitCode {
 fn prove(arguments: Arguments) -> anyhow::Result<bool> {
     let programs = Programs::own()?;
     if let Some(gate) = arguments.verdict_of {
-        let mut arena = Arena::new(programs, Scale::Short);
+        let mut context = GateContext::new(programs, Scale::Short);
         for control in gate.controls {
             if let Control::Switch(what) = control
                 && arguments.switched.as_deref() == Some(what)
             {
-                arena = arena.switched(what);
+                context = context.switched(what);
             }
         }
-        let verdict = run::attack(gate, arena);
+        let verdict = run::attack(gate, context);
         println!("{}", serde_json::to_string(&verdict)?);
         return Ok(true);
     }
@@ -93,7 +93,11 @@ fn prove(arguments: Arguments) -> anyhow::Result<bool> {
         [] => GATES.iter().collect(),
         some => some.to_vec(),
     };
-    let proof = proof::Proof::make(&gates, &Arena::new(programs, scale(&arguments)))?;
+    let proof = proof::Proof::make(
+        &gates,
+        &GateContext::new(programs, scale(&arguments)),
+        report::say,
+    )?;
     let file = arguments
         .output
         .or_else(|| is_complete.then(report::usual_file));
@@ -110,10 +114,6 @@ fn scale(arguments: &Arguments) -> Scale {
         (_, true) => Scale::Full,
         _ => Scale::Usual,
     }
-}
-
-fn every_gate() -> impl Iterator<Item = &'static Gate> {
-    GATES.iter().chain(LONG_GATES)
 }
 
 fn gate_named(name: &str) -> Result<&'static Gate, String> {

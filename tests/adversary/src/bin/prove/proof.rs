@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use vault_adversary::gate::{Arena, Control, Gate};
+use vault_adversary::gate::{Control, Gate, GateContext};
+use vault_adversary::gates::every_gate;
 use vault_adversary::patch;
 use vault_adversary::run::{self, Copy, Verdict};
-
-use crate::{every_gate, report};
 
 /// What came out.
 pub struct Proof {
@@ -36,15 +35,23 @@ pub struct Row {
 }
 
 impl Proof {
-    /// Runs these gates.
-    pub fn make(gates: &[&'static Gate], arena: &Arena) -> anyhow::Result<Self> {
+    /// Runs these gates, and reports each row as soon as it is known.
+    pub fn make(
+        gates: &[&'static Gate],
+        context: &GateContext,
+        report: impl Fn(&Row),
+    ) -> anyhow::Result<Self> {
         let started = now();
         let patched = patched_copy(gates)?;
-        let rows = gates.iter().map(|gate| Row::of(gate, arena, &patched));
+        let rows = gates.iter().map(|gate| {
+            let row = Row::of(gate, context, &patched)?;
+            report(&row);
+            Ok(row)
+        });
         Ok(Self {
             rows: rows.collect::<anyhow::Result<_>>()?,
             took: started.elapsed(),
-            scale: format!("{:?}", arena.scale()).to_lowercase(),
+            scale: format!("{:?}", context.scale()).to_lowercase(),
         })
     }
 
@@ -55,10 +62,10 @@ impl Proof {
 }
 
 impl Row {
-    fn of(gate: &'static Gate, arena: &Arena, patched: &Path) -> anyhow::Result<Self> {
+    fn of(gate: &'static Gate, context: &GateContext, patched: &Path) -> anyhow::Result<Self> {
         let working = working(format!("{}: attacking", gate.name));
         let started = now();
-        let mut verdict = run::attack(gate, arena.clone());
+        let mut verdict = run::attack(gate, context.clone());
         let mut copy = Copy {
             prove: patched,
             always: None,
@@ -79,19 +86,17 @@ impl Row {
         let mut controls = Vec::new();
         for control in gate.controls {
             working.set_message(format!("{}: control, {}", gate.name, control.name()));
-            let verdict = copy.attack_with(gate, control, arena);
+            let verdict = copy.attack_with(gate, control, context);
             controls.push((control, verdict.with_context(|| control.name())?));
         }
         working.finish_and_clear();
-        let row = Self {
+        Ok(Self {
             gate,
             verdict,
             took,
             unpatched,
             controls,
-        };
-        report::say(&row);
-        Ok(row)
+        })
     }
 
     /// Whether the property held and every control was caught.

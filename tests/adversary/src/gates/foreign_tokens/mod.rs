@@ -1,6 +1,7 @@
 //! Requests of who has no right to make them: wrong, revoked, other tenants' and other scopes' tokens,
 //! and what is no token at all.
 
+mod kind;
 mod tokens;
 mod victim;
 
@@ -14,10 +15,11 @@ use vault_protocol::sealed::decode_response;
 use vault_tests::process::calls::client;
 use vault_tests::process::server::ServerOptions;
 
+use self::kind::{KINDS, Kind};
 use self::tokens::{Credential, Expected, Tokens};
 use self::victim::{Call, Victim};
 use crate::expect::same;
-use crate::gate::{Arena, Control, Gate, Tried, Violation, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, Violation, holds};
 use crate::patch::Patch;
 
 /// The gate.
@@ -25,7 +27,7 @@ pub const GATE: Gate = Gate {
     name: "foreign tokens",
     property: "10,000 requests with wrong, revoked, other tenants' tokens: the victim's counter does \
                not move, and each is answered with its one problem",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&ANY_SECRET),
         Control::Patch(&REVOKED_GO_ON),
@@ -81,9 +83,9 @@ const AT_ONCE: usize = 64;
 /// How often a request is sent whose connection was ended.
 const PERSISTENCE: usize = 10;
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let requests = arena.scaled(400, 10_000, 100_000);
-    let server = arena.start(ServerOptions::default())?;
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let requests = context.scaled(400, 10_000, 100_000);
+    let server = context.start(ServerOptions::default())?;
     let tokens = Tokens::issue(&server)?;
     let victim = Victim::register(&server).await?;
     let before = victim.status().await?;
@@ -118,38 +120,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
         credentials.len(),
         KINDS.len()
     );
-    Ok(Tried::new(answered, what))
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Status,
-    Reset,
-    /// Inside the sealed channel.
-    Start,
-    FalseFinish,
-    Abandon,
-    Register,
-    Delete,
-    SealedStatus,
-}
-
-const KINDS: [Kind; 8] = [
-    Kind::Start,
-    Kind::Status,
-    Kind::Reset,
-    Kind::FalseFinish,
-    Kind::Abandon,
-    Kind::Register,
-    Kind::Delete,
-    Kind::SealedStatus,
-];
-
-impl Kind {
-    fn is_sealed(self) -> bool {
-        !matches!(self, Self::Status | Self::Reset)
-    }
+    Ok(AttackReport::new(answered, what))
 }
 
 /// A connection on which a hundred bodies were refused is ended by the server, whatever else is on its

@@ -2,7 +2,7 @@
 
 use vault_tests::process::server::ServerProcess;
 
-use super::Kind;
+use super::kind::Kind;
 
 use Expected::{AccountMismatch, Forbidden, NotAsked, Unauthenticated};
 

@@ -9,7 +9,7 @@ use vault_tests::device::{Device, Guess, InnerMessage, Login, abandon, false_fin
 use vault_tests::process::calls::{Calls, granted};
 use vault_tests::process::server::ServerProcess;
 
-use super::Kind;
+use super::kind::Kind;
 
 const PASSWORD: &str = "correct horse battery staple";
 

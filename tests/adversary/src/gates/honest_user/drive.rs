@@ -11,7 +11,7 @@ use super::phone::{End, Network};
 use super::scenes::{DECADE, earlier};
 use super::world::{OPEN_SECONDS, World};
 use crate::expect::met_in;
-use crate::gate::{Arena, Scale};
+use crate::gate::{GateContext, Scale};
 
 /// The short version always takes the same steps: what every change is checked with must not fail
 /// by chance.
@@ -19,9 +19,9 @@ const SHORT_SEED: u64 = 4;
 
 /// Drives so many accounts; how often the owner got the key, and the seed of it all. To go the same
 /// ways again, set the variable `VAULT_SEED`.
-pub async fn at_random(arena: &Arena) -> anyhow::Result<(u64, u64)> {
-    let accounts = arena.scaled(4, 60, 5000);
-    let seed = seed(arena.scale())?;
+pub async fn at_random(context: &GateContext) -> anyhow::Result<(u64, u64)> {
+    let accounts = context.scaled(4, 60, 5000);
+    let seed = seed(context.scale())?;
     let mut logins = 0;
     for number in 0..accounts {
         let seed = seed.wrapping_add(number);

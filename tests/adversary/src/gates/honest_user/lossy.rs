@@ -9,7 +9,7 @@ use vault_client::{BackupKey, Password};
 use vault_tests::process::lossy::{Fault, LossyClient, SharedServer, connect, lock};
 use vault_tests::process::server::ServerOptions;
 
-use crate::gate::{Arena, Scale, Violation, holds};
+use crate::gate::{GateContext, Scale, Violation, holds};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -17,13 +17,13 @@ const PASSWORD: &str = "correct horse battery staple";
 const PATIENCE: usize = 8;
 
 /// Logs in once for each plan.
-pub async fn run(arena: &Arena) -> anyhow::Result<u64> {
-    let server = arena.start(ServerOptions::default().without_waits(1))?;
+pub async fn run(context: &GateContext) -> anyhow::Result<u64> {
+    let server = context.start(ServerOptions::default().without_waits(1))?;
     let server: SharedServer = Arc::new(Mutex::new(server));
     let key = BackupKey::generate(&mut OsRng);
     let (mut device, _) = connect(&server, "alice")?;
     device.enable(Password::prepare(PASSWORD)?, &key).await?;
-    let plans = plans(arena.scale());
+    let plans = plans(context.scale());
     for plan in &plans {
         log_in(&server, plan, &key).await?;
     }

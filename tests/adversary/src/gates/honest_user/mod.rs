@@ -17,7 +17,7 @@ mod scenes;
 mod wall_clock;
 mod world;
 
-use crate::gate::{Arena, Control, Gate, Tried};
+use crate::gate::{AttackReport, Control, Gate, GateContext};
 use crate::patch::Patch;
 
 /// The gate.
@@ -26,7 +26,7 @@ pub const GATE: Gate = Gate {
     property: "lost answers, lost requests, restarts, clock jumps of ±10 years, two devices, a slow \
                phone: whoever types the right password before exhaustion gets the key; the last \
                attempt can succeed, also across a restart",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&CHARGED_AGAIN),
         Control::Patch(&OUTAGES_COUNT),
@@ -86,14 +86,14 @@ pub const WALL_CLOCK: Patch = Patch {
               else { millis(boot_clock().saturating_sub(*at_start)) },\n",
 };
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let scenes = scenes::all().await?;
-    let (logins, seed) = drive::at_random(&arena).await?;
-    let lossy = lossy::run(&arena).await?;
-    let jumps = wall_clock::run(&arena).await?;
+    let (logins, seed) = drive::at_random(&context).await?;
+    let lossy = lossy::run(&context).await?;
+    let jumps = wall_clock::run(&context).await?;
     let what = format!(
         "logins: {logins} at random (seed {seed}), {scenes} in scenes, {lossy} over a lossy network \
          with kills, {jumps} while the wall clock jumped"
     );
-    Ok(Tried::new(logins + scenes + lossy + jumps, what))
+    Ok(AttackReport::new(logins + scenes + lossy + jumps, what))
 }

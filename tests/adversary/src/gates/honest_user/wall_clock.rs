@@ -13,7 +13,7 @@ use vault_tests::process::server::{ServerOptions, ServerProcess};
 
 use super::scenes::DECADE;
 use crate::expect::{refused, same};
-use crate::gate::{Arena, NotHere, Violation, holds};
+use crate::gate::{GateContext, NotHere, Violation, holds};
 
 const PASSWORD: &str = "correct horse battery staple";
 const SOURCE: &str = concat!(
@@ -25,8 +25,8 @@ const WAIT: u64 = 3600;
 const JUMPS: [i64; 4] = [DECADE as i64, -(DECADE as i64), 0, DECADE as i64];
 
 /// Every jump once during a run and once between two; how often the owner got the key.
-pub async fn run(arena: &Arena) -> anyhow::Result<u64> {
-    let mut vault = JumpingVault::start(arena)?;
+pub async fn run(context: &GateContext) -> anyhow::Result<u64> {
+    let mut vault = JumpingVault::start(context)?;
     let mut logins = 0;
     for (number, ahead) in JUMPS.into_iter().enumerate() {
         let account = format!("user-{number}");
@@ -46,8 +46,8 @@ struct JumpingVault {
 }
 
 impl JumpingVault {
-    fn start(arena: &Arena) -> anyhow::Result<Self> {
-        let mut server = arena.start(ServerOptions::default().without_waits(1))?;
+    fn start(context: &GateContext) -> anyhow::Result<Self> {
+        let mut server = context.start(ServerOptions::default().without_waits(1))?;
         let wait = WAIT.to_string();
         let arguments = ["tenant", "add", "patient", "--limit", "2", "--waits", &wait];
         let patient = server.vault().done(arguments)?.trim().to_owned();

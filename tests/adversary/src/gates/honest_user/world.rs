@@ -8,7 +8,7 @@ use vault_tests::device::{Device, Guess, Login, abandon, false_finish};
 use vault_tests::in_process::{Said, TestVault};
 
 use super::phone::{End, Network, Phone};
-use crate::counter_model::Book;
+use crate::counter_model::CounterModel;
 use crate::expect::{granted, refused, same};
 use crate::gate::{Violation, holds};
 
@@ -23,7 +23,7 @@ pub struct World {
     pub vault: TestVault,
     scope: AccountScope,
     device: Device,
-    book: Book,
+    model: CounterModel,
     generation: u64,
     /// Seconds since the latest charge, as far as the vault can know.
     since_charge: u64,
@@ -51,7 +51,7 @@ impl World {
             vault,
             scope,
             device,
-            book: Book::new(policy),
+            model: CounterModel::new(policy),
             generation: 1,
             since_charge: 0,
             open: Vec::new(),
@@ -178,7 +178,7 @@ impl World {
                 Some(_) => AccountState::Waiting,
                 None => AccountState::Active,
             };
-            (state, self.book.remaining(), retry_at)
+            (state, self.model.remaining(), retry_at)
         };
         same(&seen, &expected, "the status")?;
         Ok(same(
@@ -208,7 +208,7 @@ impl World {
                 let left = again.attempts_remaining;
                 same(
                     &left,
-                    &self.book.remaining(),
+                    &self.model.remaining(),
                     "attempts left by a repeated start",
                 )?;
                 number
@@ -252,11 +252,11 @@ impl World {
         if let Some(index) = self.open.iter().position(|open| open.number == number) {
             same(
                 &counters(&finished),
-                &self.book.before(number),
+                &self.model.before(number),
                 "what the owner is told",
             )?;
             let succeeded = self.open.remove(index);
-            self.book.succeed(number);
+            self.model.succeed(number);
             if self.remembered.len() == REMEMBERED {
                 self.remembered.remove(0);
             }
@@ -299,7 +299,7 @@ impl World {
 
     async fn register_anew(&mut self) {
         self.device = self.vault.register(&self.scope, PASSWORD).await;
-        self.book = Book::new(self.book.policy().clone());
+        self.model = CounterModel::new(self.model.policy().clone());
         self.generation += 1;
         self.since_charge = 0;
         self.remembered.clear();
@@ -308,9 +308,9 @@ impl World {
     }
 
     fn charge(&mut self, started: &RetrievalStarted) -> Result<u64, Violation> {
-        let number = self.book.charge();
+        let number = self.model.charge();
         let left = started.attempts_remaining;
-        same(&left, &self.book.remaining(), "attempts left by a charge")?;
+        same(&left, &self.model.remaining(), "attempts left by a charge")?;
         self.since_charge = 0;
         self.open.push(Lasting {
             number,
@@ -335,7 +335,7 @@ impl World {
     }
 
     fn settle(&mut self) {
-        self.is_destroyed |= self.book.remaining() == 0 && self.open.is_empty();
+        self.is_destroyed |= self.model.remaining() == 0 && self.open.is_empty();
     }
 
     fn left(&self, number: u64) -> Option<u64> {
@@ -353,11 +353,14 @@ impl World {
 
     fn retry_at(&self) -> Option<Timestamp> {
         let now = self.vault.now();
-        if self.book.remaining() == 0 {
+        if self.model.remaining() == 0 {
             let last = self.open.iter().map(|open| open.left).max();
             return last.map(|left| now.plus_seconds(left));
         }
-        let wait = self.book.policy().wait_after(self.book.failures_in_a_row());
+        let wait = self
+            .model
+            .policy()
+            .wait_after(self.model.failures_in_a_row());
         let left = wait.saturating_sub(self.since_charge);
         (left > 0).then(|| now.plus_seconds(left))
     }

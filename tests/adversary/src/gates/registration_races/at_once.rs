@@ -7,16 +7,16 @@ use vault_tests::device::Device;
 use vault_tests::process::calls::{Calls, Said};
 use vault_tests::process::server::ServerProcess;
 
-use super::{connections, finish, is_not_the_password, is_the_record_of, prepare, replace};
+use super::steps::{connections, finish, is_not_the_password, is_the_record_of, prepare, replace};
 use crate::expect::{refused, same};
-use crate::gate::{Arena, holds};
+use crate::gate::{GateContext, holds};
 
 /// As many as can be pending at a time.
 const PENDING: usize = 4;
 
 /// All races, as often as the scale says.
-pub async fn run(arena: &Arena, server: &ServerProcess) -> anyhow::Result<usize> {
-    let rounds = arena.scaled(2, 20, 500);
+pub async fn run(context: &GateContext, server: &ServerProcess) -> anyhow::Result<usize> {
+    let rounds = context.scaled(2, 20, 500);
     for round in 0..rounds {
         finishes(server, &format!("finishes-{round}")).await?;
         replacements(server, &format!("replacements-{round}")).await?;

@@ -14,9 +14,9 @@ use vault_tests::process::calls::Calls;
 use vault_tests::process::lossy::{Fault, SharedServer, connect};
 use vault_tests::process::server::ServerProcess;
 
-use super::{finish, is_not_the_password, is_the_record_of, prepare};
+use super::steps::{finish, is_not_the_password, is_the_record_of, prepare};
 use crate::expect::{granted, refused, same};
-use crate::gate::{Arena, Violation, holds};
+use crate::gate::{GateContext, Violation, holds};
 
 const FIRST: &str = "the first password";
 const SECOND: &str = "the second password";
@@ -25,15 +25,15 @@ const SECOND: &str = "the second password";
 const PATIENCE: usize = 8;
 
 /// All of it.
-pub async fn run(arena: &Arena, mut server: ServerProcess) -> anyhow::Result<usize> {
-    let in_flight = arena.scaled(3, 10, 300);
+pub async fn run(context: &GateContext, mut server: ServerProcess) -> anyhow::Result<usize> {
+    let in_flight = context.scaled(3, 10, 300);
     for round in 0..in_flight {
         killed_while_it_works(&mut server, &format!("in-flight-{round}")).await?;
     }
     let server: SharedServer = Arc::new(Mutex::new(server));
     let killed = [Fault::KilledAfter, Fault::LostAnswer, Fault::KilledBefore];
-    let finishes = arena.scaled(vec![killed.to_vec()], pairs(), pairs());
-    let beginnings = arena.scaled(vec![vec![Fault::KilledAfter]], before(), before());
+    let finishes = context.scaled(vec![killed.to_vec()], pairs(), pairs());
+    let beginnings = context.scaled(vec![vec![Fault::KilledAfter]], before(), before());
     let beginnings = beginnings.into_iter().map(|plan| (plan, Vec::new()));
     let plans = beginnings.chain(finishes.into_iter().map(|plan| (Vec::new(), plan)));
     let plans: Vec<_> = plans.collect();

@@ -13,17 +13,12 @@ mod at_once;
 mod killed;
 mod refused;
 mod replaced;
+mod steps;
 
-use anyhow::Context;
-use vault_protocol::messages::{
-    RegistrationFinish, RegistrationFinished, RegistrationStarted, RetrievalFinished,
-};
-use vault_tests::device::{Device, EvaluatedRegistration, Guess, Login};
-use vault_tests::process::calls::{Calls, Said};
-use vault_tests::process::server::{ServerOptions, ServerProcess};
+use vault_tests::process::server::ServerOptions;
 
-use crate::expect::granted;
-use crate::gate::{Arena, Control, Gate, Tried, holds};
+use self::steps::LIMIT;
+use crate::gate::{AttackReport, Control, Gate, GateContext};
 use crate::patch::Patch;
 
 /// The gate.
@@ -32,7 +27,7 @@ pub const GATE: Gate = Gate {
     property: "two devices at once, finish during retrieval, repeated finish, killed at each step, \
                replacement while `waiting`: one generation wins, the other is told, an old record is \
                never attemptable, no replacement without proof",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&WITHOUT_PROOF),
         Control::Patch(&OTHERS_STAY_PENDING),
@@ -76,92 +71,14 @@ pub const REPETITION_REGISTERS: Patch = Patch {
     instead: "&& !(FAULT) && record.finish_digest == digest\n",
 };
 
-const LIMIT: usize = 10;
-
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let server = arena.start(ServerOptions::default().without_waits(LIMIT))?;
-    let mut races = at_once::run(&arena, &server).await?;
-    races += replaced::run(&arena, &server).await?;
-    races += refused::run(&arena).await?;
-    races += killed::run(&arena, server).await?;
-    Ok(Tried::new(races, "races and interrupted registrations"))
-}
-
-/// All of a registration but its finish.
-async fn prepare(
-    calls: &Calls,
-    device: &Device,
-    password: &str,
-) -> anyhow::Result<EvaluatedRegistration> {
-    let started = device.register(password);
-    let said: Said<RegistrationStarted> =
-        calls.post("registration/start", &started.message).await?;
-    Ok(device.evaluated(&started, &granted(said, "registration/start")?))
-}
-
-async fn finish(
-    calls: &Calls,
-    message: &RegistrationFinish,
-) -> anyhow::Result<Said<RegistrationFinished>> {
-    calls.post("registration/finish", message).await
-}
-
-/// Replaces the record of this generation, as its owner can.
-async fn replace(
-    calls: &Calls,
-    device: &Device,
-    generation: u64,
-    password: &str,
-) -> anyhow::Result<()> {
-    let prepared = prepare(calls, device, password).await?;
-    let proven = device.proven(&prepared.message, generation);
-    let finished = granted(finish(calls, &proven).await?, "a replacement with proof")?;
-    Ok(holds(finished.generation == generation + 1, || {
-        format!("generation {} after {generation}", finished.generation)
-    })?)
-}
-
-/// A charged attempt with the right password, up to its finish.
-async fn log_in(calls: &Calls, password: &str) -> anyhow::Result<Login> {
-    let guess = Guess::new(calls.scope(), password);
-    let started = granted(calls.start(&guess).await?, "a start")?;
-    let login = guess.evaluated(&started).ok();
-    login.with_context(|| format!("{password:?} is not the record's password"))
-}
-
-/// The record is the one that this device has registered with this password, and no other.
-async fn is_the_record_of(calls: &Calls, device: &Device, password: &str) -> anyhow::Result<()> {
-    let guess = Guess::new(calls.scope(), password);
-    let started = granted(calls.start(&guess).await?, "a start")?;
-    let login = guess.evaluated(&started).ok();
-    holds(login.is_some(), || {
-        format!("{password:?} is not the password of the record that won")
-    })?;
-    let login = login.context("checked above")?;
-    let said: Said<RetrievalFinished> = calls.post("retrieval/finish", &login.message).await?;
-    let finished = granted(said, "the owner's finish")?;
-    let key = login.open(&finished).ok();
-    let is_its_key = key.is_some_and(|key| key.is_same(device.key()));
-    Ok(holds(is_its_key, || "another key was released".to_owned())?)
-}
-
-/// This password does not open the record.
-async fn is_not_the_password(calls: &Calls, password: &str) -> anyhow::Result<()> {
-    let guess = Guess::new(calls.scope(), password);
-    let started = granted(calls.start(&guess).await?, "a start")?;
-    Ok(holds(guess.evaluated(&started).is_err(), || {
-        format!("{password:?}, of a registration that lost, opens the record")
-    })?)
-}
-
-async fn connections(
-    server: &ServerProcess,
-    account: &str,
-    count: usize,
-) -> anyhow::Result<Vec<Calls>> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        all.push(Calls::connect(server, account).await?);
-    }
-    Ok(all)
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let server = context.start(ServerOptions::default().without_waits(LIMIT))?;
+    let mut races = at_once::run(&context, &server).await?;
+    races += replaced::run(&context, &server).await?;
+    races += refused::run(&context).await?;
+    races += killed::run(&context, server).await?;
+    Ok(AttackReport::new(
+        races,
+        "races and interrupted registrations",
+    ))
 }

@@ -8,9 +8,9 @@ use vault_tests::process::calls::Calls;
 use vault_tests::process::server::ServerOptions;
 
 use super::at_once::copy_of;
-use super::{finish, is_the_record_of, prepare, replace};
+use super::steps::{finish, is_the_record_of, prepare, replace};
 use crate::expect::{granted, refused, same};
-use crate::gate::Arena;
+use crate::gate::GateContext;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -25,9 +25,9 @@ enum Record {
 }
 
 /// Every proof that is none, in every state.
-pub async fn run(arena: &Arena) -> anyhow::Result<usize> {
-    let waiting = arena.start(ServerOptions::default().with_waits(&[3600]))?;
-    let short = arena.start(ServerOptions::default().without_waits(1))?;
+pub async fn run(context: &GateContext) -> anyhow::Result<usize> {
+    let waiting = context.start(ServerOptions::default().with_waits(&[3600]))?;
+    let short = context.start(ServerOptions::default().without_waits(1))?;
     let mut tried = 0;
     for (record, server) in [
         (Record::Active, &waiting),

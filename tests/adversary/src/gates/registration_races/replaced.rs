@@ -7,18 +7,18 @@ use vault_tests::device::{Device, Guess, abandon, false_finish};
 use vault_tests::process::calls::{Calls, Said};
 use vault_tests::process::server::ServerProcess;
 
-use super::{
+use super::steps::{
     LIMIT, connections, finish, is_not_the_password, is_the_record_of, log_in, prepare, replace,
 };
 use crate::expect::{granted, refused, same};
-use crate::gate::{Arena, holds};
+use crate::gate::{GateContext, holds};
 
 const FIRST: &str = "the first password";
 const SECOND: &str = "the second password";
 
 /// All of it, as often as the scale says.
-pub async fn run(arena: &Arena, server: &ServerProcess) -> anyhow::Result<usize> {
-    let rounds = arena.scaled(2, 20, 500);
+pub async fn run(context: &GateContext, server: &ServerProcess) -> anyhow::Result<usize> {
+    let rounds = context.scaled(2, 20, 500);
     for round in 0..rounds {
         let calls = Calls::connect(server, &format!("begun-{round}")).await?;
         what_was_begun_is_over(&calls).await?;

@@ -15,7 +15,8 @@ use vault_tests::process::client::Client;
 use vault_tests::process::server::ServerOptions;
 
 use super::plans::{CALLS, Call, Plan, plans};
-use super::{Arena, PASSWORD, Scene, WRONG, holds, new_key, password};
+use super::scene::{PASSWORD, Scene, WRONG, new_key, password};
+use crate::gate::{GateContext, holds};
 
 /// Failures in a row that destroy a record.
 const LIMIT: usize = 10;
@@ -25,15 +26,15 @@ const LIMIT: usize = 10;
 const MOST_RELAYS: usize = 8;
 
 /// Returns how many calls were disturbed.
-pub async fn changes_no_outcome(arena: &Arena) -> anyhow::Result<usize> {
-    let plans = plans(arena, &every_place(arena).await?)?;
+pub async fn changes_no_outcome(context: &GateContext) -> anyhow::Result<usize> {
+    let plans = plans(context, &every_place(context).await?)?;
     let count = plans.len();
     let relays = available_parallelism().map_or(1, usize::from);
     let relays = (2 * relays).min(MOST_RELAYS);
     let mut at_work = JoinSet::new();
     for number in 0..relays {
         let plans = plans.iter().skip(number).step_by(relays);
-        at_work.spawn(carry_out(arena.clone(), plans.cloned().collect()));
+        at_work.spawn(carry_out(context.clone(), plans.cloned().collect()));
     }
     while let Some(done) = at_work.join_next().await {
         done??;
@@ -42,8 +43,8 @@ pub async fn changes_no_outcome(arena: &Arena) -> anyhow::Result<usize> {
 }
 
 /// One after the other, with a vault and a relay of their own.
-async fn carry_out(arena: Arena, plans: Vec<Plan>) -> anyhow::Result<()> {
-    let scene = Scene::set_for_mischief(&arena).await?;
+async fn carry_out(context: GateContext, plans: Vec<Plan>) -> anyhow::Result<()> {
+    let scene = Scene::set_for_mischief(&context).await?;
     for (number, plan) in plans.iter().enumerate() {
         let account = format!("user-{number}");
         let tried = scene.carry_out(plan, &account).await;
@@ -54,8 +55,8 @@ async fn carry_out(arena: Arena, plans: Vec<Plan>) -> anyhow::Result<()> {
 
 /// Every message of every call: the call, and how many messages come before. They are counted, so
 /// that no plan waits for a message that a call does not have.
-async fn every_place(arena: &Arena) -> anyhow::Result<Vec<(Call, usize)>> {
-    let scene = Scene::set_for_mischief(arena).await?;
+async fn every_place(context: &GateContext) -> anyhow::Result<Vec<(Call, usize)>> {
+    let scene = Scene::set_for_mischief(context).await?;
     let mut places = Vec::new();
     for call in CALLS {
         let messages = scene.messages_of(call).await?;
@@ -66,9 +67,9 @@ async fn every_place(arena: &Arena) -> anyhow::Result<Vec<(Call, usize)>> {
 }
 
 impl Scene {
-    async fn set_for_mischief(arena: &Arena) -> anyhow::Result<Self> {
+    async fn set_for_mischief(context: &GateContext) -> anyhow::Result<Self> {
         let options = ServerOptions::default().without_waits(LIMIT);
-        let scene = Self::set(arena, options).await?;
+        let scene = Self::set(context, options).await?;
         // Messages and answers that could come instead of the first plan's.
         scene.relay.behave("earlier-user");
         let mut phone = scene.device("earlier-user")?;

@@ -4,22 +4,14 @@ mod mischief;
 mod outcomes;
 mod plans;
 mod proxy;
+mod scene;
 mod statements;
 
-use rand::rngs::OsRng;
-use vault_client::Timestamp;
-use vault_client::client::VaultClient;
-use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
-use vault_client::trust::Trust;
-use vault_protocol::{AccountId, AccountScope, BackupKey, Policy, TenantId};
-use vault_tests::process::client::Client;
-use vault_tests::process::server::{ServerOptions, ServerProcess};
-
-use crate::gate::{Arena, Control, Gate, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext};
 use crate::patch::Patch;
 
 use self::outcomes::Table;
-use self::proxy::Relay;
+use self::statements::PINNED;
 
 /// The gate.
 pub const GATE: Gate = Gate {
@@ -28,7 +20,7 @@ pub const GATE: Gate = Gate {
                its own keys, an old statement, another vault's: outer statuses and sizes over all \
                outcomes have one row per direction; the client never talks to wrong keys, never \
                re-registers by itself",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Switch(PINNED),
         Control::Patch(&ANSWERS_ARE_NOT_PADDED),
@@ -37,9 +29,6 @@ pub const GATE: Gate = Gate {
         Control::Patch(&OUTER_PROBLEMS_ARE_OUTCOMES),
     ],
 };
-
-/// The user was talked into comparing the relay's fingerprint.
-const PINNED: &str = "the device pins the relay's key";
 
 /// Lengths tell outcomes apart.
 pub const ANSWERS_ARE_NOT_PADDED: Patch = Patch {
@@ -76,79 +65,14 @@ pub const OUTER_PROBLEMS_ARE_OUTCOMES: Patch = Patch {
               let content = answer.into_content();\n",
 };
 
-const PASSWORD: &str = "correct horse battery staple";
-const WRONG: &str = "correct horse bakery staple";
-
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let Table { outcomes, rows } = outcomes::all_look_the_same(&arena).await?;
-    let statements = statements::wrong_keys_are_not_talked_to(&arena).await?;
-    let mischiefs = mischief::changes_no_outcome(&arena).await?;
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let Table { outcomes, rows } = outcomes::all_look_the_same(&context).await?;
+    let statements = statements::wrong_keys_are_not_talked_to(&context).await?;
+    let mischiefs = mischief::changes_no_outcome(&context).await?;
     let [sent, answered] = rows;
     let what = format!(
         "attacks: {outcomes} outcomes, each of them \"{sent}\" and \"{answered}\"; {statements} \
          false statements; {mischiefs} calls, each with messages lost, repeated, exchanged or forged"
     );
-    Ok(Tried::new(outcomes + statements + mischiefs, what))
-}
-
-/// A vault with a second tenant, and the relay that is before it.
-struct Scene {
-    server: ServerProcess,
-    relay: Relay,
-}
-
-impl Scene {
-    async fn set(arena: &Arena, options: ServerOptions) -> anyhow::Result<Self> {
-        let server = arena.start(options)?;
-        let other = server.vault().done(["tenant", "add", "other"])?;
-        let relay = Relay::start(&server, [server.token(), other.trim()]).await?;
-        Ok(Self { server, relay })
-    }
-
-    fn account(&self, name: &str) -> AccountScope {
-        self.server.account(name)
-    }
-
-    fn trust(&self) -> anyhow::Result<Trust> {
-        Ok(Trust::new([self.server.fingerprint().parse()?]))
-    }
-
-    /// A new device of this account, whose clock goes right.
-    fn device(&self, account: &str) -> anyhow::Result<Client> {
-        let AccountScope {
-            tenant, account, ..
-        } = self.account(account);
-        device(&self.relay, self.trust()?, tenant, account, system_clock)
-    }
-}
-
-fn device(
-    relay: &Relay,
-    trust: Trust,
-    tenant: TenantId,
-    account: AccountId,
-    clock: impl Fn() -> Timestamp + Send + Sync + 'static,
-) -> anyhow::Result<Client> {
-    let clock = Box::new(clock);
-    let widest = Policy::new(32, 1000, vec![0; 31])?;
-    let client = VaultClient::new(transport(relay)?, trust, tenant, account, clock);
-    Ok(client.with_maximum_policy(widest))
-}
-
-fn transport(relay: &Relay) -> anyhow::Result<HttpTransport> {
-    let session = BearerToken::new("a-session-at-the-app")?;
-    let options = HttpOptions::default();
-    Ok(HttpTransport::through_relay(
-        relay.url(),
-        &session,
-        &options,
-    )?)
-}
-
-fn password(text: &str) -> anyhow::Result<vault_client::Password> {
-    Ok(vault_client::Password::prepare(text)?)
-}
-
-fn new_key() -> BackupKey {
-    BackupKey::generate(&mut OsRng)
+    Ok(AttackReport::new(outcomes + statements + mischiefs, what))
 }

@@ -15,8 +15,9 @@ use vault_tests::device::{self, Device, Guess, InnerMessage, abandon, false_fini
 use vault_tests::process::calls;
 use vault_tests::process::server::ServerOptions;
 
-use super::proxy::Row;
-use super::{Arena, PASSWORD, Scene, WRONG, device, holds, new_key, password, transport};
+use super::proxy::{Relay, Row};
+use super::scene::{PASSWORD, Scene, WRONG, device, new_key, password, transport};
+use crate::gate::{GateContext, holds};
 
 /// A queue that is soon full, with one place beside upkeep's for the commands that prepare the scene.
 const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 2\nbatch_limit = 1\n";
@@ -30,16 +31,16 @@ pub struct Table {
 }
 
 /// Provokes all of them.
-pub async fn all_look_the_same(arena: &Arena) -> anyhow::Result<Table> {
+pub async fn all_look_the_same(context: &GateContext) -> anyhow::Result<Table> {
     // A wait after the second failure, the third one destroys.
     let options = ServerOptions::default().with_waits(&[0, 3600]);
-    let scene = Scene::set(arena, options).await?;
+    let scene = Scene::set(context, options).await?;
     let mut seen = Outcomes::default();
     scene.with_a_record(&mut seen).await?;
     scene.without_a_record(&mut seen).await?;
     scene.until_destroyed(&mut seen).await?;
     scene.what_is_no_request(&mut seen).await?;
-    scene.answers_of(&Scene::busy(arena, &mut seen).await?);
+    scene.answers_of(&Scene::busy(context, &mut seen).await?);
     seen.are_complete()?;
     let answers = scene.relay.seen().answers.clone();
     one_row("from the vault", &answers)?;
@@ -243,12 +244,12 @@ impl Scene {
     }
 
     /// A vault with too much to do.
-    async fn busy(arena: &Arena, seen: &mut Outcomes) -> anyhow::Result<Self> {
+    async fn busy(context: &GateContext, seen: &mut Outcomes) -> anyhow::Result<Self> {
         let options = ServerOptions {
             settings: SMALL_QUEUE,
             ..ServerOptions::default()
         };
-        let scene = Self::set(arena, options).await?;
+        let scene = Self::set(context, options).await?;
         scene.fill_the_queue(seen).await?;
         Ok(scene)
     }
@@ -301,7 +302,7 @@ impl Scene {
         ];
         let add = add.into_iter().chain(["--waits", &waits]);
         let token = self.server.vault().done(add)?;
-        let relay = super::Relay::start(&self.server, [token.trim(), ""]).await?;
+        let relay = Relay::start(&self.server, [token.trim(), ""]).await?;
         let account = AccountId::new("a".repeat(128))?;
         let mut phone = device(
             &relay,

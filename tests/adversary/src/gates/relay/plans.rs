@@ -3,8 +3,8 @@
 use vault_protocol::messages::{DestructionReason, RegistrationFinished};
 use vault_protocol::{Policy, Problem, Timestamp};
 
-use super::Arena;
 use super::proxy::Mischief;
+use crate::gate::GateContext;
 
 /// What the device is asked for while the relay is at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub struct Plan {
 /// At full length every mischief at every place, once and lasting; usually one of the two by turns;
 /// in the short version every mischief at one place, and of what the relay can say every third thing.
 /// What forges an outcome of a guess comes first: it is tried at every scale.
-pub fn plans(arena: &Arena, places: &[(Call, usize)]) -> anyhow::Result<Vec<Plan>> {
-    let (everywhere, both) = arena.scaled((false, false), (true, false), (true, true));
+pub fn plans(context: &GateContext, places: &[(Call, usize)]) -> anyhow::Result<Vec<Plan>> {
+    let (everywhere, both) = context.scaled((false, false), (true, false), (true, true));
     let mut plans = Vec::new();
     for (number, mischief) in every_mischief()?.iter().enumerate() {
         // By strides, so that one after the other they come to calls of all kinds; 11 divides no

@@ -21,7 +21,7 @@ use vault_tests::process::server::ServerProcess;
 
 /// The relay. It ends when it is dropped.
 pub struct Relay {
-    desk: Arc<Desk>,
+    state: Arc<ProxyState>,
     url: String,
     serving: JoinHandle<()>,
 }
@@ -91,7 +91,7 @@ pub struct Seen {
     done: usize,
 }
 
-struct Desk {
+struct ProxyState {
     http: Client,
     vault: String,
     /// Of the app, and of another one.
@@ -105,7 +105,7 @@ type Answer = (StatusCode, HeaderMap, Bytes);
 impl Relay {
     /// Starts one for this vault, with the app's token and another app's.
     pub async fn start(server: &ServerProcess, tokens: [&str; 2]) -> anyhow::Result<Self> {
-        let desk = Arc::new(Desk {
+        let state = Arc::new(ProxyState {
             http: calls::client(server)?,
             vault: server.url(),
             tokens: tokens.map(str::to_owned),
@@ -116,9 +116,13 @@ impl Relay {
         let router = Router::new()
             .route("/v1/vault", get(statement))
             .route("/v1/ohttp", post(sealed))
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&state));
         let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { desk, url, serving })
+        Ok(Self {
+            state,
+            url,
+            serving,
+        })
     }
 
     /// Where devices find it.
@@ -128,7 +132,7 @@ impl Relay {
 
     /// What it has seen so far.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.desk.seen()
+        self.state.seen()
     }
 
     /// Vouches for this account, forgets its plans, and passes on what comes. What is late of the
@@ -166,7 +170,7 @@ impl Relay {
         let messages = self.seen().sent[since..].to_vec();
         let again = messages.iter().rev().chain(&messages);
         for message in again {
-            drop(self.desk.pass_on(message, 0, true).await);
+            drop(self.state.pass_on(message, 0, true).await);
         }
     }
 }
@@ -177,11 +181,11 @@ impl Drop for Relay {
     }
 }
 
-async fn statement(State(desk): State<Arc<Desk>>) -> Response {
-    let own = desk.seen().statement.clone();
+async fn statement(State(state): State<Arc<ProxyState>>) -> Response {
+    let own = state.seen().statement.clone();
     let (status, body) = match own {
         Some(own) => own,
-        None => match desk.statement().await {
+        None => match state.statement().await {
             Ok(body) => (200, body.to_vec()),
             Err(_) => (502, Vec::new()),
         },
@@ -189,18 +193,18 @@ async fn statement(State(desk): State<Arc<Desk>>) -> Response {
     answer(status, body)
 }
 
-async fn sealed(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Response {
-    let (mischief, held_back) = desk.seen().take(&headers, &body);
+async fn sealed(State(state): State<Arc<ProxyState>>, headers: HeaderMap, body: Bytes) -> Response {
+    let (mischief, held_back) = state.seen().take(&headers, &body);
     for message in held_back {
-        if desk.pass_on(&message, 0, true).await.is_ok() {
-            desk.seen().done += 1;
+        if state.pass_on(&message, 0, true).await.is_ok() {
+            state.seen().done += 1;
         }
     }
-    let done = desk.relay(mischief, body.to_vec()).await;
+    let done = state.relay(mischief, body.to_vec()).await;
     done.unwrap_or_else(|_| answer(502, Vec::new()))
 }
 
-impl Desk {
+impl ProxyState {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

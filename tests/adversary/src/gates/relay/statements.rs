@@ -14,7 +14,11 @@ use vault_tests::process::server::{ServerOptions, ServerProcess};
 use zeroize::Zeroizing;
 
 use super::proxy::Mischief;
-use super::{Arena, PINNED, Scene, device, holds, new_key, password};
+use super::scene::{PASSWORD, Scene, device, new_key, password};
+use crate::gate::{GateContext, holds};
+
+/// The user was talked into comparing the relay's fingerprint.
+pub(super) const PINNED: &str = "the device pins the relay's key";
 
 const DAY: u64 = 24 * 60 * 60;
 const ACCOUNT: &str = "alice";
@@ -28,12 +32,12 @@ struct False {
 }
 
 /// Returns how many statements were served.
-pub async fn wrong_keys_are_not_talked_to(arena: &Arena) -> anyhow::Result<usize> {
-    let mut scene = Scene::set(arena, ServerOptions::default().without_waits(10)).await?;
+pub async fn wrong_keys_are_not_talked_to(context: &GateContext) -> anyhow::Result<usize> {
+    let mut scene = Scene::set(context, ServerOptions::default().without_waits(10)).await?;
     scene.relay.behave(ACCOUNT);
     scene
         .device(ACCOUNT)?
-        .enable(password(super::PASSWORD)?, &new_key())
+        .enable(password(PASSWORD)?, &new_key())
         .await?;
     let older = statement(&scene.server).await?;
     scene.server.terminate()?;
@@ -43,18 +47,18 @@ pub async fn wrong_keys_are_not_talked_to(arena: &Arena) -> anyhow::Result<usize
         older.statement != newest.statement,
         "the same statement after a restart"
     );
-    let stranger = arena.start(ServerOptions::default())?;
+    let stranger = context.start(ServerOptions::default())?;
 
     let own = Forger::new(&scene.server)?;
     let mut all = own.all(&older, &newest, &statement(&stranger).await?)?;
     all.extend(nonsense());
     let mut served = 0;
     for this in &all {
-        scene.before_the_first_call(this, &own, arena).await?;
+        scene.before_the_first_call(this, &own, context).await?;
         served += 1;
         // A clock that is wrong from the middle on is wrong from the start.
         if this.clock == 0 {
-            scene.in_the_middle(this, &own, arena).await?;
+            scene.in_the_middle(this, &own, context).await?;
             served += 1;
         }
     }
@@ -67,15 +71,15 @@ impl Scene {
         &self,
         this: &False,
         own: &Forger,
-        arena: &Arena,
+        context: &GateContext,
     ) -> anyhow::Result<()> {
         let memory = self.memory().await?;
-        let trust = self.trusting(own, arena)?.remembering(memory);
+        let trust = self.trusting(own, context)?.remembering(memory);
         let mut phone = self.phone(trust, this.clock)?;
         self.relay.behave(ACCOUNT);
         self.relay.seen().statement = Some((200, this.body.clone()));
         let from = self.relay.seen().sent.len();
-        let said = phone.retrieve(password(super::PASSWORD)?).await;
+        let said = phone.retrieve(password(PASSWORD)?).await;
         self.nothing_was_sealed(from, own, this)?;
         holds(said.is_err(), || {
             format!("{}: the key was retrieved", this.what)
@@ -84,8 +88,13 @@ impl Scene {
     }
 
     /// The vault's key is said to be unknown: the device asks for the statement again.
-    async fn in_the_middle(&self, this: &False, own: &Forger, arena: &Arena) -> anyhow::Result<()> {
-        let mut phone = self.phone(self.trusting(own, arena)?, 0)?;
+    async fn in_the_middle(
+        &self,
+        this: &False,
+        own: &Forger,
+        context: &GateContext,
+    ) -> anyhow::Result<()> {
+        let mut phone = self.phone(self.trusting(own, context)?, 0)?;
         self.relay.behave(ACCOUNT);
         phone.status().await?;
         self.relay.seen().statement = Some((200, this.body.clone()));
@@ -138,9 +147,9 @@ impl Scene {
         phone.trust_memory().context("a device remembers")
     }
 
-    fn trusting(&self, own: &Forger, arena: &Arena) -> anyhow::Result<Trust> {
+    fn trusting(&self, own: &Forger, context: &GateContext) -> anyhow::Result<Trust> {
         let mut pins = vec![self.server.fingerprint().parse()?];
-        if arena.is_switched(PINNED) {
+        if context.is_switched(PINNED) {
             pins.push(own.relay.identity_key().fingerprint());
         }
         Ok(Trust::new(pins))

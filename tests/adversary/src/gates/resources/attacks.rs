@@ -27,7 +27,7 @@ use super::tally::{Arrival, Deed, Tally};
 pub struct Attack {
     pub name: &'static str,
     /// Returns when all attackers are at work.
-    pub begin: for<'a> fn(&'a Target, &'a mut Attackers) -> Beginning<'a>,
+    pub begin: for<'a> fn(&'a AttackedServer, &'a mut Attackers) -> Beginning<'a>,
     /// It goes on until so much is done, at full strength and in the short version.
     demands: &'static [(Deed, u64, u64)],
 }
@@ -78,7 +78,7 @@ pub const ATTACKS: &[Attack] = &[
 ];
 
 /// What is attacked.
-pub struct Target {
+pub struct AttackedServer {
     http1: Door,
     http2: Door,
     token: String,
@@ -123,7 +123,7 @@ enum Slowness {
 
 impl Attack {
     /// Whether it was the attack that it says it is.
-    pub fn is_done(&self, target: &Target, tally: &Tally) -> bool {
+    pub fn is_done(&self, target: &AttackedServer, tally: &Tally) -> bool {
         let is_short = target.weakness > 1;
         self.demands
             .iter()
@@ -137,7 +137,7 @@ impl Attackers {
     }
 }
 
-impl Target {
+impl AttackedServer {
     pub async fn new(server: &ServerProcess, weakness: usize) -> anyhow::Result<Self> {
         Ok(Self {
             http1: Door::new(server, "http/1.1")?,
@@ -158,7 +158,10 @@ impl Target {
     }
 }
 
-async fn slow_connections(target: &Target, attackers: &mut Attackers) -> anyhow::Result<()> {
+async fn slow_connections(
+    target: &AttackedServer,
+    attackers: &mut Attackers,
+) -> anyhow::Result<()> {
     let kinds = [
         Slowness::Handshake,
         Slowness::Head,
@@ -243,7 +246,7 @@ async fn drip<C: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// All of a body but its last byte, which never comes; then again.
-async fn long_bodies(target: &Target, attackers: &mut Attackers) -> anyhow::Result<()> {
+async fn long_bodies(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::Result<()> {
     let head = target.head(LONG_BODY_LEN);
     let bodies = (0..LONG_BODIES).map(|_| {
         let (door, head) = (target.http1.clone(), head.clone());
@@ -274,7 +277,7 @@ async fn send_long_body(door: Door, head: String, arrival: Arrival) -> anyhow::R
 }
 
 /// Arrays and objects as deep as a body is long, in every field of a message and around it.
-async fn nested(target: &Target, attackers: &mut Attackers) -> anyhow::Result<()> {
+async fn nested(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::Result<()> {
     let path = format!("{}/registration/start", target.calls.scope().path());
     let deep = |open: &str, times: usize| open.repeat(times).into_bytes();
     let bodies = [
@@ -312,7 +315,7 @@ async fn is_answered(calls: &Calls, sealed: &[u8]) -> anyhow::Result<()> {
 
 /// Registrations that are started and never finished, each message once; then all of them again,
 /// which nobody counts.
-async fn tickets(target: &Target, attackers: &mut Attackers) -> anyhow::Result<()> {
+async fn tickets(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::Result<()> {
     let scope = target.calls.scope();
     let path = format!("{}/registration/start", scope.path());
     let device = Device::new(scope);
@@ -363,7 +366,7 @@ async fn start_registration(
 }
 
 /// Streams that are opened and reset at once ("rapid reset", CVE-2023-44487).
-async fn resets(target: &Target, attackers: &mut Attackers) -> anyhow::Result<()> {
+async fn resets(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::Result<()> {
     for _ in 0..RESETTERS {
         let (door, token) = (target.http2.clone(), target.token.clone());
         let tally = attackers.tally.clone();

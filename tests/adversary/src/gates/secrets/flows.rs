@@ -17,7 +17,10 @@ use vault_tests::process::server::ServerProcess;
 
 use super::credential::{Credential, Evaluation};
 use super::observed::{Observed, secret_of};
-use super::{Arena, NOT_WRAPPED};
+use crate::gate::GateContext;
+
+/// A broken device: K itself is in the place of the wrapped key.
+pub(super) const NOT_WRAPPED: &str = "a device registers K without wrapping it";
 
 /// The password of every owner.
 pub const PASSWORD: &str = "canary-password-91bc";
@@ -33,7 +36,7 @@ pub async fn run(
     server: &ServerProcess,
     observed: &mut Observed,
     round: usize,
-    arena: &Arena,
+    context: &GateContext,
 ) -> anyhow::Result<usize> {
     for password in [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD] {
         observed.secrets.text("a password", password);
@@ -49,7 +52,7 @@ pub async fn run(
         observed,
         requests: 0,
     };
-    known.everything(arena.is_switched(NOT_WRAPPED)).await?;
+    known.everything(context.is_switched(NOT_WRAPPED)).await?;
     let requests = known.requests;
     with_backend_and_operator(server, observed, &device, round).await?;
     Ok(requests)

@@ -9,10 +9,11 @@ mod observed;
 use vault_tests::memory;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
-use super::hardening::DUMPABLE;
-use crate::gate::{Arena, Control, Gate, OnlyInCopy, Tried, holds};
+use crate::gate::{AttackReport, Control, Gate, GateContext, OnlyInCopy};
 use crate::patch::Patch;
+use crate::shared_patches::DUMPABLE;
 
+use self::flows::NOT_WRAPPED;
 use self::observed::Observed;
 
 /// The gate.
@@ -22,7 +23,7 @@ pub const GATE: Gate = Gate {
                the data folder; password, K and export key never appear in the server's memory \
                image, and no ended login's session key or destroyed record's credential \
                identifier or OPRF key stays in it",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Switch(SENT_IN_CLEAR),
         Control::Switch(NOT_WRAPPED),
@@ -37,9 +38,6 @@ pub const GATE: Gate = Gate {
 
 /// A broken device: what it posts is its password, over and over, and nothing is sealed.
 const SENT_IN_CLEAR: &str = "a device sends its password instead of a sealed message";
-
-/// A broken device: K itself is in the place of the wrapped key.
-const NOT_WRAPPED: &str = "a device registers K without wrapping it";
 
 /// The classical one: a path names a person.
 pub const THE_PATH_IS_LOGGED: Patch = Patch {
@@ -99,20 +97,20 @@ pub const THE_IDENTIFIER_STAYS: Patch = Patch {
 /// Every line is asked for. What libraries say below a warning never comes.
 const LOG_FILTER: &str = "trace";
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
-    let rounds = arena.scaled(1, 3, 30);
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
+    let rounds = context.scaled(1, 3, 30);
     let options = ServerOptions {
         log_filter: LOG_FILTER,
         ..ServerOptions::default()
     };
-    let mut server = arena.start(options.without_waits(10))?;
+    let mut server = context.start(options.without_waits(10))?;
     let mut observed = Observed::of(&server)?;
     let mut requests = 0;
     for round in 0..rounds {
-        requests += flows::run(&server, &mut observed, round, &arena).await?;
+        requests += flows::run(&server, &mut observed, round, &context).await?;
         requests += malformed::run(&server, &mut observed).await?;
     }
-    if arena.is_switched(SENT_IN_CLEAR) {
+    if context.is_switched(SENT_IN_CLEAR) {
         malformed::send_in_clear(&server, flows::PASSWORD).await?;
     }
     let looked_at = in_memory(&server, &observed);
@@ -127,7 +125,7 @@ async fn run(arena: Arena) -> anyhow::Result<Tried> {
          {megabytes} MB of memory",
         observed.patterns()
     );
-    Ok(Tried::new(requests, what))
+    Ok(AttackReport::new(requests, what))
 }
 
 /// The server's memory while it runs and nothing is in flight.

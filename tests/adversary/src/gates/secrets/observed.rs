@@ -11,7 +11,7 @@ use vault_tests::process::server::ServerProcess;
 use zeroize::Zeroizing;
 
 use super::credential::Credential;
-use super::holds;
+use crate::gate::holds;
 
 /// Everything that could tell, and everything that must not be told.
 pub struct Observed {

@@ -8,25 +8,25 @@ use vault_protocol::{Binary, Problem, Ticket};
 use vault_tests::device::{Device, abandon};
 use vault_tests::in_process::TENANT;
 
-use super::ground::{Ground, Said};
 use crate::expect::{granted, refused, same};
-use crate::gate::Arena;
+use crate::gate::GateContext;
+use crate::target::{Said, Target};
 
 const EXPIRED: Problem = Problem::TicketExpired;
 
 /// Both; how many tickets were tried.
-pub async fn run(arena: &Arena, ground: &Ground) -> anyhow::Result<usize> {
-    Ok(flipped(arena, ground).await? + crossed(ground).await?)
+pub async fn run(context: &GateContext, target: &Target) -> anyhow::Result<usize> {
+    Ok(flipped(context, target).await? + crossed(target).await?)
 }
 
 /// Every bit of an open attempt's ticket; the ticket itself is good all the while.
-async fn flipped(arena: &Arena, ground: &Ground) -> anyhow::Result<usize> {
-    let alice = ground.account("alice", TENANT);
-    ground.register(&alice).await?;
-    let login = ground.log_in(&alice).await?;
-    let before = ground.status(&alice).await?.attempts_remaining;
+async fn flipped(context: &GateContext, target: &Target) -> anyhow::Result<usize> {
+    let alice = target.account("alice", TENANT);
+    target.register(&alice).await?;
+    let login = target.log_in(&alice).await?;
+    let before = target.status(&alice).await?.attempts_remaining;
     let bits = 8 * login.message.retrieval_ticket.0.len();
-    let step = arena.scaled(29, 1, 1);
+    let step = context.scaled(29, 1, 1);
     for bit in (0..bits).step_by(step) {
         let mut ticket = login.message.retrieval_ticket.clone();
         ticket.0[bit / 8] ^= 1 << (bit % 8);
@@ -34,7 +34,7 @@ async fn flipped(arena: &Arena, ground: &Ground) -> anyhow::Result<usize> {
         if bit % 2 == 0 {
             let message = abandon(&ticket);
             let said: Said<RetrievalAbandoned> =
-                ground.ask(&alice, "retrieval/abandon", &message).await?;
+                target.ask(&alice, "retrieval/abandon", &message).await?;
             refused(said, &EXPIRED, &what)?;
         } else {
             let message = RetrievalFinish {
@@ -42,13 +42,13 @@ async fn flipped(arena: &Arena, ground: &Ground) -> anyhow::Result<usize> {
                 ..login.message.clone()
             };
             let said: Said<RetrievalFinished> =
-                ground.ask(&alice, "retrieval/finish", &message).await?;
+                target.ask(&alice, "retrieval/finish", &message).await?;
             refused(said, &EXPIRED, &what)?;
         }
     }
-    let after = ground.status(&alice).await?.attempts_remaining;
+    let after = target.status(&alice).await?.attempts_remaining;
     same(&after, &before, "attempts left")?;
-    let said: Said<RetrievalFinished> = ground
+    let said: Said<RetrievalFinished> = target
         .ask(&alice, "retrieval/finish", &login.message)
         .await?;
     granted(said, "the finish with the ticket itself")?;
@@ -56,27 +56,27 @@ async fn flipped(arena: &Arena, ground: &Ground) -> anyhow::Result<usize> {
 }
 
 /// A registration's ticket for an attempt, and a piece of an attempt's for a registration.
-async fn crossed(ground: &Ground) -> anyhow::Result<usize> {
-    let bob = ground.account("bob", TENANT);
-    let device = ground.register(&bob).await?;
-    let login = ground.log_in(&bob).await?;
-    let pending = ground.prepare(&device).await?.message;
+async fn crossed(target: &Target) -> anyhow::Result<usize> {
+    let bob = target.account("bob", TENANT);
+    let device = target.register(&bob).await?;
+    let login = target.log_in(&bob).await?;
+    let pending = target.prepare(&device).await?.message;
     let as_retrieval = Ticket(pending.registration_ticket.0.to_vec());
     let message = RetrievalFinish {
         retrieval_ticket: as_retrieval.clone(),
         ..login.message.clone()
     };
-    let said: Said<RetrievalFinished> = ground.ask(&bob, "retrieval/finish", &message).await?;
+    let said: Said<RetrievalFinished> = target.ask(&bob, "retrieval/finish", &message).await?;
     refused(said, &EXPIRED, "a registration's ticket at a finish")?;
     let message = abandon(&as_retrieval);
-    let said: Said<RetrievalAbandoned> = ground.ask(&bob, "retrieval/abandon", &message).await?;
+    let said: Said<RetrievalAbandoned> = target.ask(&bob, "retrieval/abandon", &message).await?;
     refused(said, &EXPIRED, "a registration's ticket at an abandonment")?;
     let ticket = &login.message.retrieval_ticket.0;
     let pieces: Vec<_> = ticket.windows(32).step_by(16).collect();
     for piece in &pieces {
         let message = with_ticket(&device, &pending, piece)?;
         let said: Said<RegistrationFinished> =
-            ground.ask(&bob, "registration/finish", &message).await?;
+            target.ask(&bob, "registration/finish", &message).await?;
         refused(said, &EXPIRED, "an attempt's ticket at a registration")?;
     }
     Ok(2 + pieces.len())

@@ -7,29 +7,28 @@
 //! | `retrieval` | tries each such cell |
 //! | `registration` | tickets of registrations, likewise |
 //! | `altered` | every bit of a ticket, and tickets of one kind in the place of the other |
-//! | `ground` | the same calls to a vault as a process and to one whose time can be moved |
+//! | `trials` | the combinations that are tried, all at once |
 
 mod altered;
 mod cell;
-mod ground;
 mod registration;
 mod retrieval;
+mod trials;
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
 use vault_protocol::Policy;
 
-use self::ground::Ground;
-use crate::gate::{Arena, Control, Gate, Tried};
+use crate::gate::{AttackReport, Control, Gate, GateContext};
 use crate::patch::Patch;
+use crate::target::Target;
 
 /// The gate.
 pub const GATE: Gate = Gate {
     name: "tickets",
     property: "the full matrix (tenant x account x generation x attempt x kind x expired x repeated x \
                swapped x bit-flipped): nothing foreign accepted, no refill",
-    run: |arena| Box::pin(run(arena)),
+    run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&FOREIGN_TICKETS),
         Control::Patch(&FORMER_GENERATIONS),
@@ -71,40 +70,22 @@ pub const ENDED_IS_OPEN: Patch = Patch {
     instead: "self.open.retain(|open| FAULT || open.number != number);",
 };
 
-async fn run(arena: Arena) -> anyhow::Result<Tried> {
+async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     let policy = Policy::new(10, 100, vec![0; 9])?;
-    let grounds = [
-        (Ground::process(&arena, &policy).await?, false),
-        (Ground::in_process(&policy).await, true),
+    let targets = [
+        (Target::process(&context, &policy).await?, false),
+        (Target::in_process(&policy).await, true),
     ];
     let mut cells = 0;
-    for (ground, is_expired) in grounds {
-        let ground = Arc::new(ground);
-        cells += retrieval::run(&arena, &ground, &policy, is_expired).await?;
-        cells += registration::run(&arena, &ground, &policy, is_expired).await?;
+    for (target, is_expired) in targets {
+        let target = Arc::new(target);
+        cells += retrieval::run(&context, &target, &policy, is_expired).await?;
+        cells += registration::run(&context, &target, &policy, is_expired).await?;
         if !is_expired {
-            cells += altered::run(&arena, &ground).await?;
+            cells += altered::run(&context, &target).await?;
         }
     }
     let what = "tickets of all combinations, each presented again and again, the expired ones in \
                 process, the others over TLS";
-    Ok(Tried::new(cells, what))
-}
-
-/// Of all combinations, the ones that are tried; the short version steps through them. A step that is
-/// coprime to the number of values of each dimension meets each value.
-fn chosen<T>(arena: &Arena, step: usize, all: impl Iterator<Item = T>) -> Vec<T> {
-    all.step_by(arena.scaled(step, 1, 1)).collect()
-}
-
-/// Accounts have nothing to do with each other: the vault commits what they do together.
-async fn all_at_once<T: Send + 'static>(
-    trials: impl Iterator<Item = impl Future<Output = anyhow::Result<T>> + Send + 'static>,
-) -> anyhow::Result<Vec<T>> {
-    let mut running: JoinSet<_> = trials.collect();
-    let mut ended = Vec::new();
-    while let Some(trial) = running.join_next().await {
-        ended.push(trial??);
-    }
-    Ok(ended)
+    Ok(AttackReport::new(cells, what))
 }

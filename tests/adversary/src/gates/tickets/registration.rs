@@ -7,10 +7,10 @@ use vault_protocol::{AccountScope, Policy, Problem};
 use vault_tests::device::{Device, Guess};
 use vault_tests::in_process::TENANT;
 
-use super::ground::{Ground, OTHER_TENANT, Said};
-use super::{all_at_once, chosen};
+use super::trials::{all_at_once, chosen};
 use crate::expect::{granted, met_in, refused, same};
-use crate::gate::Arena;
+use crate::gate::GateContext;
+use crate::target::{OTHER_TENANT, Said, Target};
 
 /// A registration is pending for so many seconds.
 const PENDING_SECONDS: u64 = 15 * 60;
@@ -60,20 +60,20 @@ enum Proof {
 
 /// Tries the half of the matrix that is expired, or the other one.
 pub async fn run(
-    arena: &Arena,
-    ground: &Arc<Ground>,
+    context: &GateContext,
+    target: &Arc<Target>,
     policy: &Policy,
     is_expired: bool,
 ) -> anyhow::Result<usize> {
-    let cells = chosen(arena, 5, all(is_expired));
+    let cells = chosen(context, 5, all(is_expired));
     for (batch, cells) in cells.chunks(BATCH).enumerate() {
         let prepared = cells.iter().copied().enumerate().map(|(number, cell)| {
-            let (ground, name) = (Arc::clone(ground), format!("new-{batch}-{number}"));
-            async move { Trial::prepare(ground, cell, &name).await }
+            let (target, name) = (Arc::clone(target), format!("new-{batch}-{number}"));
+            async move { Trial::prepare(target, cell, &name).await }
         });
         let trials = all_at_once(prepared).await?;
         if is_expired {
-            ground.advance_seconds(PENDING_SECONDS);
+            target.advance_seconds(PENDING_SECONDS);
         }
         let limit = policy.limit();
         all_at_once(trials.into_iter().map(|trial| trial.run(limit))).await?;
@@ -137,7 +137,7 @@ impl Cell {
 
 /// A cell with its account, and the one that the ticket is presented for.
 struct Trial {
-    ground: Arc<Ground>,
+    target: Arc<Target>,
     cell: Cell,
     owner: AccountScope,
     message: RegistrationFinish,
@@ -145,17 +145,17 @@ struct Trial {
 }
 
 impl Trial {
-    async fn prepare(ground: Arc<Ground>, cell: Cell, name: &str) -> anyhow::Result<Self> {
-        let owner = ground.account(name, TENANT);
+    async fn prepare(target: Arc<Target>, cell: Cell, name: &str) -> anyhow::Result<Self> {
+        let owner = target.account(name, TENANT);
         let victim = match cell.at {
             At::Itself => None,
-            At::AnotherAccount => Some(ground.account(&format!("victim-{name}"), TENANT)),
-            At::AnotherTenant => Some(ground.account(name, OTHER_TENANT)),
+            At::AnotherAccount => Some(target.account(&format!("victim-{name}"), TENANT)),
+            At::AnotherTenant => Some(target.account(name, OTHER_TENANT)),
         };
         if let Some(victim) = &victim {
-            ground.register(victim).await?;
+            target.register(victim).await?;
         }
-        let (device, pending) = pending(&ground, cell.record, &owner).await?;
+        let (device, pending) = pending(&target, cell.record, &owner).await?;
         let mut message = match cell.proof {
             Proof::None => pending,
             Proof::Right => device.proven(&pending, cell.generation()),
@@ -165,7 +165,7 @@ impl Trial {
             message.registration_ticket.0[17] ^= 4;
         }
         Ok(Self {
-            ground,
+            target,
             cell,
             owner,
             message,
@@ -181,19 +181,19 @@ impl Trial {
     /// Finishes, guesses once if there is a record, finishes again: the guess stays charged.
     async fn present_again(&self, limit: u64) -> anyhow::Result<()> {
         let watched = self.victim.as_ref().unwrap_or(&self.owner);
-        let before = self.ground.status(watched).await?;
+        let before = self.target.status(watched).await?;
         self.finish(watched).await?;
-        let after = self.ground.status(watched).await?;
+        let after = self.target.status(watched).await?;
         let Ok(generation) = self.cell.expected() else {
             unchanged(&before, &after)?;
             self.finish(watched).await?;
-            return unchanged(&before, &self.ground.status(watched).await?);
+            return unchanged(&before, &self.target.status(watched).await?);
         };
         let guess = Guess::new(&self.owner, "not the password");
-        let started = self.ground.start(&guess).await?;
+        let started = self.target.start(&guess).await?;
         same(&started.generation, &generation, "the new generation")?;
         self.finish(watched).await?;
-        let status = self.ground.status(watched).await?;
+        let status = self.target.status(watched).await?;
         let seen = (status.generation, status.attempts_remaining);
         Ok(same(
             &seen,
@@ -205,7 +205,7 @@ impl Trial {
     async fn finish(&self, whose: &AccountScope) -> anyhow::Result<()> {
         let endpoint = "registration/finish";
         let said: Said<RegistrationFinished> =
-            self.ground.ask(whose, endpoint, &self.message).await?;
+            self.target.ask(whose, endpoint, &self.message).await?;
         match self.cell.expected() {
             Ok(generation) => {
                 let finished = granted(said, endpoint)?;
@@ -219,23 +219,23 @@ impl Trial {
 
 /// A registration that is pending, and who holds K of the record that is live then.
 async fn pending(
-    ground: &Ground,
+    target: &Target,
     record: Record,
     owner: &AccountScope,
 ) -> anyhow::Result<(Device, RegistrationFinish)> {
     if record == Record::Absent {
         let device = Device::new(owner);
-        let pending = ground.prepare(&device).await?;
+        let pending = target.prepare(&device).await?;
         return Ok((device, pending.message));
     }
-    let device = ground.register(owner).await?;
+    let device = target.register(owner).await?;
     if record == Record::Destroyed {
-        ground.delete(&device, 1).await?;
+        target.delete(&device, 1).await?;
     }
-    let pending = ground.prepare(&device).await?.message;
+    let pending = target.prepare(&device).await?.message;
     match record {
-        Record::Replaced => ground.replace(&device, 1).await?,
-        Record::DestroyedSince => ground.delete(&device, 1).await?,
+        Record::Replaced => target.replace(&device, 1).await?,
+        Record::DestroyedSince => target.delete(&device, 1).await?,
         Record::Absent | Record::Live | Record::Destroyed => {}
     }
     Ok((device, pending))

@@ -10,11 +10,11 @@ use vault_tests::device::{Device, Guess, Login, abandon, false_finish};
 use vault_tests::in_process::TENANT;
 
 use super::cell::{At, Cell, Expected, Fate, Form, Generation, Kind, all};
-use super::ground::{Ground, OTHER_TENANT, Said};
-use super::{all_at_once, chosen};
-use crate::counter_model::Book;
+use super::trials::{all_at_once, chosen};
+use crate::counter_model::CounterModel;
 use crate::expect::{granted, met_in, refused, same};
-use crate::gate::{Arena, Violation, holds};
+use crate::gate::{GateContext, Violation, holds};
+use crate::target::{OTHER_TENANT, Said, Target};
 
 /// An attempt is open for so many seconds.
 const OPEN_SECONDS: u64 = 15 * 60;
@@ -25,21 +25,21 @@ const NUMBER: u64 = 1;
 
 /// Tries the half of the matrix that is expired, or the other one.
 pub async fn run(
-    arena: &Arena,
-    ground: &Arc<Ground>,
+    context: &GateContext,
+    target: &Arc<Target>,
     policy: &Policy,
     is_expired: bool,
 ) -> anyhow::Result<usize> {
-    let cells = chosen(arena, 19, all(is_expired));
+    let cells = chosen(context, 19, all(is_expired));
     for (batch, cells) in cells.chunks(BATCH).enumerate() {
         let prepared = cells.iter().copied().enumerate().map(|(number, cell)| {
-            let (ground, policy) = (Arc::clone(ground), policy.clone());
+            let (target, policy) = (Arc::clone(target), policy.clone());
             let name = format!("{batch}-{number}");
-            async move { Trial::prepare(ground, &policy, cell, &name).await }
+            async move { Trial::prepare(target, &policy, cell, &name).await }
         });
         let trials = all_at_once(prepared).await?;
         if is_expired {
-            ground.advance_seconds(OPEN_SECONDS);
+            target.advance_seconds(OPEN_SECONDS);
         }
         all_at_once(trials.into_iter().map(Trial::run)).await?;
     }
@@ -48,13 +48,13 @@ pub async fn run(
 
 /// A cell with its account, and the one that the ticket is presented for.
 struct Trial {
-    ground: Arc<Ground>,
+    target: Arc<Target>,
     cell: Cell,
     owner: Device,
     login: Login,
     /// Another attempt of the same record, for its KE3.
     swapped: Login,
-    book: Book,
+    model: CounterModel,
     /// What the owner was told by the first success.
     first: Option<RetrievalFinished>,
     victim: Option<AccountScope>,
@@ -62,30 +62,30 @@ struct Trial {
 
 impl Trial {
     async fn prepare(
-        ground: Arc<Ground>,
+        target: Arc<Target>,
         policy: &Policy,
         cell: Cell,
         name: &str,
     ) -> anyhow::Result<Self> {
-        let scope = ground.account(&format!("owner-{name}"), TENANT);
+        let scope = target.account(&format!("owner-{name}"), TENANT);
         let victim = match cell.at {
             At::Itself => None,
-            At::AnotherAccount => Some(ground.account(&format!("victim-{name}"), TENANT)),
-            At::AnotherTenant => Some(ground.account(&format!("owner-{name}"), OTHER_TENANT)),
+            At::AnotherAccount => Some(target.account(&format!("victim-{name}"), TENANT)),
+            At::AnotherTenant => Some(target.account(&format!("owner-{name}"), OTHER_TENANT)),
         };
         if let Some(victim) = &victim {
-            ground.register(victim).await?;
-            three_attempts(&ground, victim).await?;
+            target.register(victim).await?;
+            three_attempts(&target, victim).await?;
         }
-        let owner = ground.register(&scope).await?;
-        let [login, swapped] = three_attempts(&ground, &scope).await?;
+        let owner = target.register(&scope).await?;
+        let [login, swapped] = three_attempts(&target, &scope).await?;
         let mut trial = Self {
-            ground,
+            target,
             cell,
             owner,
             login,
             swapped,
-            book: charged_three_times(policy),
+            model: charged_three_times(policy),
             first: None,
             victim,
         };
@@ -100,16 +100,16 @@ impl Trial {
         match self.cell.fate {
             Fate::Open => {}
             Fate::Succeeded => {
-                let said = finish(&self.ground, scope, &self.login.message).await?;
+                let said = finish(&self.target, scope, &self.login.message).await?;
                 self.first = Some(granted(said, "the owner's finish")?);
-                self.book.succeed(NUMBER);
+                self.model.succeed(NUMBER);
             }
             Fate::Failed => {
-                let said = finish(&self.ground, scope, &false_finish(ticket)).await?;
+                let said = finish(&self.target, scope, &false_finish(ticket)).await?;
                 holds(said.is_err(), || "a false finish was granted".to_owned())?;
             }
             Fate::Abandoned => {
-                let said = give_up(&self.ground, scope, ticket).await?;
+                let said = give_up(&self.target, scope, ticket).await?;
                 granted(said, "abandoning")?;
             }
         }
@@ -118,18 +118,18 @@ impl Trial {
 
     /// A record that comes after has attempts of the same numbers.
     async fn change_generation(&mut self, policy: &Policy) -> anyhow::Result<()> {
-        let ground = &self.ground;
+        let target = &self.target;
         match self.cell.generation {
             Generation::Live => return Ok(()),
-            Generation::Replaced => ground.replace(&self.owner, 1).await?,
-            Generation::Destroyed => return ground.delete(&self.owner, 1).await,
+            Generation::Replaced => target.replace(&self.owner, 1).await?,
+            Generation::Destroyed => return target.delete(&self.owner, 1).await,
             Generation::RegisteredAnew => {
-                ground.delete(&self.owner, 1).await?;
-                ground.register(self.owner.scope()).await?;
+                target.delete(&self.owner, 1).await?;
+                target.register(self.owner.scope()).await?;
             }
         }
-        three_attempts(ground, self.owner.scope()).await?;
-        self.book = charged_three_times(policy);
+        three_attempts(target, self.owner.scope()).await?;
+        self.model = charged_three_times(policy);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Trial {
     /// Presents the ticket three times, and at last as the owner would.
     async fn present_again_and_again(mut self) -> anyhow::Result<()> {
         let before = match &self.victim {
-            Some(victim) => Some(text(&self.ground.status(victim).await?)?),
+            Some(victim) => Some(text(&self.target.status(victim).await?)?),
             None => None,
         };
         for _ in 0..3 {
@@ -154,7 +154,7 @@ impl Trial {
         let victim = self.victim.take();
         self.present().await?;
         if let (Some(victim), Some(before)) = (victim, before) {
-            let after = text(&self.ground.status(&victim).await?)?;
+            let after = text(&self.target.status(&victim).await?)?;
             same(&after, &before, "the other account's status")?;
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Trial {
         let ticket = altered(&self.login.message.retrieval_ticket, self.cell.form);
         let ke3 = match self.cell.kind {
             Kind::Abandon => {
-                let said = give_up(&self.ground, &whose, &ticket).await?;
+                let said = give_up(&self.target, &whose, &ticket).await?;
                 self.check_abandoned(said)?;
                 return self.settle().await;
             }
@@ -178,7 +178,7 @@ impl Trial {
             retrieval_ticket: ticket,
             credential_finalization: ke3,
         };
-        let said = finish(&self.ground, &whose, &message).await?;
+        let said = finish(&self.target, &whose, &message).await?;
         self.check_finished(said)?;
         self.settle().await
     }
@@ -199,7 +199,7 @@ impl Trial {
             Expected::TicketExpired => refused(said, &Problem::TicketExpired, what),
             Expected::WrongPassword => {
                 let expected = Problem::WrongPassword {
-                    attempts_remaining: self.book.remaining(),
+                    attempts_remaining: self.model.remaining(),
                     retry_at: None,
                 };
                 refused(said, &expected, what)
@@ -225,10 +225,10 @@ impl Trial {
         if self.cell.fate == Fate::Open {
             same(
                 &counters(&finished),
-                &self.book.before(NUMBER),
+                &self.model.before(NUMBER),
                 "the counters",
             )?;
-            self.book.succeed(NUMBER);
+            self.model.succeed(NUMBER);
             self.first = Some(finished);
         } else if let Some(first) = &self.first {
             same(&counters(&finished), &counters(first), "repeated counters")?;
@@ -239,7 +239,7 @@ impl Trial {
     /// The owner's budget, after every request.
     async fn settle(&mut self) -> anyhow::Result<()> {
         self.cell.fate = self.cell.fate_afterwards();
-        let status = self.ground.status(self.owner.scope()).await?;
+        let status = self.target.status(self.owner.scope()).await?;
         let seen = (status.state, status.attempts_remaining);
         Ok(same(&seen, &self.standing(), "the owner's status")?)
     }
@@ -247,43 +247,43 @@ impl Trial {
     fn standing(&self) -> (AccountState, u64) {
         match self.cell.generation {
             Generation::Destroyed => (AccountState::Destroyed, 0),
-            _ => (AccountState::Active, self.book.remaining()),
+            _ => (AccountState::Active, self.model.remaining()),
         }
     }
 }
 
 /// Two with the right password, which stay open, and a wrong one that is given up.
-async fn three_attempts(ground: &Ground, whose: &AccountScope) -> anyhow::Result<[Login; 2]> {
-    let logins = [ground.log_in(whose).await?, ground.log_in(whose).await?];
+async fn three_attempts(target: &Target, whose: &AccountScope) -> anyhow::Result<[Login; 2]> {
+    let logins = [target.log_in(whose).await?, target.log_in(whose).await?];
     let wrong = Guess::new(whose, "not the password");
-    let started = ground.start(&wrong).await?;
-    let said = give_up(ground, whose, &started.retrieval_ticket).await?;
+    let started = target.start(&wrong).await?;
+    let said = give_up(target, whose, &started.retrieval_ticket).await?;
     granted(said, "abandoning")?;
     Ok(logins)
 }
 
-fn charged_three_times(policy: &Policy) -> Book {
-    let mut book = Book::new(policy.clone());
+fn charged_three_times(policy: &Policy) -> CounterModel {
+    let mut model = CounterModel::new(policy.clone());
     for _ in 0..3 {
-        book.charge();
+        model.charge();
     }
-    book
+    model
 }
 
 async fn finish(
-    ground: &Ground,
+    target: &Target,
     whose: &AccountScope,
     message: &RetrievalFinish,
 ) -> anyhow::Result<Said<RetrievalFinished>> {
-    ground.ask(whose, "retrieval/finish", message).await
+    target.ask(whose, "retrieval/finish", message).await
 }
 
 async fn give_up(
-    ground: &Ground,
+    target: &Target,
     whose: &AccountScope,
     ticket: &Ticket,
 ) -> anyhow::Result<Said<RetrievalAbandoned>> {
-    ground
+    target
         .ask(whose, "retrieval/abandon", &abandon(ticket))
         .await
 }

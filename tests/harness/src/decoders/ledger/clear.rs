@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use vault_ledger::LeafKey;
 
-use super::{FINGERPRINT, VAULT_ID};
+pub(super) const VAULT_ID: &str = "v";
+pub(super) const FINGERPRINT: [u8; 32] = [1; 32];
 
 const FORMAT: i64 = 2;
 

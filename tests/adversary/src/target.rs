@@ -17,7 +17,7 @@ use vault_tests::process::calls::Calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
 use crate::expect::granted;
-use crate::gate::Arena;
+use crate::gate::GateContext;
 
 /// The second tenant's name.
 pub const OTHER_TENANT: &str = "other";
@@ -25,7 +25,7 @@ pub const OTHER_TENANT: &str = "other";
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A vault with two tenants.
-pub enum Ground {
+pub enum Target {
     /// With connections, and the second tenant's token.
     Process(Box<ServerProcess>, Calls, String),
     InProcess(Box<TestVault>, Box<TestTenant>),
@@ -34,9 +34,9 @@ pub enum Ground {
 /// What the vault said.
 pub type Said<T> = Result<T, Problem>;
 
-impl Ground {
+impl Target {
     /// A vault as a process.
-    pub async fn process(arena: &Arena, policy: &Policy) -> anyhow::Result<Self> {
+    pub async fn process(context: &GateContext, policy: &Policy) -> anyhow::Result<Self> {
         let limit = usize::try_from(policy.limit())?;
         let options = ServerOptions::default().without_waits(limit);
         let options = options.with_total_limit(policy.total_limit());
@@ -46,7 +46,7 @@ impl Ground {
             OTHER_TENANT.to_owned(),
         ];
         let add = add.into_iter().chain(options.tenant_arguments.clone());
-        let server = arena.start(options)?;
+        let server = context.start(options)?;
         let token = server.vault().done(add)?;
         let calls = Calls::connect(&server, "nobody").await?;
         let token = token.trim().to_owned();

@@ -1,9 +1,6 @@
 //! A real vault inside the test's process: the whole server without its sockets, on a real SQLite
 //! folder, at a time that only the test moves.
 
-mod answer;
-mod device_calls;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,9 +31,7 @@ use vault_server::service::account;
 use vault_server::tenants::tenant::Scope;
 use zeroize::Zeroizing;
 
-pub use self::answer::{Answered, SealedAnswer};
-pub use self::device_calls::Said;
-
+use super::answer::{Answered, SealedAnswer};
 use crate::device::{self, InnerMessage};
 
 /// When every test vault begins: 2027-01-15T08:00:00Z.
