@@ -31,6 +31,7 @@
 mod facts;
 mod guessing;
 mod invariants;
+mod op;
 mod registering;
 mod secrets;
 mod world;
@@ -38,45 +39,10 @@ mod world;
 use proptest::prelude::*;
 use vault_protocol::Policy;
 
+use crate::op::{Op, Proof};
 use crate::world::World;
 
 const YEAR: i64 = 365 * 24 * 3600;
-
-/// What a finish carries to replace a live record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Proof {
-    None,
-    OfAnotherKey,
-    Right,
-}
-
-/// What can happen. `usize` is one of two devices.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    StartRegistration(usize, Policy),
-    /// With a proof for the live record, if there is one.
-    FinishRegistration(usize, Proof),
-    /// The last finish that was granted, again.
-    SameFinish,
-    Start(usize),
-    /// The device's last request again, whatever has become of it.
-    SameStart(usize),
-    /// With the device's last ticket; whether KE3 verifies.
-    Finish(usize, bool),
-    /// With any earlier ticket.
-    OldFinish(usize, bool),
-    Abandon(usize),
-    OldAbandon(usize),
-    /// With a proof that verifies, or not.
-    Delete(bool),
-    /// The live generation, or another.
-    Reset(bool),
-    Status,
-    Sweep,
-    Pass(u64),
-    /// The clock moves by so many seconds; whether the sweep at start comes first.
-    Restart(i64, bool),
-}
 
 fn policies() -> impl Strategy<Value = Policy> {
     let wait = prop_oneof![3 => Just(0), 1 => Just(60), 1 => Just(2000)];

@@ -8,8 +8,8 @@ use vault_rules::{
     StartRegistration, WrappedKey,
 };
 
-use crate::Proof;
 use crate::facts::Generation;
+use crate::op::Proof;
 use crate::secrets::{IDENTIFIER, RECORD, TICKET, WRAPPED, bytes, digest_of, scope, signer};
 use crate::world::{Pending, World};
 

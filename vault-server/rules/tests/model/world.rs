@@ -6,8 +6,8 @@ use vault_rules::{
     Reset, Status, Sweep,
 };
 
-use crate::Op;
 use crate::facts::Facts;
+use crate::op::Op;
 use crate::secrets::{scope, signer};
 
 const START: u64 = 1_800_000_000_000;
