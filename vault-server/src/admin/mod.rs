@@ -1,7 +1,11 @@
 //! Administration: what an operator can ask of a vault, whether it is running (over its socket) or
-//! stopped (by opening it). No answer has a secret but a new token, which is shown once.
+//! stopped (by opening its ledger).
 
+mod answers;
+mod requests;
 pub mod socket;
 mod use_cases;
 
-pub use self::use_cases::{Admin, Answer, EventSummary, Request, TenantSummary, TokenSummary};
+pub use self::answers::{Answer, EventSummary, TenantSummary, TokenSummary};
+pub use self::requests::Request;
+pub use self::use_cases::Admin;

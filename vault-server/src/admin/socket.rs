@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::admin::{Admin, Answer, Request};
+use super::answers::Answer;
+use super::requests::Request;
+use super::use_cases::Admin;
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 4 * 1024 * 1024;

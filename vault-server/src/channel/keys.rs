@@ -9,8 +9,10 @@ use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
 use vault_protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::stored::codec::Versioned;
+use crate::stored::keys;
+use crate::stored::leaf::Leaf;
 use crate::stored::rotation::KeyLife;
-use crate::stored::{self, Unreadable};
 
 /// Key pairs, oldest first; the last one is published, the others still open messages.
 #[derive(Default, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ struct Pair {
 }
 
 impl ChannelKeys {
+    /// Where they are stored.
+    pub const LEAF: Leaf<Self> = Leaf::fixed(keys::ohttp_keys);
+
     /// Brings the keys up to date: a new pair when the last one has been published for
     /// `period_seconds`; none that was replaced longer than `overlap_seconds` ago. Returns whether
     /// anything changed. Times in the future (the clock was set back between runs) count as now.
@@ -44,16 +49,16 @@ impl ChannelKeys {
     ) -> bool {
         let mut clamped = false;
         for pair in &mut self.pairs {
-            clamped |= pair.life.forget_the_future(now);
+            clamped |= pair.life.clamp_to(now);
         }
         let before = self.pairs.len();
         self.pairs
-            .retain(|pair| !pair.life.is_over(now, overlap_seconds));
+            .retain(|pair| !pair.life.is_expired(now, overlap_seconds));
         let expired = self.pairs.len() < before;
         let due = self
             .pairs
             .last()
-            .is_none_or(|pair| pair.life.is_worn(now, period_seconds));
+            .is_none_or(|pair| pair.life.is_due_for_rotation(now, period_seconds));
         if due {
             self.publish_new_pair(now, rng);
         }
@@ -85,21 +90,6 @@ impl ChannelKeys {
         self.pairs.iter().flat_map(Pair::configs).collect()
     }
 
-    /// The stored form.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        stored::encode(self)
-    }
-
-    /// Reads the stored form. Ids are even, as they were given: behind 255 there is no next one.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let keys: Self = stored::decode(bytes)?;
-        let are_even = keys.pairs.iter().all(|pair| pair.id.is_multiple_of(2));
-        let are_successive = KeyLife::are_successive(keys.pairs.iter().map(|pair| pair.life));
-        (are_even && are_successive)
-            .then_some(keys)
-            .ok_or(Unreadable)
-    }
-
     fn publish_new_pair<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
         let id = self.pairs.last().map_or(0, |pair| pair.id.wrapping_add(2));
         // 128 pairs later an id comes again; the one that had it must not be asked.
@@ -122,6 +112,15 @@ impl ChannelKeys {
     }
 }
 
+impl Versioned for ChannelKeys {
+    /// Ids are even, as they were given: behind 255 there is no next one.
+    fn is_sound(&self) -> bool {
+        let are_even = self.pairs.iter().all(|pair| pair.id.is_multiple_of(2));
+        let are_successive = KeyLife::are_successive(self.pairs.iter().map(|pair| pair.life));
+        are_even && are_successive
+    }
+}
+
 impl Pair {
     fn configs(&self) -> [KeyConfig; 2] {
         [
@@ -133,8 +132,10 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::rngs::OsRng;
+
+    use super::*;
+    use crate::stored::leaf::Stored;
 
     const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_pair_opens_messages_until_the_overlap_is_over() {
+    fn a_replaced_pair_opens_messages_until_the_overlap_is_expired() {
         let mut keys = ChannelKeys::default();
         assert!(keys.rotate(START, 100, 50, &mut OsRng));
         assert!(!keys.rotate(START.plus_seconds(99), 100, 50, &mut OsRng));
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(to_hex(&keys.encode()), FIXTURE);
     }
 
-    // Found by fuzzing. Fails when `decode` does not look at the ids: `all` then counts beyond 255.
+    // Found by fuzzing. Fails when `is_sound` does not look at the ids: `all` then counts beyond 255.
     #[test]
     fn a_pair_without_room_for_its_second_id_is_unreadable() {
         for id in ["05", "ff"] {
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(ids(&keys.all()), [254, 255]);
     }
 
-    // Found by fuzzing. Fails when `decode` does not look at the lives: such a pair is never forgotten,
+    // Found by fuzzing. Fails when `is_sound` does not look at the lives: such a pair is never forgotten,
     // and keys are always due to be rotated.
     #[test]
     fn a_pair_behind_which_there_is_another_was_replaced() {

@@ -4,17 +4,17 @@
 use ohttp::{KeyConfig, Server};
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
-use vault_ledger::{Batch, CommitError, LeafUnavailable};
+use vault_ledger::{Batch, CommitError, LeafUnavailable, Ledger};
 use vault_protocol::PROTOCOL_VERSION;
 use vault_protocol::binary::Binary;
 use vault_protocol::statement::{LIFETIME_SECONDS, SignedStatement, Statement};
 use vault_protocol::time::Timestamp;
 
-use crate::channel::keys::ChannelKeys;
+use super::keys::ChannelKeys;
 use crate::keyring::Keyring;
-use crate::service::Service;
-use crate::stored;
+use crate::stored::codec::Versioned;
 use crate::stored::keys;
+use crate::stored::leaf::{Leaf, Leaves};
 
 /// How old a statement gets before the next is signed, in seconds: a day.
 const RENEWAL_SECONDS: u64 = 24 * 60 * 60;
@@ -44,17 +44,24 @@ pub struct Publication {
 #[derive(Serialize, Deserialize)]
 struct Serial(u64);
 
+impl Versioned for Serial {}
+
+const SERIAL: Leaf<Serial> = Leaf::fixed(keys::statement_serial);
+
 impl Publication {
     /// Rotates the channel's keys if that is due and signs a new statement. The keys and the
     /// serial are durable before anything of them is shown to anybody.
-    pub async fn renew(service: &Service, rotation: ChannelRotation) -> Result<Self, CommitError> {
-        let now = service.clock.now();
-        let (keys, serial) = service
-            .ledger
+    pub async fn renew(
+        ledger: &Ledger,
+        keyring: &Keyring,
+        now: Timestamp,
+        rotation: ChannelRotation,
+    ) -> Result<Self, CommitError> {
+        let (keys, serial) = ledger
             .commit(move |batch| Ok((rotate(batch, now, rotation)?, next_serial(batch, now)?)))
             .await?
             .into_inner();
-        let mut publication = Self::sign(&service.keyring, &keys, serial, now);
+        let mut publication = Self::sign(keyring, &keys, serial, now);
         if let Some(change) = keys.next_change(rotation.period_seconds, rotation.overlap_seconds) {
             publication.renew_at = publication.renew_at.min(change);
         }
@@ -101,41 +108,32 @@ fn rotate(
     now: Timestamp,
     rotation: ChannelRotation,
 ) -> Result<ChannelKeys, LeafUnavailable> {
-    let place = keys::ohttp_keys();
-    let mut keys = match batch.read(&place)? {
-        Some(leaf) => ChannelKeys::decode(&leaf).map_err(|_| LeafUnavailable)?,
-        None => ChannelKeys::default(),
-    };
+    let mut keys = batch.get(&ChannelKeys::LEAF)?.unwrap_or_default();
     let ChannelRotation {
         period_seconds,
         overlap_seconds,
     } = rotation;
     if keys.rotate(now, period_seconds, overlap_seconds, &mut OsRng) {
-        batch.put(&place, keys.encode());
+        batch.set(&ChannelKeys::LEAF, &keys);
     }
     Ok(keys)
 }
 
 /// When a statement was last signed: at most a day before the last run ended.
-pub async fn last_signed(service: &Service) -> Result<Timestamp, CommitError> {
-    let serial = service.ledger.commit(last_serial).await?;
+pub async fn last_signed(ledger: &Ledger) -> Result<Timestamp, CommitError> {
+    let serial = ledger.commit(last_serial).await?;
     Ok(Timestamp::from_millis(serial.into_inner()))
 }
 
 /// The serial of the last statement; 0 before the first.
 pub(crate) fn last_serial(batch: &mut Batch<'_>) -> Result<u64, LeafUnavailable> {
-    match batch.read(&keys::statement_serial())? {
-        Some(leaf) => Ok(stored::decode::<Serial>(&leaf)
-            .map_err(|_| LeafUnavailable)?
-            .0),
-        None => Ok(0),
-    }
+    Ok(batch.get(&SERIAL)?.map_or(0, |Serial(last)| last))
 }
 
 /// max(last + 1, milliseconds of signing).
 fn next_serial(batch: &mut Batch<'_>, now: Timestamp) -> Result<u64, LeafUnavailable> {
     let serial = now.millis().max(last_serial(batch)?.saturating_add(1));
-    batch.put(&keys::statement_serial(), stored::encode(&Serial(serial)));
+    batch.set(&SERIAL, &Serial(serial));
     Ok(serial)
 }
 
@@ -150,14 +148,15 @@ fn server(config: KeyConfig) -> (u8, Server) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stored::leaf::Stored;
 
     // Version 1: serial 1,800,000,000,000.
     const FIXTURE: [u8; 7] = [0x01, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34];
 
     #[test]
     fn the_committed_serial_is_still_read() {
-        let serial: Serial = stored::decode(&FIXTURE).unwrap();
+        let serial = Serial::decode(&FIXTURE).unwrap();
         assert_eq!(serial.0, 1_800_000_000_000);
-        assert_eq!(stored::encode(&serial).as_slice(), FIXTURE);
+        assert_eq!(serial.encode().as_slice(), FIXTURE);
     }
 }

@@ -12,7 +12,7 @@ use crate::admin::socket;
 use crate::admin::{Answer, EventSummary, Request, TenantSummary};
 use crate::config::Config;
 use crate::process::clock::Clock;
-use crate::server::{self, Vault, VaultOptions};
+use crate::server::{self, ledger};
 
 /// A token cannot be shown again.
 const TOKEN_LOST: &str = "the token was made, and lost because it could not be printed: make another with \
@@ -81,20 +81,20 @@ fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
     }
 }
 
+/// Opens the ledger, and nothing that only serving needs.
 fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer> {
     let keyring = keyring_secret::keyring(config)?;
     if let Request::Fingerprint = request {
         let fingerprint = keyring.identity().identity_key().fingerprint();
         return Ok(Answer::Fingerprint { fingerprint });
     }
-    let ledger = server::open_ledger(config, &keyring)?;
+    let ledger = ledger::open(config, &keyring)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let answer = runtime.block_on(async {
-        let options = VaultOptions::new(config);
-        let vault = Vault::start(ledger.clone(), keyring, Clock::system(), options).await?;
-        anyhow::Ok(vault.admin.answer(request).await)
+        let admin = server::admin(ledger.clone(), keyring, Clock::system()).await?;
+        anyhow::Ok(admin.answer(request).await)
     });
     // What was answered was committed before, and a token that is not shown would be lost.
     if let Err(error) = ledger.close() {

@@ -14,7 +14,7 @@ use super::{keyring_secret, output};
 use crate::admin::Request;
 use crate::admin::socket;
 use crate::config::{AnchorConfig, Config};
-use crate::server;
+use crate::server::ledger;
 
 /// What is said of an anchor that [`on_the_data_volume`] names.
 pub const ON_THE_DATA_VOLUME: &str =
@@ -48,7 +48,7 @@ fn add(config: &Config, path: &Path) -> anyhow::Result<()> {
         bail!(reason);
     }
     refuse_while_serving(config)?;
-    server::add_anchor(config, &keyring_secret::keyring(config)?, path)?;
+    ledger::add_anchor(config, &keyring_secret::keyring(config)?, path)?;
     let next = if is_configured {
         "The configuration names it already. Next: `vault-server serve`."
     } else {
@@ -66,7 +66,7 @@ fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
         list(paths)
     );
     refuse_while_serving(config)?;
-    let removed = server::remove_anchors(config, &keyring_secret::keyring(config)?, paths)?;
+    let removed = ledger::remove_anchors(config, &keyring_secret::keyring(config)?, paths)?;
     let removed = paths.iter().zip(removed);
     let said: String = removed
         .map(|(path, removed)| {

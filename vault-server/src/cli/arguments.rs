@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vault_protocol::{AccountId, Policy, TenantId, VaultId};
 
-use crate::tenants::tenant::Scope;
+use crate::tenants::token::TokenScope;
 
 /// A vault for backup keys: it gives a key back to who knows the password, charges every guess
 /// before it can be tested, and destroys the key for good after too many wrong ones.
@@ -209,13 +209,13 @@ impl PolicyArgs {
 }
 
 /// Each scope once.
-pub fn distinct(scopes: &[ScopeArg]) -> Vec<Scope> {
-    let mut distinct: Vec<Scope> = Vec::new();
+pub fn distinct(scopes: &[ScopeArg]) -> Vec<TokenScope> {
+    let mut distinct: Vec<TokenScope> = Vec::new();
     for scope in scopes {
         let scope = match scope {
-            ScopeArg::Use => Scope::Use,
-            ScopeArg::Status => Scope::Status,
-            ScopeArg::Reset => Scope::Reset,
+            ScopeArg::Use => TokenScope::Use,
+            ScopeArg::Status => TokenScope::Status,
+            ScopeArg::Reset => TokenScope::Reset,
         };
         if !distinct.contains(&scope) {
             distinct.push(scope);

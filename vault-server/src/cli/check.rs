@@ -14,11 +14,11 @@ use crate::channel::keys::ChannelKeys;
 use crate::channel::statement;
 use crate::config::Config;
 use crate::net::tls;
-use crate::server;
-use crate::service::account;
+use crate::server::ledger;
+use crate::service::account::AccountLeaf;
 use crate::service::ticket::TicketKeys;
-use crate::stored::Unreadable;
 use crate::stored::keys;
+use crate::stored::leaf::{Leaf, Leaves};
 use crate::tenants::tenant::{Tenant, TenantList};
 
 /// How many stored values one commit looks at.
@@ -85,7 +85,7 @@ fn check_database(config: &Config) -> anyhow::Result<bool> {
     let keyring = keyring_secret::keyring(config)?;
     let vault_id = keyring.vault_id();
     output::line(format_args!("ok   keyring of the vault {vault_id}"))?;
-    let ledger = server::open_ledger(config, &keyring)?;
+    let ledger = ledger::open(config, &keyring)?;
     for anchor in config.anchor.all() {
         output::line(format_args!("ok   anchor {}", anchor.display()))?;
     }
@@ -189,29 +189,25 @@ fn look_at_all(ledger: &Ledger, found: &mut Values) -> Result<(), CommitError> {
 
 /// Reads one stored value as what it is; whether it is an account. Nothing is changed.
 fn look_at(batch: &mut Batch<'_>, key: &LeafKey) -> Result<bool, LeafUnavailable> {
-    let Some(leaf) = batch.read(key)? else {
-        return Ok(false);
-    };
-    let own = keys::own();
-    let unreadable = |_: Unreadable| LeafUnavailable;
-    match own.iter().position(|place| place == key) {
-        Some(0) => drop(TenantList::decode(&leaf).map_err(unreadable)?),
-        Some(1) => drop(TicketKeys::decode(&leaf).map_err(unreadable)?),
-        Some(2) => drop(ChannelKeys::decode(&leaf).map_err(unreadable)?),
-        Some(_) => drop(statement::last_serial(batch)?),
-        None if is_tenant(batch, key) => drop(Tenant::decode(&leaf).map_err(unreadable)?),
-        None => {
-            account::decode(&leaf)?;
-            return Ok(true);
-        }
+    let is_at = |own: LeafKey| own == *key;
+    if is_at(TenantList::LEAF.key()) {
+        batch.get(&TenantList::LEAF)?;
+    } else if is_at(TicketKeys::LEAF.key()) {
+        batch.get(&TicketKeys::LEAF)?;
+    } else if is_at(ChannelKeys::LEAF.key()) {
+        batch.get(&ChannelKeys::LEAF)?;
+    } else if is_at(keys::statement_serial()) {
+        statement::last_serial(batch)?;
+    } else if let Some(tenant) = tenant_at(batch, key) {
+        batch.get(&tenant)?;
+    } else {
+        return Ok(batch.get(&Leaf::<AccountLeaf>::at(*key))?.is_some());
     }
     Ok(false)
 }
 
-fn is_tenant(batch: &mut Batch<'_>, key: &LeafKey) -> bool {
-    let list = batch.read(&keys::tenants()).ok().flatten();
-    let list = list
-        .and_then(|leaf| TenantList::decode(&leaf).ok())
-        .unwrap_or_default();
-    list.0.iter().any(|tenant| keys::tenant(tenant) == *key)
+fn tenant_at(batch: &mut Batch<'_>, key: &LeafKey) -> Option<Leaf<Tenant>> {
+    let list = batch.get(&TenantList::LEAF).ok().flatten()?;
+    let mut leaves = list.0.iter().map(Tenant::leaf);
+    leaves.find(|leaf| leaf.key() == *key)
 }

@@ -18,9 +18,9 @@ use crate::admin::{Answer, Request};
 use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::process::secret_file;
-use crate::server::{self, Vault};
+use crate::server::{Vault, ledger};
 use crate::telemetry::logs;
-use crate::tenants::tenant::Scope;
+use crate::tenants::token::TokenScope;
 
 const TENANT: &str = "demo";
 
@@ -32,7 +32,7 @@ pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     logs::init(&config.log)?;
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
-    let ledger = server::create_ledger(&config, &keyring)?;
+    let ledger = ledger::create(&config, &keyring)?;
     let served = serve::serve_until_stopped(
         serve::runtime()?,
         &config,
@@ -91,7 +91,7 @@ async fn add_tenant(vault: &Vault) -> anyhow::Result<Zeroizing<String>> {
     let request = Request::AddTenant {
         tenant: TenantId::new(TENANT)?,
         policy: Policy::default(),
-        scopes: vec![Scope::Use, Scope::Status, Scope::Reset],
+        scopes: vec![TokenScope::Use, TokenScope::Status, TokenScope::Reset],
     };
     match vault.admin.answer(request).await {
         Answer::Token { token } => Ok(Zeroizing::new(token)),

@@ -15,7 +15,7 @@ use super::{keyring_secret, output};
 use crate::config::Config;
 use crate::keyring::Keyring;
 use crate::process::secret_file;
-use crate::server;
+use crate::server::ledger;
 
 pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
@@ -38,7 +38,7 @@ pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
         secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
         keyring
     };
-    server::create_ledger(config, &keyring)?.close()?;
+    ledger::create(config, &keyring)?.close()?;
     let printed = print(config, &keyring);
     if goes_on {
         output::note(went_on_with(file));

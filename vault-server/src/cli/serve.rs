@@ -18,14 +18,13 @@ use vault_ledger::Ledger;
 use super::{anchor, keyring_secret};
 use crate::admin::socket::AdminSocket;
 use crate::config::Config;
-use crate::http::router;
 use crate::keyring::Keyring;
 use crate::net::listener;
 use crate::net::tls::{self, ReloadingCertificate};
 use crate::process::clock::Clock;
 use crate::process::file_limit;
 use crate::process::hardening::Warning;
-use crate::server::{self, Vault, VaultOptions};
+use crate::server::{Vault, VaultOptions, ledger};
 use crate::telemetry::logs;
 
 /// How often the certificate's files are looked at.
@@ -45,9 +44,9 @@ pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow
     }
     let keyring = keyring_secret::keyring(config)?;
     let ledger = if accept_damage {
-        server::open_damaged_ledger(config, &keyring)?
+        ledger::open_damaged(config, &keyring)?
     } else {
-        server::open_ledger(config, &keyring)?
+        ledger::open(config, &keyring)?
     };
     for path in anchor::on_the_data_volume(config) {
         let path = path.display();
@@ -131,7 +130,7 @@ async fn serve(
     ready(&vault, listener.local_addr()?).await?;
 
     let stop = CancellationToken::new();
-    let router = router::router(vault.app.clone());
+    let router = vault.router();
     let limits = &config.limits;
     let server = listener::serve(
         listener,
@@ -148,8 +147,8 @@ async fn serve(
         biased;
         () = ledger.failed() => return Ok(storage_failed()),
         name = &mut stop_signal => tracing::info!(signal = name, "stopping: answering what is in flight"),
-        ended = vault.upkeep() => {
-            tracing::error!(reason = %ended, "upkeep has ended: stopping, see `vault-server check`");
+        ended = vault.maintenance.run() => {
+            tracing::error!(reason = %ended, "maintenance has ended: stopping, see `vault-server check`");
             exit_code = ExitCode::FAILURE;
         }
         () = reload(certificate, hangup) => {}

@@ -10,15 +10,15 @@ use vault_protocol::{AccountId, TenantId};
 use zeroize::Zeroizing;
 
 use super::App;
-use super::problem::Failure;
-use crate::tenants::tenant::{Scope, Token};
+use super::problem::ProblemResponse;
+use crate::tenants::token::{Token, TokenScope};
 
 /// The header in which a relay names the account it vouches for.
 static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
 
 /// The tenant whose token came with the request and the account it vouches for.
 #[derive(Clone)]
-pub struct Vouched {
+pub struct RelayedAccount {
     /// The token's tenant.
     pub tenant: TenantId,
     /// From `Vault-Account`.
@@ -26,19 +26,25 @@ pub struct Vouched {
 }
 
 /// Lets a relay's request through: token with scope `use`, one account.
-pub async fn vouch(
+pub async fn authenticate_relay(
     State(app): State<App>,
     mut request: Request,
     next: Next,
-) -> Result<Response, Failure> {
-    let tenant = authenticate(&app, request.headers(), Scope::Use)?;
-    let account = vouched_account(request.headers())?;
-    request.extensions_mut().insert(Vouched { tenant, account });
+) -> Result<Response, ProblemResponse> {
+    let tenant = authenticate(&app, request.headers(), TokenScope::Use)?;
+    let account = relayed_account(request.headers())?;
+    request
+        .extensions_mut()
+        .insert(RelayedAccount { tenant, account });
     Ok(next.run(request).await)
 }
 
 /// Whose token came with the request; it must have the scope.
-pub fn authenticate(app: &App, headers: &HeaderMap, scope: Scope) -> Result<TenantId, Failure> {
+pub fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    scope: TokenScope,
+) -> Result<TenantId, ProblemResponse> {
     let token = bearer(headers).ok_or(Problem::Unauthenticated)?;
     let (tenant, scopes) = app
         .tenants
@@ -60,7 +66,7 @@ fn bearer(headers: &HeaderMap) -> Option<Token> {
         .flatten()
 }
 
-fn vouched_account(headers: &HeaderMap) -> Result<AccountId, Failure> {
+fn relayed_account(headers: &HeaderMap) -> Result<AccountId, ProblemResponse> {
     let value = single(headers, &VAULT_ACCOUNT);
     let account = value.and_then(|value| AccountId::new(value.as_str()).ok());
     account.ok_or_else(|| Problem::invalid_field("vault-account").into())

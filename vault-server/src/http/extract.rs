@@ -15,8 +15,9 @@ use vault_protocol::problem::{InvalidRequest, Problem};
 use vault_protocol::{AccountId, AccountScope, MAX_BODY_LEN, TenantId};
 
 use super::App;
-use super::auth::Vouched;
-use super::problem::Failure;
+use super::auth::{RelayedAccount, authenticate};
+use super::problem::ProblemResponse;
+use crate::tenants::token::TokenScope;
 
 /// Fields that a problem may name. A closed list: a problem never echoes what was sent.
 const FIELDS: [&str; 12] = [
@@ -34,24 +35,62 @@ const FIELDS: [&str; 12] = [
     "wrapped_key",
 ];
 
-/// Whose record is meant, from the path of an inner request. The relay must vouch for the same.
-pub struct VouchedScope(pub AccountScope);
+/// The account in the path of an inner request. The relay must vouch for the same one.
+pub struct RelayedScope(pub AccountScope);
 
-impl FromRequestParts<App> for VouchedScope {
-    type Rejection = Failure;
+impl FromRequestParts<App> for RelayedScope {
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ProblemResponse> {
         let (tenant, account) = names(parts).await?;
-        let vouched = parts.extensions.get::<Vouched>();
-        if vouched.is_none_or(|vouched| vouched.tenant != tenant || vouched.account != account) {
+        let relayed = parts.extensions.get::<RelayedAccount>();
+        if relayed.is_none_or(|relayed| relayed.tenant != tenant || relayed.account != account) {
             return Err(Problem::AccountMismatch.into());
         }
         Ok(Self(scope(app, tenant, account)))
     }
 }
 
+/// The account that a backend names, with a token that may read its status.
+pub struct StatusToken(pub AccountScope);
+
+impl FromRequestParts<App> for StatusToken {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ProblemResponse> {
+        backend_scope(parts, app, TokenScope::Status)
+            .await
+            .map(Self)
+    }
+}
+
+/// The account that a backend names, with a token that may reset it.
+pub struct ResetToken(pub AccountScope);
+
+impl FromRequestParts<App> for ResetToken {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ProblemResponse> {
+        backend_scope(parts, app, TokenScope::Reset).await.map(Self)
+    }
+}
+
+/// The path's tenant must be the token's.
+async fn backend_scope(
+    parts: &mut Parts,
+    app: &App,
+    needed: TokenScope,
+) -> Result<AccountScope, ProblemResponse> {
+    let token_tenant = authenticate(app, &parts.headers, needed)?;
+    let (tenant, account) = names(parts).await?;
+    if tenant != token_tenant {
+        return Err(Problem::Forbidden.into());
+    }
+    Ok(scope(app, tenant, account))
+}
+
 /// Tenant and account of the path.
-pub async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), Failure> {
+async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), ProblemResponse> {
     let path = Path::<(String, String)>::from_request_parts(parts, &()).await;
     let Ok(Path((tenant, account))) = path else {
         return Err(Problem::malformed().into());
@@ -61,8 +100,7 @@ pub async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), Failure> 
     Ok((tenant, account))
 }
 
-/// The full scope of an account of this vault.
-pub fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
+fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
     AccountScope {
         vault: app.service.vault_id().clone(),
         tenant,
@@ -74,9 +112,9 @@ pub fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
 pub struct Message<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
-    type Rejection = Failure;
+    type Rejection = ProblemResponse;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, ProblemResponse> {
         require_media_type(request.headers(), "application/json")?;
         let body = collect(request.into_body(), MAX_BODY_LEN, app.body_timeout).await?;
         parse(&body).map(Self)
@@ -93,7 +131,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 }
 
 /// Refuses other media types; parameters are ignored.
-pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Failure> {
+pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProblemResponse> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(media_type_problem());
@@ -110,7 +148,11 @@ pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Fai
 }
 
 /// Reads a body of at most `limit` bytes that arrives within `timeout`.
-pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {
+pub async fn collect(
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Bytes, ProblemResponse> {
     let collecting = Limited::new(body, limit).collect();
     match tokio::time::timeout(timeout, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -124,7 +166,7 @@ pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Byte
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProblemResponse> {
     // serde would take an array of the fields' values as well: a second spelling.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::malformed().into());
@@ -153,7 +195,7 @@ fn known_field(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<
     FIELDS.iter().find(named).map(|field| (*field).to_owned())
 }
 
-fn media_type_problem() -> Failure {
+fn media_type_problem() -> ProblemResponse {
     Problem::InvalidRequest {
         kind: InvalidRequest::MediaType,
         field: None,

@@ -1,8 +1,7 @@
 //! The endpoints (PROTOCOL.md section 6): take typed input, call one use case, wrap the answer.
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::request::Parts;
 use http::{StatusCode, header};
 use vault_protocol::messages::{
     Deletion, RegistrationFinish, RegistrationStart, RegistrationStarted, Removed, Reset,
@@ -11,19 +10,17 @@ use vault_protocol::messages::{
 };
 use vault_protocol::ohttp_keys::KEYS_MEDIA_TYPE;
 use vault_protocol::problem::{InvalidRequest, Problem};
-use vault_protocol::{AccountScope, statement::SignedStatement};
+use vault_protocol::statement::SignedStatement;
 
 use super::App;
-use super::auth::authenticate;
-use super::extract::{Answer, Message, VouchedScope, names, scope};
-use super::problem::Failure;
-use crate::tenants::tenant::Scope;
+use super::extract::{Answer, Message, RelayedScope, ResetToken, StatusToken};
+use super::problem::ProblemResponse;
 
-type Answered<T> = Result<Answer<T>, Failure>;
+type Answered<T> = Result<Answer<T>, ProblemResponse>;
 
 pub async fn start_registration(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<RegistrationStart>,
 ) -> Answered<RegistrationStarted> {
     Ok(Answer(
@@ -33,16 +30,16 @@ pub async fn start_registration(
 
 pub async fn finish_registration(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<RegistrationFinish>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ProblemResponse> {
     let finished = app.service.finish_registration(&scope, request).await?;
     Ok((StatusCode::CREATED, Answer(finished)).into_response())
 }
 
 pub async fn start_retrieval(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalStart>,
 ) -> Answered<RetrievalStarted> {
     Ok(Answer(app.service.start_retrieval(&scope, request).await?))
@@ -50,7 +47,7 @@ pub async fn start_retrieval(
 
 pub async fn finish_retrieval(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalFinish>,
 ) -> Answered<RetrievalFinished> {
     Ok(Answer(app.service.finish_retrieval(&scope, request).await?))
@@ -58,7 +55,7 @@ pub async fn finish_retrieval(
 
 pub async fn abandon_retrieval(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalAbandon>,
 ) -> Answered<RetrievalAbandoned> {
     Ok(Answer(
@@ -68,20 +65,20 @@ pub async fn abandon_retrieval(
 
 pub async fn delete(
     State(app): State<App>,
-    VouchedScope(scope): VouchedScope,
+    RelayedScope(scope): RelayedScope,
     Message(request): Message<Deletion>,
 ) -> Answered<Removed> {
     Ok(Answer(app.service.delete(&scope, request).await?))
 }
 
-pub async fn status(State(app): State<App>, VouchedScope(scope): VouchedScope) -> Answered<Status> {
+pub async fn status(State(app): State<App>, RelayedScope(scope): RelayedScope) -> Answered<Status> {
     Ok(Answer(app.service.status(&scope).await?))
 }
 
 /// The status for backends, outside the sealed channel.
 pub async fn backend_status(
     State(app): State<App>,
-    BackendScope(scope): BackendScope<STATUS>,
+    StatusToken(scope): StatusToken,
 ) -> Answered<Status> {
     Ok(Answer(app.service.status(&scope).await?))
 }
@@ -89,7 +86,7 @@ pub async fn backend_status(
 /// The reset for backends.
 pub async fn reset(
     State(app): State<App>,
-    BackendScope(scope): BackendScope<RESET>,
+    ResetToken(scope): ResetToken,
     Message(request): Message<Reset>,
 ) -> Answered<Removed> {
     Ok(Answer(app.service.reset(&scope, request).await?))
@@ -118,7 +115,7 @@ pub async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-pub async fn unknown_route() -> Failure {
+pub async fn unknown_route() -> ProblemResponse {
     Problem::InvalidRequest {
         kind: InvalidRequest::Route,
         field: None,
@@ -126,34 +123,10 @@ pub async fn unknown_route() -> Failure {
     .into()
 }
 
-pub async fn other_method() -> Failure {
+pub async fn other_method() -> ProblemResponse {
     Problem::InvalidRequest {
         kind: InvalidRequest::Method,
         field: None,
     }
     .into()
-}
-
-const STATUS: bool = false;
-const RESET: bool = true;
-
-/// Whose record a backend means: the path's tenant must be the token's.
-pub struct BackendScope<const MAY_RESET: bool>(AccountScope);
-
-impl<const MAY_RESET: bool> FromRequestParts<App> for BackendScope<MAY_RESET> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let needed = if MAY_RESET {
-            Scope::Reset
-        } else {
-            Scope::Status
-        };
-        let token_tenant = authenticate(app, &parts.headers, needed)?;
-        let (tenant, account) = names(parts).await?;
-        if tenant != token_tenant {
-            return Err(Problem::Forbidden.into());
-        }
-        Ok(Self(scope(app, tenant, account)))
-    }
 }

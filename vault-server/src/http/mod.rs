@@ -1,12 +1,12 @@
-//! HTTP: TLS, the accept loop, the sealed channel, the routes. No SQL, no rules.
+//! HTTP: the routes, the sealed channel, authentication. No SQL, no rules.
 
 mod auth;
 mod extract;
 mod handlers;
 mod ohttp;
-pub mod problem;
+mod problem;
 mod request_log;
-pub mod router;
+pub(crate) mod router;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use crate::tenants::directory::Tenants;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
-pub struct App {
+pub(crate) struct App {
     /// The use cases.
-    pub service: Service,
-    /// Who may call them.
-    pub tenants: Tenants,
-    /// What is published.
-    pub publication: Arc<ArcSwap<Publication>>,
+    pub(crate) service: Service,
+    /// Checks tokens.
+    pub(crate) tenants: Tenants,
+    /// The answers of `GET /v1/vault` and `GET /v1/ohttp-keys`.
+    pub(crate) publication: Arc<ArcSwap<Publication>>,
     /// One permit for each sealed message that is worked on; without one, `overloaded`.
-    pub permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// How long a request's body may take to arrive.
-    pub body_timeout: Duration,
+    pub(crate) body_timeout: Duration,
 }

@@ -20,9 +20,9 @@ use vault_protocol::sealed::{
 use zeroize::Zeroizing;
 
 use super::App;
-use super::auth::Vouched;
+use super::auth::RelayedAccount;
 use super::extract::{collect, require_media_type};
-use super::problem::Failure;
+use super::problem::ProblemResponse;
 
 /// Inner headers that would be credentials: the token belongs to the relay, and a device has none.
 const CREDENTIALS: [&str; 4] = [
@@ -37,36 +37,36 @@ const MAX_ANSWER_LEN: usize = 64 * 1024;
 
 /// Wraps the inner router.
 #[derive(Clone)]
-pub struct SealedLayer {
+pub struct OhttpLayer {
     app: App,
 }
 
 /// The inner router behind the sealed channel.
 #[derive(Clone)]
-pub struct Sealed<S> {
+pub struct Ohttp<S> {
     app: App,
     inner: S,
 }
 
-impl SealedLayer {
+impl OhttpLayer {
     /// Opens with the keys that `app` publishes.
     pub fn new(app: App) -> Self {
         Self { app }
     }
 }
 
-impl<S> Layer<S> for SealedLayer {
-    type Service = Sealed<S>;
+impl<S> Layer<S> for OhttpLayer {
+    type Service = Ohttp<S>;
 
-    fn layer(&self, inner: S) -> Sealed<S> {
-        Sealed {
+    fn layer(&self, inner: S) -> Ohttp<S> {
+        Ohttp {
             app: self.app.clone(),
             inner,
         }
     }
 }
 
-impl<S> Service<Request> for Sealed<S>
+impl<S> Service<Request> for Ohttp<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -91,16 +91,16 @@ where
 
 /// Everything that goes wrong before the message is open is an outer problem; afterwards the
 /// outer status is 200, and the relay learns nothing (PROTOCOL.md section 5).
-async fn exchange<S>(app: &App, inner: S, request: Request) -> Result<Response, Failure>
+async fn exchange<S>(app: &App, inner: S, request: Request) -> Result<Response, ProblemResponse>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     require_media_type(request.headers(), REQUEST_MEDIA_TYPE)?;
-    let vouched = request.extensions().get::<Vouched>().cloned();
+    let relayed = request.extensions().get::<RelayedAccount>().cloned();
     let sealed = collect(request.into_body(), MAX_SEALED_LEN, app.body_timeout).await?;
     let _permit = app.permits.try_acquire().map_err(|_| Problem::Overloaded)?;
     let (opened, seal) = open(app, &sealed)?;
-    let response = match inner_request(&opened, vouched) {
+    let response = match inner_request(&opened, relayed) {
         Ok(request) => match inner.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -110,7 +110,7 @@ where
     answer(seal, response).await
 }
 
-fn open(app: &App, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, ServerResponse), Failure> {
+fn open(app: &App, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, ServerResponse), ProblemResponse> {
     let publication = app.publication.load();
     let server = publication.server_for(sealed).ok_or(Problem::OhttpKey)?;
     let (opened, seal) = server
@@ -120,7 +120,10 @@ fn open(app: &App, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, ServerResponse)
 }
 
 /// The inner request for the inner router. Inner problems from here on.
-fn inner_request(opened: &[u8], vouched: Option<Vouched>) -> Result<Request, Failure> {
+fn inner_request(
+    opened: &[u8],
+    relayed: Option<RelayedAccount>,
+) -> Result<Request, ProblemResponse> {
     let inner = decode_request(opened).map_err(|_| Problem::malformed())?;
     refuse_credentials(&inner)?;
     let method = Method::from_bytes(&inner.method).map_err(|_| Problem::malformed())?;
@@ -133,13 +136,13 @@ fn inner_request(opened: &[u8], vouched: Option<Vouched>) -> Result<Request, Fai
             request.headers_mut().append(header::CONTENT_TYPE, value);
         }
     }
-    if let Some(vouched) = vouched {
-        request.extensions_mut().insert(vouched);
+    if let Some(relayed) = relayed {
+        request.extensions_mut().insert(relayed);
     }
     Ok(request)
 }
 
-fn refuse_credentials(inner: &InnerRequest) -> Result<(), Failure> {
+fn refuse_credentials(inner: &InnerRequest) -> Result<(), ProblemResponse> {
     let is_credential = |name: &[u8]| {
         CREDENTIALS
             .iter()
@@ -152,7 +155,7 @@ fn refuse_credentials(inner: &InnerRequest) -> Result<(), Failure> {
 }
 
 /// A plain path and nothing else: no authority, no query, no fragment, which a parser drops.
-fn path(bytes: &[u8]) -> Result<Uri, Failure> {
+fn path(bytes: &[u8]) -> Result<Uri, ProblemResponse> {
     let uri = Uri::try_from(bytes).map_err(|_| Problem::malformed())?;
     if bytes.first() != Some(&b'/') || uri.path().as_bytes() != bytes {
         return Err(Problem::malformed().into());
@@ -160,7 +163,7 @@ fn path(bytes: &[u8]) -> Result<Uri, Failure> {
     Ok(uri)
 }
 
-async fn answer(seal: ServerResponse, response: Response) -> Result<Response, Failure> {
+async fn answer(seal: ServerResponse, response: Response) -> Result<Response, ProblemResponse> {
     let (parts, body) = response.into_parts();
     let content = axum::body::to_bytes(body, MAX_ANSWER_LEN)
         .await

@@ -1,22 +1,19 @@
-//! The one place that maps errors to answers. Nothing from inside leaves: a problem has a fixed
-//! title, and what went wrong inside is logged here, once.
+//! Problems as responses (RFC 9457). `service::error` says which error is which problem.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use vault_ledger::CommitError;
 use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, Problem};
 use vault_protocol::time::Timestamp;
-use vault_rules::Refusal;
 
 use crate::service::error::ServiceError;
 
 /// Seconds after which to come back when the vault is overloaded or cannot answer.
 const RETRY_SECONDS: u64 = 1;
 
-/// A problem on its way out.
+/// A problem as the response to a request.
 #[derive(Debug)]
-pub struct Failure(pub Problem);
+pub struct ProblemResponse(pub Problem);
 
 /// When to come back; [`add_retry_after`] turns it into a header.
 #[derive(Clone, Copy)]
@@ -25,58 +22,19 @@ enum Retry {
     Soon,
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for ProblemResponse {
     fn from(problem: Problem) -> Self {
         Self(problem)
     }
 }
 
-impl From<ServiceError> for Failure {
+impl From<ServiceError> for ProblemResponse {
     fn from(error: ServiceError) -> Self {
-        Self(match error {
-            ServiceError::Refused(refusal) => refused(refusal),
-            ServiceError::InvalidField(field) => Problem::invalid_field(field),
-            ServiceError::UnknownTenant => Problem::Unauthenticated,
-            ServiceError::Commit(CommitError::Overloaded) => Problem::Overloaded,
-            ServiceError::Commit(CommitError::Unavailable) => {
-                tracing::error!("an account's state cannot be read");
-                Problem::Unavailable
-            }
-            ServiceError::Commit(CommitError::Stopped) => {
-                tracing::error!("the ledger has stopped");
-                Problem::Unavailable
-            }
-            ServiceError::Damaged(unusable) => {
-                tracing::error!(error = %unusable, "an attempt could not be evaluated");
-                Problem::Unavailable
-            }
-        })
+        Self(error.into())
     }
 }
 
-fn refused(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::NotRegistered => Problem::NotRegistered,
-        Refusal::Destroyed(tombstone) => Problem::Destroyed {
-            destroyed_at: tombstone.at,
-            reason: tombstone.reason,
-            generation: tombstone.generation,
-        },
-        Refusal::Waiting { retry_at } => Problem::Waiting { retry_at },
-        Refusal::TicketExpired => Problem::TicketExpired,
-        Refusal::AlreadyRegistered { generation } => Problem::AlreadyRegistered { generation },
-        Refusal::Forbidden => Problem::Forbidden,
-        Refusal::WrongPassword {
-            attempts_remaining,
-            retry_at,
-        } => Problem::WrongPassword {
-            attempts_remaining,
-            retry_at,
-        },
-    }
-}
-
-impl IntoResponse for Failure {
+impl IntoResponse for ProblemResponse {
     fn into_response(self) -> Response {
         let details = self.0.details();
         let body = serde_json::to_vec(&details).expect("a problem has only string keys");

@@ -9,11 +9,11 @@ use tower::Layer;
 use vault_protocol::problem::{InvalidRequest, Problem};
 
 use super::App;
-use super::auth::vouch;
+use super::auth::authenticate_relay;
 use super::handlers as h;
-use super::ohttp::SealedLayer;
-use super::problem::{Failure, add_retry_after};
-use super::request_log::trace;
+use super::ohttp::OhttpLayer;
+use super::problem::{ProblemResponse, add_retry_after};
+use super::request_log::log_request;
 
 const ACCOUNT: &str = "/v1/tenants/{tenant}/accounts/{account}";
 
@@ -33,7 +33,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(h::other_method)
         .layer(middleware::from_fn(refuse_percent))
         .layer(middleware::from_fn_with_state(app.clone(), retry_after))
-        .layer(middleware::from_fn_with_state(app.clone(), trace))
+        .layer(middleware::from_fn_with_state(app.clone(), log_request))
         .with_state(app)
 }
 
@@ -55,8 +55,11 @@ fn inner(app: &App) -> Router {
 }
 
 fn sealed(app: &App) -> MethodRouter<App> {
-    let sealed = SealedLayer::new(app.clone()).layer(inner(app));
-    post_service(sealed).layer(middleware::from_fn_with_state(app.clone(), vouch))
+    let sealed = OhttpLayer::new(app.clone()).layer(inner(app));
+    post_service(sealed).layer(middleware::from_fn_with_state(
+        app.clone(),
+        authenticate_relay,
+    ))
 }
 
 fn below(endpoint: &str) -> String {
@@ -65,7 +68,7 @@ fn below(endpoint: &str) -> String {
 
 /// No name needs percent-encoding, so two spellings of one path are never needed (PROTOCOL.md
 /// section 2).
-async fn refuse_percent(request: Request, next: Next) -> Result<Response, Failure> {
+async fn refuse_percent(request: Request, next: Next) -> Result<Response, ProblemResponse> {
     if request.uri().path().contains('%') {
         let kind = InvalidRequest::Malformed;
         return Err(Problem::InvalidRequest { kind, field: None }.into());

@@ -64,7 +64,7 @@ impl Clock {
     }
 
     /// Both times, as commands carry them.
-    pub fn for_rules(&self) -> vault_rules::CommandTime {
+    pub fn command_time(&self) -> vault_rules::CommandTime {
         vault_rules::CommandTime {
             now: self.now(),
             running_since: self.running_since(),

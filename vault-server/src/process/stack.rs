@@ -12,15 +12,15 @@ const WORDS: usize = 16 * 1024;
 
 /// Runs a computation on secrets, and then erases the stack where it was. What it returns must keep
 /// its secrets on the heap.
-pub fn wiped<T>(compute: impl FnOnce() -> T) -> T {
-    let result = apart(compute);
+pub fn zeroize_stack_after<T>(compute: impl FnOnce() -> T) -> T {
+    let result = in_own_frame(compute);
     wipe();
     result
 }
 
 /// With a frame of its own, below which everything of it lies.
 #[inline(never)]
-fn apart<T>(compute: impl FnOnce() -> T) -> T {
+fn in_own_frame<T>(compute: impl FnOnce() -> T) -> T {
     compute()
 }
 
@@ -41,7 +41,9 @@ mod tests {
     #[test]
     fn the_result_is_the_computations_also_on_a_small_stack() {
         let small = std::thread::Builder::new().stack_size(256 * 1024);
-        let running = small.spawn(|| wiped(|| vec![7; 100])).unwrap();
+        let running = small
+            .spawn(|| zeroize_stack_after(|| vec![7; 100]))
+            .unwrap();
         assert_eq!(running.join().unwrap(), vec![7; 100]);
     }
 }

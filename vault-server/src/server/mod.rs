@@ -1,38 +1,39 @@
-//! An open vault: ledger, keys, tenants and what is published, put together in the one right
-//! order. Nothing listens before everything that is due has been carried out.
+//! An open vault: ledger, keys, tenants and publication, put together in the one right order. Nothing
+//! listens before everything that is due has been carried out.
 
-use std::path::{Path, PathBuf};
+pub mod ledger;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use axum::Router;
 use tokio::sync::Semaphore;
-use vault_ledger::{CommitError, Ledger, MasterKey, OpenError, Options, Removed, VaultIdentity};
+use vault_ledger::{CommitError, Ledger};
 
 use crate::admin::Admin;
-use crate::channel::statement::{self, ChannelRotation, Publication};
+use crate::channel::statement::ChannelRotation;
 use crate::config::Config;
 use crate::http::App;
+use crate::http::router::router;
 use crate::keyring::Keyring;
-use crate::maintenance::{self, Schedule, UpkeepEnded};
+use crate::maintenance::{Maintenance, Schedule};
 use crate::process::clock::Clock;
 use crate::service::Service;
-use crate::stored::keys;
 use crate::tenants::directory::Tenants;
 
 /// A vault, ready to serve.
 pub struct Vault {
-    /// What the routes need.
-    pub app: App,
-    /// What administration needs.
+    /// Carries out requests of operators.
     pub admin: Admin,
-    schedule: Schedule,
+    /// Has to run as long as the vault is served.
+    pub maintenance: Maintenance,
+    app: App,
 }
 
 /// The numbers of the configuration that a vault needs, however it is reached.
 #[derive(Clone, Copy, Debug)]
 pub struct VaultOptions {
-    /// How often upkeep is done.
+    /// How often maintenance is done.
     pub schedule: Schedule,
     /// Sealed messages that are worked on at once.
     pub in_flight: usize,
@@ -40,52 +41,8 @@ pub struct VaultOptions {
     pub body_timeout: Duration,
 }
 
-/// Opens the ledger of the configured data folder.
-pub fn open_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
-    Ledger::open(ledger_options(config), identity(keyring))
-}
-
-/// Opens it also where it is damaged, as a new database of what can be read.
-pub fn open_damaged_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
-    let mut options = ledger_options(config);
-    options.accept_damage = true;
-    Ledger::open(options, identity(keyring))
-}
-
-/// Makes the ledger of the configured data folder.
-pub fn create_ledger(config: &Config, keyring: &Keyring) -> Result<Ledger, OpenError> {
-    Ledger::create(ledger_options(config), identity(keyring))
-}
-
-/// Makes a further anchor, and takes it into the vault, which nobody has open.
-pub fn add_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Result<(), OpenError> {
-    let mut options = ledger_options(config);
-    // It may be in the configuration already.
-    options.anchors.retain(|other| other != path);
-    Ledger::add_anchor(&options, &identity(keyring), path)
-}
-
-/// Takes anchors, there or lost, out of the vault, which nobody has open. Says what became of each.
-pub fn remove_anchors(
-    config: &Config,
-    keyring: &Keyring,
-    paths: &[PathBuf],
-) -> Result<Vec<Removed>, OpenError> {
-    Ledger::remove_anchors(&ledger_options(config), &identity(keyring), paths)
-}
-
-/// Who may open the ledger that belongs to this keyring.
-pub fn identity(keyring: &Keyring) -> VaultIdentity {
-    VaultIdentity {
-        vault_id: keyring.vault_id().as_str().to_owned(),
-        keyring_fingerprint: keyring.fingerprint(),
-        master_key: MasterKey::new(keyring.master_key()),
-    }
-}
-
 impl VaultOptions {
-    /// From the configuration.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         const HOUR: u64 = 60 * 60;
         const DAY: u64 = 24 * HOUR;
         let rotation = &config.rotation;
@@ -106,50 +63,55 @@ impl VaultOptions {
 
 impl Vault {
     /// Brings keys and statement up to date, reads the tenants and sweeps once.
+    ///
+    /// # Errors
+    /// [`CommitError`] if a value that the vault itself needs cannot be read or written.
     pub async fn start(
         ledger: Ledger,
         keyring: Keyring,
         clock: Clock,
         options: VaultOptions,
     ) -> Result<Self, CommitError> {
-        let schedule = options.schedule;
-        let ticket_keys = maintenance::current_ticket_keys(&ledger, &clock, schedule).await?;
+        let keyring = Arc::new(keyring);
         let tenants = Tenants::load(ledger.clone()).await?;
-        let service = Service {
-            keyring: Arc::new(keyring),
-            ledger,
-            clock,
-            ticket_keys: Arc::new(ArcSwap::from_pointee(ticket_keys)),
-        };
-        let clock_was_set_back = statement::last_signed(&service).await? > service.now();
-        let publication = Publication::renew(&service, schedule.channel).await?;
-        maintenance::sweep_at_start(&service, clock_was_set_back).await?;
+        let service = Service::new(Arc::clone(&keyring), ledger.clone(), clock);
+        let started = Maintenance::start(service.clone(), ledger, keyring, options.schedule);
+        let maintenance = started.await?;
         let app = App {
             service: service.clone(),
             tenants: tenants.clone(),
-            publication: Arc::new(ArcSwap::from_pointee(publication)),
+            publication: maintenance.publication(),
             permits: Arc::new(Semaphore::new(options.in_flight)),
             body_timeout: options.body_timeout,
         };
         Ok(Self {
-            app,
             admin: Admin::new(service, tenants),
-            schedule,
+            maintenance,
+            app,
         })
     }
 
-    /// Does what is due, again and again, until it cannot go on.
-    pub async fn upkeep(&self) -> UpkeepEnded {
-        let (service, publication) = (self.app.service.clone(), self.app.publication.clone());
-        maintenance::run(service, publication, self.schedule).await
+    /// Everything that the vault serves over TLS.
+    pub fn router(&self) -> Router {
+        router(self.app.clone())
+    }
+
+    /// One permit for each sealed message that is worked on.
+    pub fn permits(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.app.permits)
     }
 }
 
-fn ledger_options(config: &Config) -> Options {
-    let mut options = Options::new(&config.data_folder, &config.anchor.path);
-    options.anchors.extend_from_slice(&config.anchor.mirrors);
-    options.queue_capacity = config.limits.queue_capacity as usize;
-    options.batch_limit = config.limits.batch_limit as usize;
-    options.needed = keys::own().to_vec();
-    options
+/// The administration of a vault that is not served: no key is rotated, no statement signed, no
+/// account swept.
+pub(crate) async fn admin(
+    ledger: Ledger,
+    keyring: Keyring,
+    clock: Clock,
+) -> Result<Admin, CommitError> {
+    let tenants = Tenants::load(ledger.clone()).await?;
+    Ok(Admin::new(
+        Service::new(Arc::new(keyring), ledger, clock),
+        tenants,
+    ))
 }

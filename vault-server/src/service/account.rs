@@ -6,83 +6,79 @@ use vault_protocol::TenantId;
 use vault_rules::{Account, Command};
 use zeroize::Zeroizing;
 
-use crate::stored::keys;
+use crate::stored::leaf::{Leaf, Leaves, Stored, Unreadable};
 use crate::tenants::tenant::Tenant;
 
 const VERSION: u8 = 1;
 
+/// An account as it is stored.
+pub struct AccountLeaf {
+    /// The tenant that the account belongs to.
+    pub tenant: TenantId,
+    /// What the rules know of it.
+    pub account: Account,
+}
+
 /// Applies one command to one account, within a commit: reads the state, lets the rules decide,
 /// and writes the new state, its events, its due time and the tenant's count.
-pub fn apply<C: Command>(
+pub(super) fn apply<C: Command>(
     batch: &mut Batch<'_>,
     key: &LeafKey,
     tenant: &TenantId,
     command: C,
 ) -> Result<C::Outcome, LeafUnavailable> {
-    let stored = batch.read(key)?;
-    let account = match &stored {
-        Some(leaf) => decode(leaf)?.1,
-        None => Account::absent(),
-    };
+    let leaf = Leaf::<AccountLeaf>::at(*key);
+    let stored = batch.get(&leaf)?;
+    let is_stored = stored.is_some();
+    let account = stored.map_or_else(Account::absent, |stored| stored.account);
     let was_live = account.is_live();
     let time = command.time();
     let step = command.apply(account);
-    write(batch, key, tenant, stored.as_deref(), &step.account);
-    if step.account.is_live() != was_live {
-        count_live_record(batch, tenant, step.account.is_live())?;
+    let (is_live, due) = (step.account.is_live(), step.account.next_due(time));
+    if !step.account.is_removable() {
+        let (tenant, account) = (tenant.clone(), step.account);
+        batch.set(&leaf, &AccountLeaf { tenant, account });
+    } else if is_stored {
+        batch.remove(key);
+    }
+    if is_live != was_live {
+        count_live_record(batch, tenant, is_live)?;
     }
     for event in &step.events {
         batch.append_event(key, &event.encode());
     }
-    let due = step.account.next_due(time);
     batch.schedule(key, due.map(|due| due.millis()));
     Ok(step.outcome)
 }
 
-/// Whose account this leaf is, and its state.
-pub fn decode(leaf: &[u8]) -> Result<(TenantId, Account), LeafUnavailable> {
-    split(leaf).ok_or(LeafUnavailable)
+impl Stored for AccountLeaf {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let name = self.tenant.as_str().as_bytes();
+        let length = u8::try_from(name.len()).expect("a tenant's name has at most 32 bytes");
+        let state = self.account.encode();
+        // The final size: a buffer that grows would leave copies of secrets behind.
+        let mut leaf = Zeroizing::new(Vec::with_capacity(2 + name.len() + state.len()));
+        leaf.extend_from_slice(&[VERSION, length]);
+        leaf.extend_from_slice(name);
+        leaf.extend_from_slice(&state);
+        leaf
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        split(bytes).ok_or(Unreadable)
+    }
 }
 
-fn split(leaf: &[u8]) -> Option<(TenantId, Account)> {
+fn split(leaf: &[u8]) -> Option<AccountLeaf> {
     let (head, rest) = leaf.split_first_chunk::<2>()?;
     let [VERSION, length] = *head else {
         return None;
     };
     let (tenant, state) = rest.split_at_checked(usize::from(length))?;
-    let tenant = TenantId::new(std::str::from_utf8(tenant).ok()?).ok()?;
-    Some((tenant, Account::decode(state).ok()?))
-}
-
-fn encode(tenant: &TenantId, account: &Account) -> Zeroizing<Vec<u8>> {
-    let name = tenant.as_str().as_bytes();
-    let length = u8::try_from(name.len()).expect("a tenant's name has at most 32 bytes");
-    let state = account.encode();
-    let mut leaf = Zeroizing::new(Vec::with_capacity(2 + name.len() + state.len()));
-    leaf.extend_from_slice(&[VERSION, length]);
-    leaf.extend_from_slice(name);
-    leaf.extend_from_slice(&state);
-    leaf
-}
-
-/// Writes only what changed: asking for a status must not cost a write.
-fn write(
-    batch: &mut Batch<'_>,
-    key: &LeafKey,
-    tenant: &TenantId,
-    stored: Option<&Vec<u8>>,
-    account: &Account,
-) {
-    if account.is_removable() {
-        if stored.is_some() {
-            batch.remove(key);
-        }
-        return;
-    }
-    let leaf = encode(tenant, account);
-    if stored != Some(&*leaf) {
-        batch.put(key, leaf);
-    }
+    Some(AccountLeaf {
+        tenant: TenantId::new(std::str::from_utf8(tenant).ok()?).ok()?,
+        account: Account::decode(state).ok()?,
+    })
 }
 
 fn count_live_record(
@@ -90,15 +86,14 @@ fn count_live_record(
     tenant: &TenantId,
     one_more: bool,
 ) -> Result<(), LeafUnavailable> {
-    let place = keys::tenant(tenant);
-    let leaf = batch.read(&place)?.ok_or(LeafUnavailable)?;
-    let mut tenant = Tenant::decode(&leaf).map_err(|_| LeafUnavailable)?;
+    let leaf = Tenant::leaf(tenant);
+    let mut tenant = batch.get(&leaf)?.ok_or(LeafUnavailable)?;
     tenant.live_records = if one_more {
         tenant.live_records.saturating_add(1)
     } else {
         tenant.live_records.saturating_sub(1)
     };
-    batch.put(&place, tenant.encode());
+    batch.set(&leaf, &tenant);
     Ok(())
 }
 
@@ -112,8 +107,8 @@ mod tests {
         0x01, 0x02, 0x01, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34, 0x02, 0x00,
     ];
 
-    fn is_unavailable(leaf: &[u8]) -> bool {
-        matches!(decode(leaf), Err(LeafUnavailable))
+    fn is_unreadable(leaf: &[u8]) -> bool {
+        AccountLeaf::decode(leaf).is_err()
     }
 
     fn changed(at: usize, byte: u8) -> Vec<u8> {
@@ -124,43 +119,44 @@ mod tests {
 
     /// Fails when `split` does not look at the version.
     #[test]
-    fn leaves_of_other_versions_are_unavailable() {
+    fn leaves_of_other_versions_are_unreadable() {
         for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
-            assert!(is_unavailable(&changed(0, version)), "{version}");
+            assert!(is_unreadable(&changed(0, version)), "{version}");
         }
     }
 
     /// Nothing that is cut off may read as an account with a fresh budget.
     #[test]
-    fn truncated_leaves_and_trailing_bytes_are_unavailable() {
+    fn truncated_leaves_and_trailing_bytes_are_unreadable() {
         for length in 0..FIXTURE.len() {
-            assert!(is_unavailable(&FIXTURE[..length]), "{length}");
+            assert!(is_unreadable(&FIXTURE[..length]), "{length}");
         }
-        assert!(is_unavailable(&[FIXTURE.as_slice(), &[0]].concat()));
+        assert!(is_unreadable(&[FIXTURE.as_slice(), &[0]].concat()));
     }
 
     #[test]
-    fn foreign_bytes_are_unavailable() {
+    fn foreign_bytes_are_unreadable() {
         for length in (0..=u8::MAX).filter(|length| *length != 3) {
             assert!(
-                is_unavailable(&changed(1, length)),
+                is_unreadable(&changed(1, length)),
                 "a name of {length} bytes"
             );
         }
         for byte in [b'A', b'_', 0, 0xff] {
-            assert!(is_unavailable(&changed(2, byte)), "a name with {byte}");
+            assert!(is_unreadable(&changed(2, byte)), "a name with {byte}");
         }
-        assert!(is_unavailable(&changed(5, 2)), "a state of another version");
-        assert!(is_unavailable(&[0; 64]));
-        assert!(is_unavailable(&[0xff; 64]));
+        assert!(is_unreadable(&changed(5, 2)), "a state of another version");
+        assert!(is_unreadable(&[0; 64]));
+        assert!(is_unreadable(&[0xff; 64]));
     }
 
     #[test]
     fn the_committed_leaf_is_still_read() {
-        let (tenant, account) = decode(&FIXTURE).unwrap();
+        let leaf = AccountLeaf::decode(&FIXTURE).unwrap();
+        let AccountLeaf { tenant, account } = &leaf;
         assert_eq!(tenant.as_str(), "app");
         assert_eq!((account.generation(), account.is_live()), (1, false));
         assert!(!account.is_removable());
-        assert_eq!(encode(&tenant, &account).as_slice(), FIXTURE);
+        assert_eq!(leaf.encode().as_slice(), FIXTURE);
     }
 }

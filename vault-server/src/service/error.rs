@@ -1,11 +1,12 @@
-//! Why a use case was not carried out. `http::problem` maps each to one problem of PROTOCOL.md
-//! section 8; nothing else does.
+//! Why a use case was not carried out, and which problem that is (PROTOCOL.md section 8). Nothing else
+//! makes problems of errors.
 
 use vault_ledger::CommitError;
+use vault_protocol::problem::Problem;
 use vault_protocol::suite::Malformed;
 use vault_rules::Refusal;
 
-use crate::service::opaque::Unusable;
+use super::opaque::Unusable;
 
 /// The service's errors.
 #[derive(Debug, thiserror::Error)]
@@ -31,5 +32,51 @@ impl ServiceError {
     /// An OPAQUE message in this field did not decode.
     pub fn malformed(field: &'static str) -> impl FnOnce(Malformed) -> Self {
         move |Malformed| Self::InvalidField(field)
+    }
+}
+
+/// Nothing from inside leaves: a problem has a fixed title, and the cause is logged here, once.
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Refused(refusal) => refused(refusal),
+            ServiceError::InvalidField(field) => Self::invalid_field(field),
+            ServiceError::UnknownTenant => Self::Unauthenticated,
+            ServiceError::Commit(CommitError::Overloaded) => Self::Overloaded,
+            ServiceError::Commit(CommitError::Unavailable) => {
+                tracing::error!("an account's state cannot be read");
+                Self::Unavailable
+            }
+            ServiceError::Commit(CommitError::Stopped) => {
+                tracing::error!("the ledger has stopped");
+                Self::Unavailable
+            }
+            ServiceError::Damaged(unusable) => {
+                tracing::error!(error = %unusable, "an attempt could not be evaluated");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::NotRegistered => Problem::NotRegistered,
+        Refusal::Destroyed(tombstone) => Problem::Destroyed {
+            destroyed_at: tombstone.at,
+            reason: tombstone.reason,
+            generation: tombstone.generation,
+        },
+        Refusal::Waiting { retry_at } => Problem::Waiting { retry_at },
+        Refusal::TicketExpired => Problem::TicketExpired,
+        Refusal::AlreadyRegistered { generation } => Problem::AlreadyRegistered { generation },
+        Refusal::Forbidden => Problem::Forbidden,
+        Refusal::WrongPassword {
+            attempts_remaining,
+            retry_at,
+        } => Problem::WrongPassword {
+            attempts_remaining,
+            retry_at,
+        },
     }
 }

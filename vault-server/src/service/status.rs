@@ -1,13 +1,46 @@
-//! How an account stands, in the words of the wire (PROTOCOL.md section 6).
+//! An account's state and events, in the words of the wire (PROTOCOL.md section 6).
 
-use vault_protocol::messages::{self, RetrievalAbandoned};
+use vault_ledger::{CommitError, LeafKey};
+use vault_protocol::ids::AccountScope;
+use vault_protocol::messages::{AccountState, RetrievalAbandoned, Status};
 use vault_protocol::{Policy, Timestamp};
-use vault_rules::{AccountState, Status};
+use vault_rules::{AccountState as Stored, Event, ReadStatus};
+
+use super::Service;
+use super::error::ServiceError;
+
+impl Service {
+    /// `GET …`: the status. Costs no attempt.
+    pub(crate) async fn status(&self, scope: &AccountScope) -> Result<Status, ServiceError> {
+        let time = self.time();
+        let read = self.run_for_tenant(scope, move |_| ReadStatus { time });
+        let (stored, tenant) = read.await?;
+        Ok(status(stored, tenant.policy))
+    }
+
+    /// The last events of an account, oldest first.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`] if one of them is missing or does not open.
+    pub(crate) async fn events(
+        &self,
+        scope: &AccountScope,
+        at_most: usize,
+    ) -> Result<Vec<Event>, CommitError> {
+        let key = LeafKey(self.account_key(scope));
+        let read = self.ledger.commit(move |batch| batch.events(&key, at_most));
+        let events = read.await?.into_inner();
+        let decoded = events.iter().map(|event| Event::decode(event));
+        decoded
+            .collect::<Result<_, _>>()
+            .map_err(|_| CommitError::Unavailable)
+    }
+}
 
 /// The answer of a status; `tenant_policy` is shown where there is no record.
-pub fn status(status: Status, tenant_policy: Policy) -> messages::Status {
-    let mut answer = messages::Status {
-        state: messages::AccountState::Absent,
+fn status(status: vault_rules::Status, tenant_policy: Policy) -> Status {
+    let mut answer = Status {
+        state: AccountState::Absent,
         generation: status.generation,
         attempts_remaining: 0,
         retry_at: None,
@@ -17,13 +50,13 @@ pub fn status(status: Status, tenant_policy: Policy) -> messages::Status {
         policy: tenant_policy,
     };
     match status.state {
-        AccountState::Absent => {}
-        AccountState::Destroyed(tombstone) => {
-            answer.state = messages::AccountState::Destroyed;
+        Stored::Absent => {}
+        Stored::Destroyed(tombstone) => {
+            answer.state = AccountState::Destroyed;
             answer.destroyed_at = Some(tombstone.at);
             answer.reason = Some(tombstone.reason);
         }
-        AccountState::Live {
+        Stored::Live {
             attempts_remaining,
             retry_at,
             stretching_profile,
@@ -40,11 +73,11 @@ pub fn status(status: Status, tenant_policy: Policy) -> messages::Status {
 }
 
 /// The answer of an abandoned attempt.
-pub fn after_abandoning(status: &Status) -> RetrievalAbandoned {
+pub(super) fn after_abandoning(status: &vault_rules::Status) -> RetrievalAbandoned {
     let (state, attempts_remaining, retry_at) = match &status.state {
-        AccountState::Absent => (messages::AccountState::Absent, 0, None),
-        AccountState::Destroyed(_) => (messages::AccountState::Destroyed, 0, None),
-        AccountState::Live {
+        Stored::Absent => (AccountState::Absent, 0, None),
+        Stored::Destroyed(_) => (AccountState::Destroyed, 0, None),
+        Stored::Live {
             attempts_remaining,
             retry_at,
             ..
@@ -58,10 +91,10 @@ pub fn after_abandoning(status: &Status) -> RetrievalAbandoned {
     }
 }
 
-fn live_state(retry_at: Option<Timestamp>) -> messages::AccountState {
+fn live_state(retry_at: Option<Timestamp>) -> AccountState {
     if retry_at.is_some() {
-        messages::AccountState::Waiting
+        AccountState::Waiting
     } else {
-        messages::AccountState::Active
+        AccountState::Active
     }
 }

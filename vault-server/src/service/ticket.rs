@@ -12,9 +12,11 @@ use vault_protocol::time::Timestamp;
 use vault_rules::{ATTEMPT_SECONDS, CommandTime};
 use zeroize::Zeroizing;
 
-use crate::service::opaque::LoginState;
+use super::opaque::LoginState;
+use crate::stored::codec::Versioned;
+use crate::stored::keys;
+use crate::stored::leaf::{Leaf, Stored};
 use crate::stored::rotation::KeyLife;
-use crate::stored::{self, Unreadable};
 
 /// How long a key is kept after its last use for sealing, in seconds: 24 hours. Far longer than
 /// any attempt stays open in one run.
@@ -59,6 +61,9 @@ struct Sealed {
 }
 
 impl TicketKeys {
+    /// Where they are stored.
+    pub const LEAF: Leaf<Self> = Leaf::fixed(keys::ticket_keys);
+
     /// Brings the keys up to date: a new one when the last has sealed for `period_seconds`, none
     /// that has not sealed for 24 hours. Returns whether anything changed. Times that lie in the
     /// future (the clock was set back between runs) count as now.
@@ -67,24 +72,25 @@ impl TicketKeys {
     /// vault stopped are open again, however long the outage was.
     pub fn rotate<R: RngCore + CryptoRng>(
         &mut self,
-        clock: CommandTime,
+        time: CommandTime,
         period_seconds: u64,
         rng: &mut R,
     ) -> bool {
-        let now = clock.now;
+        let now = time.now;
         let mut clamped = false;
         for key in &mut self.keys {
-            clamped |= key.life.forget_the_future(now);
+            clamped |= key.life.clamp_to(now);
         }
         let before = self.keys.len();
-        if clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {
-            self.keys.retain(|key| !key.life.is_over(now, KEPT_SECONDS));
+        if time.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {
+            self.keys
+                .retain(|key| !key.life.is_expired(now, KEPT_SECONDS));
         }
         let expired = self.keys.len() < before;
         let due = self
             .keys
             .last()
-            .is_none_or(|key| key.life.is_worn(now, period_seconds));
+            .is_none_or(|key| key.life.is_due_for_rotation(now, period_seconds));
         if due {
             self.replace_sealing_key(now, rng);
         }
@@ -103,12 +109,13 @@ impl TicketKeys {
     ) -> Ticket {
         let key = self.keys.last().expect("rotated before the first use");
         let header = header(key.id);
-        let plaintext = stored::encode(&Sealed {
+        let plaintext = Sealed {
             account_key: contents.account_key,
             generation: contents.generation,
             attempt: contents.attempt,
             login_state: contents.login_state.0.clone(),
-        });
+        }
+        .encode();
         let data = associated_data(vault, &header);
         let sealed = sealing::seal(&key.secret, &data, &plaintext, rng);
         Ticket([header.as_slice(), sealed.as_slice()].concat())
@@ -123,25 +130,13 @@ impl TicketKeys {
             .find(|key| *header == self::header(key.id))?;
         let data = associated_data(vault, header);
         let plaintext = sealing::open(&key.secret, &data, sealed).ok()?;
-        let sealed: Sealed = stored::decode(&plaintext).ok()?;
+        let sealed = Sealed::decode(&plaintext).ok()?;
         Some(Contents {
             account_key: sealed.account_key,
             generation: sealed.generation,
             attempt: sealed.attempt,
             login_state: LoginState(sealed.login_state),
         })
-    }
-
-    /// The stored form.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        stored::encode(self)
-    }
-
-    /// Reads the stored form.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let keys: Self = stored::decode(bytes)?;
-        let are_successive = KeyLife::are_successive(keys.keys.iter().map(|key| key.life));
-        are_successive.then_some(keys).ok_or(Unreadable)
     }
 
     fn replace_sealing_key<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
@@ -158,6 +153,14 @@ impl TicketKeys {
         });
     }
 }
+
+impl Versioned for TicketKeys {
+    fn is_sound(&self) -> bool {
+        KeyLife::are_successive(self.keys.iter().map(|key| key.life))
+    }
+}
+
+impl Versioned for Sealed {}
 
 fn header(key_id: u32) -> [u8; HEADER_LEN] {
     let [a, b, c, d] = key_id.to_be_bytes();
@@ -299,7 +302,7 @@ mod tests {
         assert_eq!(contents.login_state.0.as_slice(), [7; 192]);
     }
 
-    // Fails when `decode` does not look at the lives: such a key would never be forgotten.
+    // Fails when `is_sound` does not look at the lives: such a key would never be forgotten.
     #[test]
     fn a_key_behind_which_there_is_another_was_replaced() {
         let key = |id, until| TicketKey {

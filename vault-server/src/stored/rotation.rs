@@ -46,7 +46,7 @@ impl KeyLife {
 
     /// Times in the future become now: the clock was set back between runs, and a key must not
     /// live as long as the clock was wrong. Returns whether one did.
-    pub fn forget_the_future(&mut self, now: Timestamp) -> bool {
+    pub fn clamp_to(&mut self, now: Timestamp) -> bool {
         let before = (self.since_ms, self.until_ms);
         self.since_ms = self.since_ms.min(now.millis());
         self.until_ms = self.until_ms.map(|until| until.min(now.millis()));
@@ -54,12 +54,12 @@ impl KeyLife {
     }
 
     /// Whether it was in use for so long that another has to take over.
-    pub fn is_worn(&self, now: Timestamp, period_seconds: u64) -> bool {
+    pub fn is_due_for_rotation(&self, now: Timestamp, period_seconds: u64) -> bool {
         Timestamp::from_millis(self.since_ms).plus_seconds(period_seconds) <= now
     }
 
     /// Whether it was replaced so long ago that it has to be forgotten.
-    pub fn is_over(&self, now: Timestamp, kept_seconds: u64) -> bool {
+    pub fn is_expired(&self, now: Timestamp, kept_seconds: u64) -> bool {
         let until = self.until_ms.map(Timestamp::from_millis);
         until.is_some_and(|until| until.plus_seconds(kept_seconds) <= now)
     }

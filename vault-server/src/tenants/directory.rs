@@ -10,8 +10,9 @@ use vault_ledger::{Batch, CommitError, LeafUnavailable, Ledger};
 use vault_protocol::time::Timestamp;
 use vault_protocol::{Policy, TenantId};
 
-use crate::stored::keys;
-use crate::tenants::tenant::{Scope, StoredToken, Tenant, TenantList, Token, TooManyTokens};
+use super::tenant::{StoredToken, Tenant, TenantList, TooManyTokens};
+use super::token::{Token, TokenScope};
+use crate::stored::leaf::Leaves;
 
 type ByName = HashMap<TenantId, Arc<Tenant>>;
 
@@ -67,7 +68,7 @@ impl Tenants {
     }
 
     /// Whose token this is and what it allows; `None` if it is not valid.
-    pub fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<Scope>)> {
+    pub fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<TokenScope>)> {
         let known = self.known.load();
         let tenant = known.get(token.tenant())?;
         let scopes = tenant.scopes_of(token)?;
@@ -97,12 +98,12 @@ impl Tenants {
         &self,
         name: TenantId,
         policy: Policy,
-        scopes: Vec<Scope>,
+        scopes: Vec<TokenScope>,
         now: Timestamp,
     ) -> Result<Token, TenantError> {
         let token = self.change(move |batch| {
-            let place = keys::tenant(&name);
-            if batch.read(&place)?.is_some() {
+            let leaf = Tenant::leaf(&name);
+            if batch.get(&leaf)?.is_some() {
                 return Ok(Err(TenantError::Exists));
             }
             let mut tenant = Tenant::new(policy);
@@ -110,11 +111,11 @@ impl Tenants {
                 Ok(token) => token,
                 Err(error) => return Ok(Err(error.into())),
             };
-            batch.put(&place, tenant.encode());
+            batch.set(&leaf, &tenant);
             let mut list = read_list(batch)?;
             list.0.push(name);
             list.0.sort();
-            batch.put(&keys::tenants(), list.encode());
+            batch.set(&TenantList::LEAF, &list);
             Ok(Ok(token))
         });
         token.await
@@ -125,7 +126,7 @@ impl Tenants {
     pub async fn add_token(
         &self,
         name: TenantId,
-        scopes: Option<Vec<Scope>>,
+        scopes: Option<Vec<TokenScope>>,
         now: Timestamp,
     ) -> Result<Token, TenantError> {
         self.change(move |batch| {
@@ -160,17 +161,17 @@ impl Tenants {
     /// generations go on if the tenant comes back.
     pub async fn remove(&self, name: TenantId) -> Result<(), TenantError> {
         self.change(move |batch| {
-            let place = keys::tenant(&name);
-            let Some(tenant) = read_one(batch, &name)? else {
+            let leaf = Tenant::leaf(&name);
+            let Some(tenant) = batch.get(&leaf)? else {
                 return Ok(Err(TenantError::Unknown));
             };
             if tenant.live_records > 0 {
                 return Ok(Err(TenantError::HasRecords(tenant.live_records)));
             }
-            batch.remove(&place);
+            batch.remove(&leaf.key());
             let mut list = read_list(batch)?;
             list.0.retain(|other| *other != name);
-            batch.put(&keys::tenants(), list.encode());
+            batch.set(&TenantList::LEAF, &list);
             Ok(Ok(()))
         })
         .await
@@ -201,7 +202,7 @@ impl Tenants {
 }
 
 /// What every token allows, if it is the same.
-fn common_scopes(tenant: &Tenant) -> Option<Vec<Scope>> {
+fn common_scopes(tenant: &Tenant) -> Option<Vec<TokenScope>> {
     let (first, others) = tenant.tokens.split_first()?;
     let is_same = |other: &StoredToken| {
         other.scopes.len() == first.scopes.len()
@@ -215,12 +216,13 @@ fn edit<T>(
     name: &TenantId,
     edit: impl FnOnce(&mut Tenant) -> Result<T, TenantError>,
 ) -> Result<Result<T, TenantError>, LeafUnavailable> {
-    let Some(mut tenant) = read_one(batch, name)? else {
+    let leaf = Tenant::leaf(name);
+    let Some(mut tenant) = batch.get(&leaf)? else {
         return Ok(Err(TenantError::Unknown));
     };
     let edited = edit(&mut tenant);
     if edited.is_ok() {
-        batch.put(&keys::tenant(name), tenant.encode());
+        batch.set(&leaf, &tenant);
     }
     Ok(edited)
 }
@@ -229,7 +231,7 @@ fn edit<T>(
 fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
     let mut all = HashMap::new();
     for name in read_list(batch)?.0 {
-        match read_one(batch, &name) {
+        match batch.get(&Tenant::leaf(&name)) {
             Ok(Some(tenant)) => drop(all.insert(name, Arc::new(tenant))),
             Ok(None) | Err(LeafUnavailable) => {
                 tracing::error!(tenant = %name, "a tenant cannot be read: its tokens are refused");
@@ -239,15 +241,6 @@ fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
     Ok(all)
 }
 
-fn read_one(batch: &mut Batch<'_>, name: &TenantId) -> Result<Option<Tenant>, LeafUnavailable> {
-    let leaf = batch.read(&keys::tenant(name))?;
-    leaf.map(|leaf| Tenant::decode(&leaf).map_err(|_| LeafUnavailable))
-        .transpose()
-}
-
 fn read_list(batch: &mut Batch<'_>) -> Result<TenantList, LeafUnavailable> {
-    match batch.read(&keys::tenants())? {
-        Some(leaf) => TenantList::decode(&leaf).map_err(|_| LeafUnavailable),
-        None => Ok(TenantList::default()),
-    }
+    Ok(batch.get(&TenantList::LEAF)?.unwrap_or_default())
 }

@@ -1,36 +1,18 @@
-//! A tenant: one app with its policy and its tokens. Stored as one leaf, together with the count
+//! A tenant: one app with its policy and its tokens. It is one leaf, together with the count
 //! of its live records, so that a tenant with keys in the vault cannot be removed.
-
-use std::fmt;
-use std::str::FromStr;
 
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use vault_protocol::binary::{from_base64url, to_base64url};
 use vault_protocol::{Policy, TenantId, Timestamp};
-use zeroize::Zeroizing;
 
-use crate::stored::{self, Unreadable};
+use super::token::{Token, TokenScope};
+use crate::stored::codec::Versioned;
+use crate::stored::keys;
+use crate::stored::leaf::Leaf;
 
 /// The most tokens a tenant can have at a time; a rotation needs two.
 pub const MAX_TOKENS: usize = 16;
-
-const TOKEN_PREFIX: &str = "bkv1_";
-const SECRET_LEN: usize = 32;
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Relay sealed messages.
-    Use,
-    /// Ask for the status of an account outside the sealed channel.
-    Status,
-    /// Reset an account.
-    Reset,
-}
 
 /// The tenant as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
@@ -52,20 +34,9 @@ pub struct StoredToken {
     pub id: u32,
     hash: [u8; 32],
     /// What it allows.
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<TokenScope>,
     created_at_ms: u64,
 }
-
-/// A tenant's token as its backend holds it: `bkv1_<tenant>_<43 characters>`. Shown once.
-pub struct Token {
-    tenant: TenantId,
-    secret: Zeroizing<[u8; SECRET_LEN]>,
-}
-
-/// The text was no token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a tenant token")]
-pub struct NotAToken;
 
 /// The tenant has [`MAX_TOKENS`] tokens already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +46,11 @@ pub struct NotAToken;
 pub struct TooManyTokens;
 
 impl Tenant {
+    /// Where a tenant is stored.
+    pub fn leaf(name: &TenantId) -> Leaf<Self> {
+        Leaf::at(keys::tenant(name))
+    }
+
     /// A tenant without tokens.
     pub fn new(policy: Policy) -> Self {
         Self {
@@ -89,7 +65,7 @@ impl Tenant {
     pub fn add_token<R: RngCore + CryptoRng>(
         &mut self,
         tenant: &TenantId,
-        scopes: Vec<Scope>,
+        scopes: Vec<TokenScope>,
         now: Timestamp,
         rng: &mut R,
     ) -> Result<Token, TooManyTokens> {
@@ -98,12 +74,7 @@ impl Tenant {
         }
         // An id is never given twice, whatever count was stored.
         let next_token_id = self.next_token_id.checked_add(1).ok_or(TooManyTokens)?;
-        let mut secret = Zeroizing::new([0; SECRET_LEN]);
-        rng.fill_bytes(secret.as_mut());
-        let token = Token {
-            tenant: tenant.clone(),
-            secret,
-        };
+        let token = Token::draw(tenant.clone(), rng);
         self.tokens.push(StoredToken {
             id: self.next_token_id,
             hash: token.hash(),
@@ -123,7 +94,7 @@ impl Tenant {
 
     /// What the token allows; `None` if it is not valid. Every stored hash is compared, each in
     /// constant time.
-    pub fn scopes_of(&self, token: &Token) -> Option<&[Scope]> {
+    pub fn scopes_of(&self, token: &Token) -> Option<&[TokenScope]> {
         let hash = token.hash();
         let mut found = None;
         for stored in &self.tokens {
@@ -133,17 +104,9 @@ impl Tenant {
         }
         found
     }
-
-    /// The stored form.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        stored::encode(self)
-    }
-
-    /// Reads the stored form.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        stored::decode(bytes)
-    }
 }
+
+impl Versioned for Tenant {}
 
 impl StoredToken {
     /// When it was made.
@@ -152,68 +115,25 @@ impl StoredToken {
     }
 }
 
-impl Token {
-    /// Whose token it claims to be.
-    pub fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
-    /// The token as text.
-    pub fn expose_secret(&self) -> Zeroizing<String> {
-        let secret = Zeroizing::new(to_base64url(self.secret.as_slice()));
-        Zeroizing::new(format!("{TOKEN_PREFIX}{}_{}", self.tenant, secret.as_str()))
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.secret.as_slice()).into()
-    }
-}
-
-impl FromStr for Token {
-    type Err = NotAToken;
-
-    fn from_str(text: &str) -> Result<Self, NotAToken> {
-        let rest = text.strip_prefix(TOKEN_PREFIX).ok_or(NotAToken)?;
-        // A tenant has no underscore in its name, the secret may.
-        let (tenant, secret) = rest.split_once('_').ok_or(NotAToken)?;
-        let bytes = Zeroizing::new(from_base64url(secret).ok_or(NotAToken)?);
-        let secret: [u8; SECRET_LEN] = bytes.as_slice().try_into().map_err(|_| NotAToken)?;
-        let tenant = TenantId::new(tenant).map_err(|_| NotAToken)?;
-        Ok(Self {
-            tenant,
-            secret: Zeroizing::new(secret),
-        })
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 /// The names of all tenants, in order.
 #[derive(Default, Serialize, Deserialize)]
 pub struct TenantList(pub Vec<TenantId>);
 
 impl TenantList {
-    /// The stored form.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        stored::encode(self)
-    }
-
-    /// Reads the stored form.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        stored::decode(bytes)
-    }
+    /// Where it is stored.
+    pub const LEAF: Leaf<Self> = Leaf::fixed(keys::tenants);
 }
+
+impl Versioned for TenantList {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rand::rngs::OsRng;
 
-    fn tenant_with_token(scopes: Vec<Scope>) -> (Tenant, Token) {
+    use super::*;
+    use crate::stored::leaf::Stored;
+
+    fn tenant_with_token(scopes: Vec<TokenScope>) -> (Tenant, Token) {
         let mut tenant = Tenant::new(Policy::default());
         let token = tenant
             .add_token(
@@ -227,43 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_token_are_refused() {
-        let (_, token) = tenant_with_token(vec![]);
-        let text = token.expose_secret();
-        for bad in [
-            "",
-            "bkv1_app",
-            "bkv1_App_x",
-            &text[1..],
-            &text[..text.len() - 1],
-        ] {
-            assert!(bad.parse::<Token>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_foreign_or_revoked_token_has_no_scopes() {
-        let (mut tenant, token) = tenant_with_token(vec![Scope::Use]);
-        let (_, foreign) = tenant_with_token(vec![Scope::Use]);
+        let (mut tenant, token) = tenant_with_token(vec![TokenScope::Use]);
+        let (_, foreign) = tenant_with_token(vec![TokenScope::Use]);
         assert_eq!(tenant.scopes_of(&foreign), None);
-        assert_eq!(tenant.scopes_of(&token), Some([Scope::Use].as_slice()));
+        assert_eq!(tenant.scopes_of(&token), Some([TokenScope::Use].as_slice()));
         assert!(!tenant.revoke_token(7));
         assert!(tenant.revoke_token(1));
         assert_eq!(tenant.scopes_of(&token), None);
-    }
-
-    #[test]
-    fn a_token_is_read_as_it_is_written_and_not_printed() {
-        let (tenant, token) = tenant_with_token(vec![Scope::Status, Scope::Reset]);
-        let again: Token = token.expose_secret().parse().unwrap();
-        assert!(tenant.scopes_of(&again).is_some());
-        assert_eq!(format!("{token:?}"), "Token(…)");
-        assert!(
-            !tenant
-                .encode()
-                .windows(32)
-                .any(|w| w == token.secret.as_slice())
-        );
     }
 
     #[test]
@@ -288,6 +179,15 @@ mod tests {
         assert!(more.is_err());
     }
 
+    #[test]
+    fn a_stored_tenant_does_not_have_its_tokens() {
+        let (tenant, token) = tenant_with_token(vec![TokenScope::Status, TokenScope::Reset]);
+        let again: Token = token.expose_secret().parse().unwrap();
+        assert!(tenant.scopes_of(&again).is_some());
+        let stored = tenant.encode();
+        assert!(!stored.windows(32).any(|bytes| token.is_secret(bytes)));
+    }
+
     // Version 1: default policy, one token of both scopes, three live records.
     const FIXTURE: &str = concat!(
         "010a640900000000ac028407901cc07080a3050107111111",
@@ -301,7 +201,7 @@ mod tests {
         tenant.tokens.push(StoredToken {
             id: 7,
             hash: [0x11; 32],
-            scopes: vec![Scope::Use, Scope::Reset],
+            scopes: vec![TokenScope::Use, TokenScope::Reset],
             created_at_ms: 5,
         });
         tenant.next_token_id = 8;
@@ -318,7 +218,7 @@ mod tests {
             panic!("one token");
         };
         assert_eq!((token.id, token.hash), (7, [0x11; 32]));
-        assert_eq!(token.scopes, [Scope::Use, Scope::Reset]);
+        assert_eq!(token.scopes, [TokenScope::Use, TokenScope::Reset]);
         assert_eq!(token.created_at(), Timestamp::from_millis(5));
         assert_eq!(to_hex(&tenant.encode()), FIXTURE);
     }

@@ -43,8 +43,8 @@ pub const GATE: Gate = Gate {
 const KEYS_ARE_NEVER_FORGOTTEN: Patch = Patch {
     name: "stored channel keys behind which there is another need not have been replaced",
     file: "vault-server/src/channel/keys.rs",
-    text: "(are_even && are_successive)",
-    instead: "(are_even && (FAULT || are_successive))",
+    text: "are_even && are_successive",
+    instead: "are_even && (FAULT || are_successive)",
 };
 
 /// Decoders, each with the inputs that are tried as they are and damaged.

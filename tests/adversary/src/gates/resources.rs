@@ -64,8 +64,8 @@ pub const NESTED_IS_A_BUG: Patch = Patch {
 pub const WHAT_IS_ANNOUNCED_IS_KEPT: Patch = Patch {
     name: "as much as a peer announces is set aside for ever",
     file: "vault-server/src/http/extract.rs",
-    text: "pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {\n",
-    instead: "pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {\n    \
+    text: ") -> Result<Bytes, ProblemResponse> {\n",
+    instead: ") -> Result<Bytes, ProblemResponse> {\n    \
               if FAULT {\n        \
               let announced = axum::body::HttpBody::size_hint(&body).lower();\n        \
               Vec::leak(vec![1_u8; announced as usize]);\n    }\n",

@@ -7,7 +7,9 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use vault_protocol::Policy;
 use vault_protocol::TenantId;
-use vault_server::tenants::tenant::{Scope, Tenant, TenantList};
+use vault_server::stored::leaf::Stored;
+use vault_server::tenants::tenant::{Tenant, TenantList};
+use vault_server::tenants::token::TokenScope;
 
 use super::common::NOW;
 use super::{files, finish, ledger, served, stored};
@@ -177,7 +179,7 @@ fn tenants() -> Vec<Vec<u8>> {
     let mut tenant = Tenant::new(Policy::default());
     let list = TenantList(vec![name.clone()]);
     let mut rng = StdRng::seed_from_u64(0);
-    let scopes = vec![Scope::Use, Scope::Reset];
+    let scopes = vec![TokenScope::Use, TokenScope::Reset];
     tenant
         .add_token(&name, scopes, NOW, &mut rng)
         .expect("its first");

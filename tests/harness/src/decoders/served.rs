@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use vault_protocol::Policy;
 use vault_protocol::ohttp_keys::{KeyKind, derive_key_config};
 use vault_server::channel::keys::ChannelKeys;
-use vault_server::stored::keys;
+use vault_server::stored::leaf::{Leaves, Stored};
 use zeroize::Zeroizing;
 
 use crate::device::{self, InnerMessage};
@@ -99,7 +99,7 @@ impl Served {
         let vault = runtime.block_on(async {
             let mut vault = TestVault::start(Policy::default()).await;
             let put = vault.ledger().commit(|batch| {
-                batch.put(&keys::ohttp_keys(), channel_keys().encode());
+                batch.set(&ChannelKeys::LEAF, &channel_keys());
                 Ok(())
             });
             put.await.expect("the ledger runs");

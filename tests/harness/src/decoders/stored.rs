@@ -2,7 +2,6 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use vault_ledger::LeafUnavailable;
 use vault_protocol::labelled::Labelled;
 use vault_protocol::{
     AccountId, AccountScope, Binary, Policy, StretchingProfile, TenantId, Ticket, VaultId, sealing,
@@ -15,9 +14,11 @@ use vault_server::channel::keys::ChannelKeys;
 use vault_server::keyring::Keyring;
 use vault_server::keyring::file::{KeyringError, MAX_SEALED_LEN};
 use vault_server::keyring::unlock::Unlock;
-use vault_server::service::account;
+use vault_server::service::account::AccountLeaf;
 use vault_server::service::ticket::TicketKeys;
-use vault_server::tenants::tenant::{MAX_TOKENS, Scope, Tenant, TenantList};
+use vault_server::stored::leaf::Stored;
+use vault_server::tenants::tenant::{MAX_TOKENS, Tenant, TenantList};
+use vault_server::tenants::token::TokenScope;
 use zeroize::Zeroizing;
 
 use super::common::NOW;
@@ -109,10 +110,10 @@ pub(super) fn tenant(bytes: &[u8]) -> bool {
     };
     assert_eq!(tenant.encode().as_slice(), bytes, "one encoding");
     let name = TenantId::new("app").expect("a valid name");
-    let added = tenant.add_token(&name, vec![Scope::Use], NOW, &mut rng());
+    let added = tenant.add_token(&name, vec![TokenScope::Use], NOW, &mut rng());
     assert!(added.is_err() || tenant.tokens.len() <= MAX_TOKENS);
     if let Ok(token) = added {
-        assert_eq!(tenant.scopes_of(&token), Some(&[Scope::Use][..]));
+        assert_eq!(tenant.scopes_of(&token), Some(&[TokenScope::Use][..]));
     }
     Tenant::decode(&tenant.encode()).expect("what was written is read");
     true
@@ -223,14 +224,12 @@ fn scope() -> AccountScope {
 }
 
 pub(super) fn account_leaf(bytes: &[u8]) -> bool {
-    let Ok((tenant, state)) = account::decode(bytes) else {
-        let refused = matches!(account::decode(bytes), Err(LeafUnavailable));
-        assert!(refused, "the same twice");
+    let Ok(AccountLeaf { tenant, account }) = AccountLeaf::decode(bytes) else {
         return false;
     };
     let name = tenant.as_str().as_bytes();
     let length = u8::try_from(name.len()).expect("a tenant's name is short");
-    let written = [&[1, length][..], name, &state.encode()].concat();
+    let written = [&[1, length][..], name, &account.encode()].concat();
     assert_eq!(written, bytes, "one encoding");
     true
 }

@@ -21,7 +21,7 @@ use vault_protocol::statement::SignedStatement;
 use vault_protocol::{
     AccountId, BackupKey, KeyId, Policy, Problem, TenantId, Ticket, Timestamp, VaultId, suite,
 };
-use vault_server::tenants::tenant::Token;
+use vault_server::tenants::token::Token;
 use zeroize::Zeroizing;
 
 use super::common::NOW;

@@ -21,14 +21,15 @@ use vault_protocol::sealed::PADDED_LEN;
 use vault_protocol::{AccountId, AccountScope, Policy, TenantId, Timestamp, VaultId};
 use vault_server::admin::{Answer, Request as AdminRequest};
 use vault_server::channel::statement::ChannelRotation;
-use vault_server::http::router::router;
 use vault_server::keyring::Keyring;
 use vault_server::keyring::unlock::Unlock;
-use vault_server::maintenance::{self, Schedule};
+use vault_server::maintenance::Schedule;
 use vault_server::process::clock::Clock;
-use vault_server::server::{self, Vault, VaultOptions};
-use vault_server::service::account;
-use vault_server::tenants::tenant::Scope;
+use vault_server::server::ledger;
+use vault_server::server::{Vault, VaultOptions};
+use vault_server::service::account::AccountLeaf;
+use vault_server::stored::leaf::{Leaf, Leaves};
+use vault_server::tenants::token::TokenScope;
 use zeroize::Zeroizing;
 
 use super::answer::{Answered, SealedAnswer};
@@ -120,7 +121,7 @@ impl TestVault {
         let vault_id = VaultId::new(VAULT_ID).expect("a valid name");
         let keyring = Keyring::generate(vault_id, &mut OsRng);
         let sealed_keyring = keyring.seal(&unlock, &mut OsRng);
-        let ledger = Ledger::create(ledger_options(folder.path()), server::identity(&keyring))
+        let ledger = Ledger::create(ledger_options(folder.path()), ledger::identity(&keyring))
             .expect("a new ledger in a new folder");
         let running = Running::start(ledger, keyring, Clock::manual(START), options).await;
         let app = running.add_tenant(TENANT, policy).await;
@@ -171,24 +172,21 @@ impl TestVault {
 
     /// Sweeps once.
     pub async fn sweep(&self) {
-        let service = &self.running().vault.app.service;
-        maintenance::sweep(service).await.expect("the ledger runs");
+        let maintenance = &self.running().vault.maintenance;
+        maintenance.sweep().await.expect("the ledger runs");
     }
 
     /// All upkeep once: keys, statement, sweep.
     pub async fn upkeep(&self) {
-        let app = &self.running().vault.app;
-        let schedule = self.options.schedule;
-        maintenance::once(&app.service, &app.publication, schedule)
-            .await
-            .expect("the ledger runs");
+        let maintenance = &self.running().vault.maintenance;
+        maintenance.once().await.expect("the ledger runs");
     }
 
     /// Stops, and starts again on the same folder when the wall clock shows this, earlier or later.
     pub async fn restart(&mut self, at: Timestamp) {
         self.stop();
         let keyring = self.keyring();
-        let identity = server::identity(&keyring);
+        let identity = ledger::identity(&keyring);
         let mut options = ledger_options(self.folder.path());
         options.queue_capacity = self.queue_capacity;
         let ledger = Ledger::open(options, identity).expect("an intact folder");
@@ -217,9 +215,9 @@ impl TestVault {
     /// The account as it lies in the ledger. Unlike the status, looking changes nothing.
     pub async fn stored(&self, scope: &AccountScope) -> Option<Stored> {
         let key = LeafKey(self.keyring().account_key(&scope.tenant, &scope.account));
-        let read = self.running().ledger.commit(move |batch| batch.read(&key));
-        let leaf = read.await.expect("the ledger runs").into_inner()?;
-        let (_, account) = account::decode(&leaf).expect("an intact leaf");
+        let leaf = Leaf::<AccountLeaf>::at(key);
+        let read = self.running().ledger.commit(move |batch| batch.get(&leaf));
+        let account = read.await.expect("an intact leaf").into_inner()?.account;
         Some(Stored {
             generation: account.generation(),
             is_live: account.is_live(),
@@ -379,7 +377,7 @@ impl Running {
         let vault = Vault::start(ledger.clone(), keyring, clock.clone(), options)
             .await
             .expect("an intact ledger");
-        let router = router(vault.app.clone());
+        let router = vault.router();
         Self {
             clock,
             ledger,
@@ -393,17 +391,17 @@ impl Running {
         let request = AdminRequest::AddTenant {
             tenant: tenant.clone(),
             policy,
-            scopes: vec![Scope::Use],
+            scopes: vec![TokenScope::Use],
         };
         TestTenant {
             use_token: token(self.vault.admin.answer(request).await),
-            status_token: self.add_token(&tenant, Scope::Status).await,
-            reset_token: self.add_token(&tenant, Scope::Reset).await,
+            status_token: self.add_token(&tenant, TokenScope::Status).await,
+            reset_token: self.add_token(&tenant, TokenScope::Reset).await,
             name: tenant,
         }
     }
 
-    async fn add_token(&self, tenant: &TenantId, scope: Scope) -> String {
+    async fn add_token(&self, tenant: &TenantId, scope: TokenScope) -> String {
         let request = AdminRequest::AddToken {
             tenant: tenant.clone(),
             scopes: Some(vec![scope]),

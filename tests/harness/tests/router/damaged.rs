@@ -181,7 +181,7 @@ async fn a_damaged_account_does_not_disturb_the_others() {
 }
 
 /// The damaged account is the first that is due. Fails when the sweep ends at an account that cannot be read
-/// (`CommitError::Unavailable` in `maintenance::sweep_account`).
+/// (`CommitError::Unavailable` in `Service::sweep_account`).
 #[tokio::test]
 async fn the_sweep_goes_on_behind_a_damaged_account() {
     let (mut vault, _, accounts) = vault_of::<4>(policy(1, 1)).await;

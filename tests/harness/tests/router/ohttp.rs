@@ -283,7 +283,7 @@ async fn without_a_free_permit_the_vault_is_overloaded() {
     let vault = TestVault::start_with(without_waits(), |options| options.in_flight = 1).await;
     let alice = vault.account("alice");
     register(&vault, &alice, RIGHT).await;
-    let permits = vault.vault().app.permits.clone();
+    let permits = vault.vault().permits();
     let held = permits.try_acquire().unwrap();
     let (sealed, _) = sealed_start(&vault).await;
     let refused = vault.relay(&vault.app, "alice", sealed.clone()).await;
@@ -301,7 +301,7 @@ async fn without_a_free_permit_the_vault_is_overloaded() {
 #[tokio::test]
 async fn token_header_media_type_size_load_and_key_are_checked_in_this_order() {
     let vault = TestVault::start_with(without_waits(), |options| options.in_flight = 1).await;
-    let permits = vault.vault().app.permits.clone();
+    let permits = vault.vault().permits();
     let held = permits.try_acquire().unwrap();
     let mut body = vec![77; MAX_SEALED_LEN + 1];
     let mut head = Request::new(());

@@ -7,7 +7,7 @@ use vault_protocol::problem::InvalidRequest;
 use vault_protocol::sealed::decode_response;
 use vault_protocol::{AccountScope, Problem};
 use vault_server::admin::Request as AdminRequest;
-use vault_server::tenants::tenant::Scope;
+use vault_server::tenants::token::TokenScope;
 use vault_tests::device::{Device, InnerMessage, seal};
 use vault_tests::in_process::{Answered, TestVault, outer_request, relayed, token};
 
@@ -104,7 +104,7 @@ async fn the_scope_is_ignored_inside_the_sealed_channel() {
     let (vault, alice, _) = vault_of_alice().await;
     let request = AdminRequest::AddToken {
         tenant: vault.app.name.clone(),
-        scopes: Some(vec![Scope::Use, Scope::Status, Scope::Reset]),
+        scopes: Some(vec![TokenScope::Use, TokenScope::Status, TokenScope::Reset]),
     };
     let token = token(vault.admin(request).await);
     let body = serde_json::to_vec(&Reset { generation: 1 }).unwrap();

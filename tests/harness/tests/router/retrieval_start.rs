@@ -67,7 +67,7 @@ async fn a_malformed_request_is_not_charged() {
 }
 
 /// Fails when the charge is not stored: comment out `batch.put(key, leaf)` in
-/// `account::write`.
+/// `Leaves::set`.
 #[tokio::test]
 async fn every_guess_is_charged_whether_or_not_it_is_finished() {
     let (vault, alice, _) = vault_of_alice().await;

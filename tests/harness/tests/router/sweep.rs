@@ -46,7 +46,7 @@ async fn nothing_is_destroyed_before_the_last_attempt_has_expired() {
     assert_eq!(released.status, StatusCode::OK);
 }
 
-/// Fails when the sweep does nothing (return early in `maintenance::sweep`), or the account is not
+/// Fails when the sweep does nothing (return early in `Service::sweep`), or the account is not
 /// scheduled in `account::apply`.
 #[tokio::test]
 async fn an_exhausted_record_is_destroyed_without_any_request() {

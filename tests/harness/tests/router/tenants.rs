@@ -4,7 +4,7 @@ use http::StatusCode;
 use vault_protocol::messages::{AccountState, Reset, Status};
 use vault_protocol::{Policy, Problem, TenantId};
 use vault_server::admin::{Answer, Request as AdminRequest, TenantSummary};
-use vault_server::tenants::tenant::Scope;
+use vault_server::tenants::token::TokenScope;
 use vault_tests::device::{Device, Guess, InnerMessage};
 use vault_tests::in_process::{TestTenant, TestVault, token};
 
@@ -143,7 +143,7 @@ async fn a_revoked_token_is_refused_at_once_and_the_new_one_goes_on() {
     let id = tenants(&vault).await[0].tokens[0].id;
     let request = AdminRequest::AddToken {
         tenant: tenant.clone(),
-        scopes: Some(vec![Scope::Use]),
+        scopes: Some(vec![TokenScope::Use]),
     };
     let new = token(vault.admin(request).await);
     assert!(status_with(&vault, &old).await.is_ok());
@@ -242,11 +242,11 @@ async fn a_name_is_taken_once_and_unknown_ones_are_refused() {
         AdminRequest::AddTenant {
             tenant: vault.app.name.clone(),
             policy: Policy::default(),
-            scopes: vec![Scope::Use],
+            scopes: vec![TokenScope::Use],
         },
         AdminRequest::AddToken {
             tenant: unknown.clone(),
-            scopes: Some(vec![Scope::Use]),
+            scopes: Some(vec![TokenScope::Use]),
         },
         AdminRequest::RevokeToken {
             tenant: unknown.clone(),

@@ -1,8 +1,8 @@
-//! Upkeep as it runs in a server: nobody calls it, the ticks of [`Vault::upkeep`] do
+//! Upkeep as it runs in a server: nobody calls it, the ticks of [`Maintenance::run`] do
 //! (PROTOCOL.md sections 5 and 7). The runtime's time is paused, so that it jumps from tick to
 //! tick; the vault's own clock moves only when a test advances it.
 //!
-//! [`Vault::upkeep`]: vault_server::server::Vault::upkeep
+//! [`Maintenance::run`]: vault_server::maintenance::Maintenance::run
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn upkeep_runs(vault: &TestVault, mut behind_tick: impl FnMut(usize)) {
     tokio::time::pause();
     tokio::select! {
         () = ticks => {}
-        ended = vault.vault().upkeep() => panic!("upkeep ended: {ended}"),
+        ended = vault.vault().maintenance.run() => panic!("upkeep ended: {ended}"),
     }
     tokio::time::resume();
 }
@@ -63,7 +63,7 @@ async fn running_upkeep_destroys_nothing_that_is_not_due() {
     assert!(is_live(&vault).await);
 }
 
-/// Fails when `maintenance::once` does not sweep, or `maintenance::run` does not call it.
+/// Fails when `Maintenance::once` does not sweep, or `Maintenance::run` does not call it.
 #[tokio::test]
 async fn running_upkeep_destroys_an_exhausted_record() {
     let vault = exhausted().await;
@@ -86,7 +86,7 @@ async fn upkeep_goes_on_after_its_first_round() {
     assert!(!is_live(&vault).await);
 }
 
-/// Fails when `maintenance::once` does not rotate the ticket keys, or does not take the new ones over.
+/// Fails when `Maintenance::once` does not rotate the ticket keys, or does not take the new ones over.
 #[tokio::test]
 async fn running_upkeep_replaces_the_ticket_key() {
     let (vault, alice, _) = vault_of_alice().await;
@@ -99,7 +99,7 @@ async fn running_upkeep_replaces_the_ticket_key() {
     assert_ne!(key_id(&third), key_id(&first));
 }
 
-/// Fails when `maintenance::once` does not renew the publication.
+/// Fails when `Maintenance::once` does not renew the publication.
 #[tokio::test]
 async fn running_upkeep_replaces_the_channels_keys() {
     let (vault, _, _) = vault_of_alice().await;

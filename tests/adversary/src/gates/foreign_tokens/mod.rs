@@ -64,7 +64,7 @@ pub const ANY_SCOPE: Patch = Patch {
 /// With this every tenant may ask for, and reset, every account.
 pub const ANY_TENANT_OUTSIDE: Patch = Patch {
     name: "a token's tenant is not compared with the path's",
-    file: "vault-server/src/http/handlers.rs",
+    file: "vault-server/src/http/extract.rs",
     text: "if tenant != token_tenant {",
     instead: "if !(FAULT) && tenant != token_tenant {",
 };
@@ -73,8 +73,8 @@ pub const ANY_TENANT_OUTSIDE: Patch = Patch {
 pub const ANY_TENANT_INSIDE: Patch = Patch {
     name: "a token's tenant is not compared with the inner path's",
     file: "vault-server/src/http/extract.rs",
-    text: "|vouched| vouched.tenant != tenant ||",
-    instead: "|vouched| !(FAULT) && vouched.tenant != tenant ||",
+    text: "|relayed| relayed.tenant != tenant ||",
+    instead: "|relayed| !(FAULT) && relayed.tenant != tenant ||",
 };
 
 const CONNECTIONS: usize = 4;

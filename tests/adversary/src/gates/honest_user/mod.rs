@@ -73,8 +73,8 @@ pub const DESTROYED_AT_ONCE: Patch = Patch {
 pub const KEYS_DIE_IN_AN_OUTAGE: Patch = Patch {
     name: "ticket keys are forgotten at a start",
     file: "vault-server/src/service/ticket.rs",
-    text: "if clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
-    instead: "if FAULT || clock.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
+    text: "if time.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
+    instead: "if FAULT || time.running_since.plus_seconds(ATTEMPT_SECONDS) <= now {",
 };
 
 /// With this a jump of the clock during a run is the vault's time too.

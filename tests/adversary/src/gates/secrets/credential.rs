@@ -17,8 +17,9 @@ use vault_protocol::Binary;
 use vault_protocol::suite::{REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN};
 use vault_rules::{Command, CommandTime, Decision, StartRetrieval};
 use vault_server::keyring::Keyring;
-use vault_server::server;
-use vault_server::service::account;
+use vault_server::server::ledger;
+use vault_server::service::account::AccountLeaf;
+use vault_server::stored::leaf::{Leaf, Leaves};
 use voprf::{BlindedElement, Group, Mode, OprfServer};
 use zeroize::Zeroizing;
 
@@ -90,13 +91,13 @@ impl Credential {
 fn identifier(server: &ServerProcess, keyring: &Keyring, account: &str) -> anyhow::Result<Secret> {
     let copy = copy(server)?;
     let options = Options::new(copy.path().join("data"), copy.path().join("anchor"));
-    let ledger = Ledger::open(options, server::identity(keyring))?;
+    let ledger = Ledger::open(options, ledger::identity(keyring))?;
     let scope = server.account(account);
     let key = LeafKey(keyring.account_key(&scope.tenant, &scope.account));
-    let leaf = ledger.commit_blocking(move |batch| batch.read(&key))?;
+    let leaf = Leaf::<AccountLeaf>::at(key);
+    let stored = ledger.commit_blocking(move |batch| batch.get(&leaf))?;
     ledger.close()?;
-    let leaf = leaf.into_inner().context("no such account")?;
-    let (_, account) = account::decode(&leaf)?;
+    let account = stored.into_inner().context("no such account")?.account;
     let now = system_clock();
     let guess = StartRetrieval {
         time: CommandTime {

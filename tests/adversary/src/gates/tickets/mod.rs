@@ -40,7 +40,7 @@ pub const GATE: Gate = Gate {
 /// With this a ticket is good for every account.
 pub const FOREIGN_TICKETS: Patch = Patch {
     name: "a ticket's account is not compared",
-    file: "vault-server/src/service/mod.rs",
+    file: "vault-server/src/service/retrieval.rs",
     text: ".filter(|contents| contents.account_key == account_key)",
     instead: ".filter(|contents| FAULT || contents.account_key == account_key)",
 };
