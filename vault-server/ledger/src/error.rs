@@ -1,4 +1,4 @@
-//! What can go wrong: at opening, for one change, and for the disk.
+//! Errors: of opening, of one change, and of storage.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a ledger was not created or opened. Each message says what to do next.
+/// Why a ledger was not created or opened. Each message names the next step.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process, or another part of this one, has the vault open.
@@ -43,7 +43,7 @@ pub enum OpenError {
     },
     /// A file or folder belongs to another user, who could change it at any time.
     #[error(
-        "{path:?} belongs to user {owner}, and this program runs as user {us}; run it as that user, or find out who put the file there"
+        "{path:?} belongs to user {owner}, and this program runs as user {us}; run it as that user, or find out which process put the file there"
     )]
     ForeignOwner {
         /// The file or folder.
@@ -53,16 +53,16 @@ pub enum OpenError {
         /// Our user id.
         us: u32,
     },
-    /// A name in the data folder is not what it has to be, for example a symbolic link.
+    /// A name in the data folder is not a plain file or folder, for example a symbolic link.
     #[error("{path:?} is not a plain file or folder; put the vault's own one there")]
     WrongKind {
         /// The name.
         path: PathBuf,
     },
-    /// There is a file in the data folder that SQLite would act on, and that no database of this program
-    /// left there.
+    /// There is a file in the data folder that the store would act on, and that no database of this
+    /// program left there.
     #[error(
-        "{path:?} does not belong there; find out who wrote to the data folder, and move it away"
+        "{path:?} does not belong there; find out which process wrote to the data folder, and move it away"
     )]
     NotOurs {
         /// The file.
@@ -117,22 +117,22 @@ pub enum OpenError {
         /// The number of the newest batch that an anchor holds a key of, if any does.
         anchors: Option<u64>,
     },
-    /// The log is the latest one, and much of the database below it does not open.
+    /// The WAL is the latest one, and much of the database below it does not open.
     #[error(
-        "much of the database does not open ({paths} of the parts that a start looks at), while the newest changes wait in its log, ledger.db-wal: an older ledger.db was put beside the log, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped. If there is none, `vault-server serve --accept-damage` copies what is left into a new file and goes on with that; the rest is then lost for good"
+        "much of the database does not open ({paths} of the paths that a start looks at), while the newest changes wait in its WAL, ledger.db-wal: an older ledger.db was put beside it, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped, or see \"Older database\" in docs/OPERATIONS.md"
     )]
     Mixture {
         /// On how many of the paths that were looked at a node does not open.
         paths: usize,
     },
-    /// The list of due times cannot be read. It decides nothing, but who writes to it would fail.
+    /// The list of due times cannot be read. It decides nothing, but every write to it would fail.
     #[error(
-        "a part of ledger.db is damaged, the list of what is due when. It decides nothing: `vault-server serve --accept-damage` copies what can be read of the database into a new file, and goes on with that"
+        "a part of ledger.db is damaged that decides nothing, the list of due times; `vault-server serve --accept-damage` copies the readable part of the database into a new file, and goes on with that"
     )]
     DamagedList,
     /// A leaf without which nothing can be done does not open.
     #[error(
-        "what the vault keeps for itself (the list of its tenants, the keys of its tickets and of the sealed channel, the last statement's number) does not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped. Without them this vault is lost: make a new one, devices that hold their key register again"
+        "the vault's own leaves (its tenants, its keys, the number of its last statement) do not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped; without them see \"Lost disk\" in docs/OPERATIONS.md"
     )]
     NeededLost,
     /// An anchor is not there.
@@ -169,7 +169,7 @@ pub enum OpenError {
     },
     /// An anchor's file has further names.
     #[error(
-        "the anchor {path:?} has another name, a hard link, and who copies that copies the anchor; find it with `find -samefile` on the anchor's volume, and delete it"
+        "the anchor {path:?} has another name, a hard link, and a copy of that is a copy of the anchor; find it with `find -samefile` on the anchor's volume, and delete it"
     )]
     AnchorLinked {
         /// The anchor's file.
@@ -187,7 +187,7 @@ pub enum OpenError {
     },
     /// An anchor is inside the data folder.
     #[error(
-        "the anchor {path:?} is inside the data folder, whoever copies the folder would copy it too; put it on a volume of its own"
+        "the anchor {path:?} is inside the data folder, and a copy of the folder would have it too; put it on a volume of its own"
     )]
     AnchorInFolder {
         /// The anchor's file.
@@ -220,11 +220,11 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// SQLite did not take over a setting that durability or secrecy needs.
+    /// The store did not take over a setting that durability or secrecy needs.
     #[error(
-        "SQLite refused the setting {name}: wanted {wanted}, got {got}; the vault does not run without it"
+        "the database refused the setting {name}: wanted {wanted}, got {got}; the vault does not run without it"
     )]
-    PragmaRefused {
+    SettingRefused {
         /// The setting.
         name: &'static str,
         /// The value that reading it back must give.
@@ -234,13 +234,13 @@ pub enum OpenError {
     },
     /// A table, index, trigger, or view is not as this program makes it.
     #[error(
-        "the database's schema was changed, at {object:?}; this program did not do that: find out who wrote to the file, and restore it"
+        "the database's schema was changed, at {object:?}; this program did not do that: find out which process wrote to the file, and restore it"
     )]
     SchemaDiffers {
         /// The name of the first object that differs.
         object: String,
     },
-    /// The disk or SQLite failed.
+    /// The disk or the store failed.
     #[error("the vault's storage failed")]
     Storage(#[from] StorageError),
 }
@@ -273,15 +273,15 @@ pub enum CommitError {
 
 /// A leaf, or an event of it, cannot be opened: altered, moved, or of an unknown version.
 ///
-/// It is never the same as absent. A change may also return it for a leaf whose plaintext its user
-/// cannot read.
+/// It is never the same as absent. A change may also return it for a plaintext that its user cannot
+/// read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a leaf cannot be opened")]
 pub struct LeafUnavailable;
 
 /// The ledger had stopped with a storage error before it could be closed in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the ledger stopped with a storage error; the next start decides from what is on the disk")]
+#[error("the ledger stopped with a storage error; the next start decides from the disk")]
 pub struct LedgerFailed;
 
 /// The disk, the store, or the operating system failed.

@@ -13,8 +13,8 @@ use crate::error::{During, OpenError, StorageError};
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a folder and those above it that are not there, each with a name that lasts. What is there
-/// is left as it is, folder or not.
+/// Makes a folder and those above it that are not there, each with a name that lasts. Anything
+/// that is there is left as it is, folder or not.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -26,8 +26,8 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
         // The umask can only have taken bits away.
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?,
-        // What made it may have been stopped before its name was made to last. The operator's own
-        // folder may be in one that is not ours to open.
+        // The process that made it may have been stopped before its name was made to last. The
+        // operator's own folder may be in one that is not ours to open.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return match sync_folder(parent) {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
@@ -87,7 +87,7 @@ pub(crate) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> 
     Ok(Some((metadata.dev(), metadata.ino())))
 }
 
-/// Whose it is comes first: an owner can change the mode back at any time, and has it open for ever.
+/// The owner comes first: he can change the mode back at any time, and has it open for ever.
 pub(crate) fn refuse_others(
     path: &Path,
     metadata: &Metadata,
@@ -116,7 +116,7 @@ pub(crate) fn refuse_others(
 pub(crate) struct Locked(File);
 
 impl Locked {
-    /// Locks the file; `None` if somebody else has.
+    /// `None` if another process has it locked.
     pub(crate) fn new(file: File) -> io::Result<Option<Locked>> {
         match file.try_lock() {
             Ok(()) => Ok(Some(Locked(file))),

@@ -1,4 +1,4 @@
-//! What the ledger is given: which vault it is, its master key, and the names of leaves.
+//! Identities and keys that the ledger is given: the vault's, its master key, and the names of leaves.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 pub struct MasterKey(Box<[u8; 32]>);
 
 impl MasterKey {
-    /// Copies the key, straight into its box. The caller zeroizes what it was copied from.
+    /// Copies the key, straight into its box. The caller zeroizes the original.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> MasterKey {
         let mut key = MasterKey(Box::new([0; 32]));
@@ -18,7 +18,7 @@ impl MasterKey {
         key
     }
 
-    /// The key itself. For sealing anchors only.
+    /// For sealing anchors only.
     pub(crate) fn expose_secret(&self) -> &[u8; 32] {
         &self.0
     }

@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// Gives the vault one more anchor, at a path where there is none. `options` name the others.
-    /// Nobody may have it open.
+    /// No process may have it open.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Ledger {
 
     /// Makes the vault go on without the anchors at these paths, there, sick, or lost, and erases
     /// those that are there. Says of each path, in their order, whether that was done. `options` name
-    /// those that stay, at least one, and may name these too. Nobody may have it open.
+    /// those that stay, at least one, and may name these too. No process may have it open.
     ///
     /// All that are lost have to be removed at once: the vault opens with none of them missing.
     ///
@@ -108,17 +108,17 @@ impl Ledger {
         Ok(removed)
     }
 
-    /// Refuses a folder with a database, as [`Ledger::create`] does: for what must not be made then.
+    /// Refuses a folder with a database, as [`Ledger::create`] does: before other files are made for it.
     ///
     /// # Errors
     ///
-    /// [`OpenError::AlreadyExists`]; [`OpenError::Storage`] if nobody can say.
+    /// [`OpenError::AlreadyExists`]; [`OpenError::Storage`] if the folder cannot be read.
     pub fn refuse_existing(folder: &Path) -> Result<(), OpenError> {
         Folder::refuse_existing(folder)
     }
 
     /// Makes the data folder, and those above it that are not there, as [`Ledger::create`] does: for
-    /// what has to be in it before.
+    /// files that have to be in it before.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Ledger {
     ///
     /// Taken or refused when the future is first polled. From then on the change happens even if the
     /// future is dropped. It has to be quick, and must not wait for another change of this ledger:
-    /// everyone waits behind it. A change that panics stops the ledger.
+    /// all others wait behind it. A change that panics stops the ledger.
     ///
     /// A refusal that counts (such as a wrong guess) is a value and belongs into `T`: `Err` leaves
     /// nothing of the change behind.
@@ -140,7 +140,7 @@ impl Ledger {
     ///
     /// [`CommitError::Overloaded`] at once if the queue is full; [`CommitError::Unavailable`] if the
     /// change returned [`LeafUnavailable`] or would overwrite a leaf that cannot be opened;
-    /// [`CommitError::Stopped`] if nothing can be said.
+    /// [`CommitError::Stopped`] if the outcome is unknown.
     pub async fn commit<T, F>(&self, change: F) -> Result<Committed<T>, CommitError>
     where
         T: Send + 'static,
@@ -284,7 +284,7 @@ impl Drop for Inner {
     }
 }
 
-/// What these locks protect is replaced as a whole, so a panic leaves nothing half done.
+/// The values behind these locks are replaced as a whole, so a panic leaves nothing half done.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

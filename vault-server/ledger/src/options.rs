@@ -1,4 +1,4 @@
-//! What a ledger is told when it is made or opened, and what becomes of an anchor that is removed.
+//! Where a ledger is, its limits, and the outcome of removing an anchor.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,16 @@ use crate::key::LeafKey;
 pub struct Options {
     /// The data folder: mode 0700, files 0600.
     pub folder: PathBuf,
-    /// The anchors' files, 1 to [`Options::ANCHOR_LIMIT`], none in the data folder. Without one of them of the same moment
-    /// nobody can read the database; every one is written and synced twice a batch. They belong on
-    /// volumes that are never copied together with the data folder.
+    /// The anchors' files, 1 to [`Options::ANCHOR_LIMIT`], none in the data folder. Without one of the
+    /// same moment the database cannot be read. Each one is written and synced twice a batch. They
+    /// belong on volumes that are never copied together with the data folder.
     pub anchors: Vec<PathBuf>,
-    /// How many changes may wait; one more is [`CommitError::Overloaded`]. 0 counts as 1.
+    /// How many changes may wait; one more is [`CommitError::Overloaded`](crate::CommitError::Overloaded). 0 counts as 1.
     pub queue_capacity: usize,
     /// How many changes are committed together at most. 0 counts as 1.
     pub batch_limit: usize,
-    /// Whether to open what [`OpenError::Mixture`] and [`OpenError::DamagedList`] refuse, as a new
-    /// database of what can be read of it. Leaves that are unavailable stay so for ever. It takes as
+    /// Whether to open a database that [`OpenError::Mixture`](crate::OpenError::Mixture) and [`OpenError::DamagedList`](crate::OpenError::DamagedList) refuse: its
+    /// readable part becomes a new database. Leaves that are unavailable stay so for ever. It takes as
     /// much room on the disk as the database, and as long as reading all of it.
     pub accept_damage: bool,
     /// Leaves without which the user can do nothing. If there is one that does not open, the opening is
@@ -55,10 +55,10 @@ impl Options {
     }
 }
 
-/// What became of the file of an anchor that was removed from its vault.
+/// Whether an anchor that was removed from its vault is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
-    /// What it held is overwritten. It opens nothing.
+    /// Its keys are overwritten. It opens nothing.
     Erased,
     /// It was not there, could not be opened, or the disk did not take the write. Where it still
     /// exists, it opens, with the master key, a copy of the database of the moment it was lost.

@@ -68,7 +68,7 @@ fn two_exchanged_nodes_make_their_leaves_unavailable() {
 #[test]
 fn an_edited_or_missing_bucket_is_unavailable_and_the_others_are_not() {
     let edits = [
-        "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
+        "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(4) || substr(sealed, 18) AS BLOB)",
         "UPDATE node SET sealed = CAST(x'01' || substr(sealed, 2) AS BLOB)",
         "UPDATE node SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) AS BLOB)",
         "UPDATE node SET sealed = CAST(substr(sealed, 1, 5) AS BLOB)",
@@ -130,14 +130,14 @@ fn an_older_bucket_or_branch_put_back_is_unavailable() {
     }
 }
 
-// Fails when `start::latest_tree` starts with an empty tree where none opens, or when
+// Fails when `open::latest_tree` starts with an empty tree where none opens, or when
 // `claimed_sequence` says another number than the row.
 #[test]
 fn an_edited_missing_or_older_root_refuses_the_start() {
     // Whether what is left of the row still says its number.
     let edits = [
         (
-            "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(1) || substr(sealed, 15) AS BLOB)",
+            "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(4) || substr(sealed, 18) AS BLOB)",
             true,
         ),
         ("UPDATE node SET sealed = x'00'", false),

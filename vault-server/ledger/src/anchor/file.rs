@@ -27,10 +27,10 @@ pub(crate) struct FileAnchor {
     id: AnchorId,
     sealer: SlotSealer,
     slots: [Slot; 2],
-    /// Which slots this process has written. What a killed one wrote may be in the page cache and
-    /// not on the disk, however often it is read back.
+    /// Which slots this process has written. The writes of a killed one may be in the page cache and
+    /// not on the disk, however often they are read back.
     written: [bool; 2],
-    /// A write or sync failed. What the disk holds is unknown from then on, and a later sync that
+    /// A write or sync failed. The disk's content is unknown from then on, and a later sync that
     /// succeeds would prove nothing.
     failed: bool,
 }
@@ -40,8 +40,8 @@ impl FileAnchor {
     ///
     /// A file that is there already is refused, except an anchor of this vault and keyring that has
     /// shown no sequence above 1. Creating a vault uses sequence 1, and opening it for the first time
-    /// uses a higher one, before anything is served. So that one is what an interrupted creation
-    /// left, and it is made anew. Above 1 a vault lives on it, and this would destroy that vault.
+    /// uses a higher one, before anything is served. So an interrupted creation left that one, and it is
+    /// made anew. Above 1 a vault lives on it, and this would destroy that vault.
     pub(crate) fn create(
         locator: &Locator,
         vault_id: &str,
@@ -63,7 +63,7 @@ impl FileAnchor {
         let id = AnchorId::draw()?;
         let sealer = SlotSealer::new(vault_id, master_key);
         let file = make_file(&unfinished).during("making the anchor's file")?;
-        // Before it has its name, so that nobody else can ever have it open.
+        // Before it has its name, so that no other process can ever have it open.
         let file = lock(file, path)?;
         // One by one, so that a file of the full size always has one that can be read, and shows that
         // it is ours and unused.
@@ -120,8 +120,8 @@ impl FileAnchor {
         match self.slots.each_ref().map(Slot::live_sequence) {
             [Some(sequence), _] if sequence == expected => 1,
             [_, Some(sequence)] if sequence == expected => 0,
-            // One that cannot be read, or else the one with the higher number: the lower one says what
-            // is confirmed, and must not give way to what is only prepared (`Anchors::candidates`).
+            // One that cannot be read, or else the one with the higher number: the lower number is
+            // confirmed, and must not give way to one that is only prepared (`Anchors::candidates`).
             _ => {
                 let [first, second] = self.slots.each_ref();
                 let worth =
@@ -224,7 +224,7 @@ impl Anchor for FileAnchor {
     }
 }
 
-/// Refuses an anchor inside the data folder: whoever copies the folder would copy it too.
+/// Refuses an anchor inside the data folder: a copy of the folder would have it too.
 ///
 /// Nothing of it has to exist yet.
 pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[Locator]) -> Result<(), OpenError> {
@@ -282,8 +282,8 @@ fn lock(file: File, path: &Path) -> Result<Locked, OpenError> {
     })
 }
 
-/// What opens of the two slots. A page that the disk does not give back is a slot like one that was
-/// torn: a power loss while a sector is written can leave either, and writing it again heals both.
+/// Those of the two slots that open. A page that the disk does not give back is a slot like one that
+/// was torn: a power loss while a sector is written can leave either, and writing it again heals both.
 fn read_slots(file: &impl FileExt, sealer: &SlotSealer) -> [Option<(AnchorId, Slot)>; 2] {
     [0, 1].map(|index| sealer.open(&read_page(file, index).ok()?))
 }
@@ -306,7 +306,7 @@ fn common_id(
     }
 }
 
-/// What [`FileAnchor::create`] may replace: nothing, or an anchor on which no vault lives.
+/// The file that [`FileAnchor::create`] may replace: none, or an anchor on which no vault lives.
 fn unused(
     path: &Path,
     vault_id: &str,
@@ -324,8 +324,8 @@ fn unused(
     }
 }
 
-/// Removes what an interrupted creation left. No other file has such a name; should somebody have
-/// given it to an anchor in use all the same, then that is of an anchor's size, and looked into first.
+/// Removes the file of an interrupted creation. No other file has such a name. Should the operator have
+/// given it to an anchor in use all the same, then it has an anchor's size, and is looked into first.
 fn remove_unfinished(path: &Path, vault_id: &str, master_key: &MasterKey) -> Result<(), OpenError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -360,13 +360,13 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// The absolute path without links, also of what does not exist yet.
+/// The absolute path without links, also of a file that does not exist yet.
 fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
     let absolute = std::path::absolute(path).during("resolving a path")?;
     let mut resolved = PathBuf::new();
     for component in absolute.components() {
         match component {
-            // What is already resolved has no links, so its parent is the one before.
+            // The resolved part has no links, so its parent is the component before.
             Component::ParentDir => {
                 resolved.pop();
             }
@@ -391,7 +391,7 @@ mod tests {
     use super::super::RootKey;
     use super::*;
 
-    /// A file on a disk that does not give back what is in these pages.
+    /// A file on a disk that does not give back these pages.
     struct Sick<'a>(&'a File, &'a [u64]);
 
     impl FileExt for Sick<'_> {
@@ -455,7 +455,7 @@ mod tests {
         let readable = Locked::new(readable).unwrap().unwrap();
         let writable = std::mem::replace(&mut anchor.file, readable);
         anchor.prepare(1, &live(2)).unwrap_err();
-        // The disk has recovered. What the failed write left on it is still unknown.
+        // The disk has recovered. Whether the failed write is on it is still unknown.
         anchor.file = writable;
         anchor.prepare(1, &live(3)).unwrap_err();
         anchor.erase(1).unwrap_err();

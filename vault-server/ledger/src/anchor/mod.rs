@@ -1,8 +1,8 @@
 //! The anchor: the one small thing outside the database that makes the database readable.
 //!
 //! It holds a sequence number and a 32-byte root key, and forgets the former ones. A database opens
-//! with the root key of its own moment only, so forgetting a key destroys what it opened, in every
-//! copy of the database at once, and an older database put back is refused.
+//! with the root key of its own moment only. So forgetting a key destroys all that it opened, in every
+//! copy of the database at once; and an older database that is put back is refused.
 //!
 //! An anchor has two slots. At rest one is *live* and the other one holds an *empty marker*. One
 //! batch, from sequence n to n + 1:
@@ -18,8 +18,8 @@
 //! current one. The live slot of the batch before is never the one that is written to, so a torn write
 //! costs at most the key that no committed database needs.
 //!
-//! The anchor knows nothing of what its key opens. [`Anchors`] is a set of them: mirrors that all have
-//! to accept every write.
+//! The anchor knows nothing of the tree that its key opens. A vault has a set of them
+//! ([`set::Anchors`]): mirrors that all have to accept every write.
 //!
 //! # What an anchor in a file does not protect
 //!
@@ -62,7 +62,7 @@ pub(crate) trait Anchor: Send {
     /// Whether it can still be found there.
     fn is_in_place(&self) -> bool;
 
-    /// What it holds: what reading it gave, and what the writes since then left.
+    /// Its slots as they were read, with the writes since then.
     fn slots(&self) -> &[Slot; 2];
 
     /// Makes `next` live beside `expected`, which stays live if it is here.
@@ -103,31 +103,31 @@ impl Locator {
     }
 }
 
-/// The key of the tree's root. Whoever has it and the database of its moment reads everything.
+/// The key of the tree's root. With it and the database of its moment everything can be read.
 ///
 /// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
 pub(crate) struct RootKey(Box<[u8; 32]>);
 
 impl RootKey {
-    /// Copies the key, straight into its box. The caller zeroizes what it was copied from.
+    /// Copies the key, straight into its box. The caller zeroizes the original.
     pub(crate) fn new(bytes: &[u8; 32]) -> RootKey {
         let mut key = RootKey(Box::new([0; 32]));
         key.0.copy_from_slice(bytes);
         key
     }
 
-    /// The key itself. For opening and sealing the root only.
+    /// For opening and sealing the root only.
     pub(crate) fn expose_secret(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// A second one. Not `Clone`, so that each copy of the key is one that somebody wrote down.
+    /// A second one. Not `Clone`, so that each copy of the key can be found in the source.
     pub(crate) fn copy(&self) -> RootKey {
         RootKey::new(&self.0)
     }
 
-    /// Both sides come out of anchors that opened, none from an attacker: the time this takes tells
-    /// nobody anything.
+    /// Both sides come out of anchors that opened, none from an attacker: the time that this takes tells
+    /// nothing.
     fn is(&self, other: &RootKey) -> bool {
         self.0 == other.0
     }
@@ -179,7 +179,7 @@ impl Live {
     }
 }
 
-/// What one slot of an anchor holds.
+/// The content of one slot of an anchor.
 #[derive(Debug)]
 pub(crate) enum Slot {
     Live(Live),

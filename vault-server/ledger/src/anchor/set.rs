@@ -1,4 +1,4 @@
-//! Mirrors: the anchors of one vault, which all have to accept every write.
+//! The anchors of one vault: mirrors, which all have to accept every write.
 //!
 //! They are not a quorum. A mirror that missed an erasing would keep a key that was said to be
 //! forgotten, so one that cannot be written to stops the vault.
@@ -63,9 +63,9 @@ impl Anchors {
 
     /// Opens one that is about to leave, and takes it in for as long as it is here.
     ///
-    /// A lost or sick one is left out instead: giving it up is what removing is for. So is a copy of
-    /// one that is here. One that another process writes to is refused, and so is one that is here,
-    /// under whatever name, or whose file is open to others or has a second name.
+    /// A lost or sick one is left out instead: removing is for giving it up. So is a copy of one that is
+    /// here. One that another process writes to is refused. So is one that is here under any name, one
+    /// that is open to others, and one with a second name.
     pub(crate) fn open_leaving(
         &mut self,
         locator: &Locator,
@@ -78,7 +78,7 @@ impl Anchors {
                 Err(OpenError::AnchorTwice { .. }) => Ok(()),
                 pushed => pushed,
             },
-            // What can be put right is: it may be the only one that knows the latest state.
+            // The operator can put these right, and it may be the only anchor of the latest state.
             Err(
                 refused @ (OpenError::AnchorLocked { .. }
                 | OpenError::AnchorTwice { .. }
@@ -87,7 +87,7 @@ impl Anchors {
                 | OpenError::ForeignOwner { .. }),
             ) => Err(refused),
             Err(OpenError::Storage(error)) if error.is_denied() => Err(error.into()),
-            // Whatever is wrong with it, it cannot be erased, and the vault goes on without it.
+            // In every other case it cannot be erased, and the vault goes on without it.
             Err(_) => Ok(()),
         }
     }
@@ -95,7 +95,7 @@ impl Anchors {
     /// Takes one more anchor in, unless it or a copy of it is here.
     pub(crate) fn push(&mut self, anchor: Box<dyn Anchor>) -> Result<(), OpenError> {
         refuse_count(self.0.len() + 1)?;
-        // A copy of an anchor's file has its id. Who can say which of the two was meant to be erased?
+        // A copy of an anchor's file has its id. Which of the two was meant to be erased is unknown.
         match self.0.iter().find(|other| other.id() == anchor.id()) {
             Some(same) => Err(twice(same.locator(), anchor.locator())),
             None => {
@@ -113,7 +113,7 @@ impl Anchors {
         (self.0.len() > 1).then(|| self.0.remove(index))
     }
 
-    /// Who belongs to the set, in the order of the configuration.
+    /// The members of the set, in the order of the configuration.
     pub(crate) fn members(&self) -> Vec<(AnchorId, Locator)> {
         let members = self.0.iter();
         members
@@ -132,11 +132,11 @@ impl Anchors {
     /// A batch is answered when every mirror has erased the keys before its own; each then shows its
     /// number twice, in the live slot and in the empty marker. So the lower number on a mirror is one
     /// that was committed. The highest of these, over all mirrors, is *confirmed*: it may have been
-    /// answered, and no key below it is tried. Without this rule, who saves one mirror and the database
-    /// could put both back and be answered from the past.
+    /// answered, and no key below it is tried. Without this rule, an attacker who saves one mirror and the
+    /// database could put both back and be answered from the past.
     ///
     /// The marker counts, so that a mirror that has lost its key, or never had one, does not confirm
-    /// what was only prepared on it.
+    /// a number that was only prepared on it.
     pub(crate) fn candidates(&self) -> Vec<&Live> {
         let confirmed = self
             .0

@@ -11,7 +11,7 @@
 //!
 //! Every write draws a salt, so a key seals once and the constant nonce repeats under none. A live
 //! slot and an empty marker look alike without the master key. The zeros are checked: a slot is
-//! exactly what was written or it is not read.
+//! exactly as it was written, or it is not read.
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
@@ -94,7 +94,7 @@ impl SlotSealer {
         Ok(slot)
     }
 
-    /// Opens what was sealed for an anchor of this vault, or refuses any other bytes.
+    /// Opens a slot that was sealed for an anchor of this vault, and no other bytes.
     pub(super) fn open(&self, slot: &[u8; SLOT_SIZE]) -> Option<(AnchorId, Slot)> {
         let (&version, rest) = slot.split_first()?;
         let (salt, rest) = rest.split_first_chunk::<SALT_SIZE>()?;
@@ -189,7 +189,7 @@ mod tests {
         assert!(sealer("vault", 2).open(page(&sealed)).is_none());
     }
 
-    // Only who has the master key could make these; the decoder still takes no second encoding.
+    // Only the master key's owner could make these; the decoder still takes no second encoding.
     // Fails when `decode` takes a marker with any key, or any kind for a marker.
     #[test]
     fn an_unknown_kind_and_a_marker_with_a_key_are_refused() {

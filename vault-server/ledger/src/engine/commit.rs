@@ -1,18 +1,18 @@
 //! The one order in which a batch becomes durable, and its predecessor unreadable.
 //!
-//! 1. The transaction is prepared: every node on the way to a changed leaf is sealed anew, and the
+//! 1. The transaction is prepared: every node on the path to a changed leaf is sealed anew, and the
 //!    root carries the next sequence number.
 //! 2. Sequence and root key go into the free slot of every anchor, durably.
-//! 3. COMMIT, with `synchronous=FULL`.
+//! 3. COMMIT: the store returns when the batch is durable.
 //! 4. The slot of the former root key is overwritten on every anchor, durably.
 //! 5. Only then is anything answered.
 //!
-//! The key before the database, so that there is never a database on the disk whose root nobody can
-//! open. The former key until after it, so that a kill in between leaves a vault that starts. And the
-//! former key gone before any answer: as long as it exists, whoever kept the former database can put
-//! it back, and whatever was counted meanwhile is uncounted.
+//! The key before the database, so that there is never a database on the disk with a root that no key
+//! opens. The former key until after it, so that a kill in between leaves a vault that starts. And the
+//! former key gone before any answer: as long as it exists, an attacker with a copy of the former
+//! database can put it back, and the guesses counted meanwhile are uncounted.
 //!
-//! After an error in any of these steps nobody knows what is on the disk. Nothing is tried again, and
+//! After an error in any of these steps the state of the disk is unknown. Nothing is tried again, and
 //! the process ends; the next start (`open.rs`) finds one of the two roots.
 
 use crate::anchor::set::Anchors;
@@ -22,11 +22,11 @@ use crate::store::Store;
 use crate::tree::seal::Keys;
 use crate::tree::{Change, Tree};
 
-/// Proof that what was decided is on the disk, and what was before it cannot be read any more.
+/// Proof that a batch is on the disk, and that the state before it cannot be read any more.
 /// Only [`Engine::commit`] makes one.
 pub(crate) struct Durable(());
 
-/// An open vault: database, tree, and anchors, which are changed together or not at all.
+/// An open vault: store, tree, and anchors, which are changed together or not at all.
 pub(crate) struct Engine {
     pub(crate) vault_id: String,
     pub(crate) store: Store,

@@ -12,10 +12,10 @@ use crate::anchor::{AnchorId, Locator};
 use crate::tree::seal::Unreadable;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Members(pub(crate) Vec<(AnchorId, Locator)>);
+pub(super) struct Members(pub(super) Vec<(AnchorId, Locator)>);
 
 impl Members {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (id, locator) in &self.0 {
             // Linux takes no longer paths; it would show in messages only.
@@ -29,7 +29,7 @@ impl Members {
         bytes
     }
 
-    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Members, Unreadable> {
+    pub(super) fn decode(mut bytes: &[u8]) -> Result<Members, Unreadable> {
         let mut members = Vec::new();
         while !bytes.is_empty() {
             let (id, rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
@@ -42,19 +42,19 @@ impl Members {
         Ok(Members(members))
     }
 
-    pub(crate) fn has(&self, id: AnchorId) -> bool {
+    pub(super) fn has(&self, id: AnchorId) -> bool {
         self.0.iter().any(|(member, _)| *member == id)
     }
 
     /// The anchor that was here when the root was written.
-    pub(crate) fn last_at(&self, locator: &Locator) -> Option<AnchorId> {
+    pub(super) fn last_at(&self, locator: &Locator) -> Option<AnchorId> {
         let mut members = self.0.iter();
         let member = members.find(|(_, last)| last == locator);
         member.map(|(id, _)| *id)
     }
 
     /// The locator of the first that is not among these.
-    pub(crate) fn missing_in(&self, others: &Members) -> Option<&Locator> {
+    pub(super) fn missing_in(&self, others: &Members) -> Option<&Locator> {
         let mut missing = self.0.iter().filter(|(id, _)| !others.has(*id));
         missing.next().map(|(_, locator)| locator)
     }

@@ -1,4 +1,4 @@
-//! Store, tree, and anchors as one: how they are found, changed, and looked through together.
+//! Store, tree, and anchors as one: found by a start, changed by a commit, looked through by a check.
 
 pub(crate) mod commit;
 mod members;

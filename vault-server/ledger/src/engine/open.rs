@@ -1,18 +1,18 @@
-//! How a vault begins, and begins again.
+//! How a vault is created, and how each start finds its one state again.
 //!
-//! A start trusts nothing that a process before it left in memory: what a killed one wrote may be in
+//! A start trusts nothing that a process before it left in memory: the writes of a killed one may be in
 //! the page cache only, and a failed sync may have been forgotten. So:
 //!
 //! 1. The locks: data folder, database, every anchor.
-//! 2. The database's log is written again and synced (`Store::open`).
+//! 2. The database's WAL is written again and synced (`Store::open`).
 //! 3. The root is opened with one of the at most two keys that the anchors hold. If none fits, the
 //!    database is not the latest one, and the vault does not start.
-//! 4. The log belongs to the database that it lies beside, as far as a few looks show; the leaves are
-//!    there without which nothing can be done; the anchors are exactly those that the root names.
-//! 5. Only now is anything written: the log becomes part of the database (`Store::settle`), before any
-//!    anchor is. Who accepts damage goes on with a new database of what can be read (`rebuild.rs`).
+//! 4. The WAL belongs to the database that it lies beside, as far as a spot check shows. The leaves are
+//!    there without which nothing can be done. The anchors are exactly those that the root names.
+//! 5. Only now is anything written: a checkpoint of the WAL (`Store::settle`), before any anchor. Where
+//!    the operator accepts damage, the readable part becomes a new database (`rebuild.rs`).
 //! 6. One whole batch without changes, with a number above all that were ever seen. After it, one
-//!    root key is left, on all anchors, durably; whatever was interrupted is decided.
+//!    root key is left, on all anchors, durably; every interrupted batch is decided.
 
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -31,8 +31,8 @@ use crate::store::{Folder, Meta, Store};
 use crate::tree::seal::{Key, Keys};
 use crate::tree::{NodeError, Tree};
 
-/// One damaged page is on one of the ways that are looked at, at most. An older database beside the
-/// current log is, unless hardly anything has changed since, wrong on many.
+/// One damaged page is on one of the paths that are looked at, at most. An older database beside the
+/// current WAL is wrong on many, unless hardly anything has changed since.
 const BROKEN_PATHS: usize = 1;
 
 /// Makes a vault without leaves: anchors first, then the database, complete or not at all.
@@ -124,7 +124,7 @@ pub(crate) fn open_removing(
     Ok((engine, removed.into_iter().map(Leaving::erase).collect()))
 }
 
-/// What leaves the set with one locator.
+/// An anchor that leaves the set.
 struct Leaving {
     /// The anchor that is there, if it can be opened.
     anchor: Option<Box<dyn Anchor>>,
@@ -179,7 +179,7 @@ fn open_root(
     Ok((engine, members))
 }
 
-/// Step 5, when nothing can be refused any more: what is done here is for good.
+/// Step 5, when nothing can be refused any more: these writes are for good.
 fn settled(engine: Engine, folder: &Folder, options: &Options) -> Result<Engine, OpenError> {
     let store = match options.accept_damage {
         true => rebuild(folder, engine.store, &engine.tree, &engine.vault_id)?,
@@ -207,9 +207,9 @@ fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree,
     })
 }
 
-/// SQLite lays the log over whatever database is beside it, and the root comes from the log. Somebody
-/// who put an older database back would be served from a mixture, and the batch of the start would
-/// forget the key that opens the true state.
+/// The WAL is laid over any database that is beside it, and the root comes from the WAL. An operator who
+/// put an older database back would be served from a mixture. The batch of the start would then forget
+/// the key that opens the true state.
 fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
     if !store.may_be_mixed() {
         return Ok(());
@@ -244,8 +244,8 @@ fn run_first_batch(engine: &mut Engine, members: &Members) -> Result<(), Storage
     engine.replace_root(sequence, members.encode(), Vec::new())
 }
 
-/// A number that was never used. What was in a slot that cannot be read is not known, so the next
-/// number is then far beyond it, and not where the next start that finds this slot would go.
+/// A number that was never used. The number in a slot that cannot be read is unknown. So the next one
+/// is then far beyond, and at another distance at the next start that finds this slot.
 fn next_sequence(engine: &Engine) -> Result<u64, StorageError> {
     let highest = engine
         .anchors

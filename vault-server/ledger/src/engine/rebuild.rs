@@ -1,10 +1,9 @@
-//! Going on with a damaged database: what can be read of it becomes a new one.
+//! Going on with a damaged database: its readable part becomes a new one.
 //!
-//! Of a page that SQLite can make no sense of, the leaves are unavailable, and others go on. But a write
-//! that comes near it fails, whosever it is, and stops the vault; a damaged list of free pages fails
-//! every write that needs room. SQLite has no way to mend a file. So everything that the key tree leads
-//! to is copied row by row, sealed as it is: no key changes, and what could not be read stays
-//! unavailable, never absent.
+//! The leaves on a damaged page are unavailable, and others go on. But every write that comes near it
+//! fails and stops the vault. A damaged list of free pages fails every write that needs room. The store
+//! cannot mend a file. So everything that the key tree leads to is copied row by row, sealed as it is:
+//! no key changes, and a leaf that could not be read stays unavailable, never absent.
 
 use std::ops::ControlFlow;
 
@@ -21,14 +20,16 @@ use crate::tree::{Rows, Tree};
 /// How many nodes are copied between two lines of the log.
 const REPORTED_TOGETHER: u64 = 100_000;
 
-/// Replaces the database by a new one of what the tree leads to.
-pub(crate) fn rebuild(
+/// Replaces the database by a new one of the rows that the tree leads to.
+pub(super) fn rebuild(
     folder: &Folder,
     damaged: Store,
     tree: &Tree,
     vault_id: &str,
 ) -> Result<Store, OpenError> {
-    tracing::warn!("copying what can be read of the database into a new one; this reads all of it");
+    tracing::warn!(
+        "copying the readable part of the database into a new one; this reads all of it"
+    );
     damaged.replace(folder, |damaged, new| {
         let mut copy = Copy {
             damaged,
@@ -42,7 +43,7 @@ pub(crate) fn rebuild(
         tracing::warn!(
             nodes,
             lost,
-            "the new database is complete; what is below a lost node is unavailable for good"
+            "the new database is complete; leaves below a lost node are unavailable for good"
         );
         Ok(())
     })
@@ -76,7 +77,7 @@ impl Copy<'_> {
                 if self.nodes.is_multiple_of(REPORTED_TOGETHER) {
                     tracing::warn!(nodes = self.nodes, "copying");
                 }
-                // It was opened just now. What a sick disk gives only once is not taken for the row.
+                // It was opened just now. A sick disk may give other bytes the second time.
                 match self.damaged.row(*place)? {
                     Some(sealed) if !sealed.is_empty() => self.new.put_row(*place, &sealed)?,
                     _ => {
@@ -93,7 +94,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// What a leaf has outside the tree.
+    /// The due time and events of a leaf, which are outside the tree.
     fn copy_beside(&self, key: &LeafKey, value: &Value) -> Result<(), StorageError> {
         let Ok(record) = LeafRecord::decode(value) else {
             return Ok(());

@@ -9,26 +9,26 @@ use crate::leaf::events::{EventError, Events};
 use crate::leaf::record::LeafRecord;
 use crate::tree::walk::Found;
 
-/// What a look through the whole vault found. Numbers only: it holds no keys and no content.
+/// The result of opening everything that is stored. Numbers only: it holds no keys and no content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verification {
     /// Leaves that can be opened.
     pub leaves: u64,
     /// Nodes of the key tree that can be opened.
     pub nodes: u64,
-    /// Nodes that are not there: nobody can say which leaves were below them.
+    /// Nodes that are not there: which leaves were below them is unknown.
     pub missing: u64,
     /// Nodes and leaves that are there and do not open: altered, moved, or older ones.
     pub unreadable: u64,
-    /// Rows that belong to no node. They are read by nobody.
+    /// Rows that belong to no node. They are never read.
     pub stray: u64,
-    /// Leaves of whose events one is missing or does not open.
+    /// Leaves with an event that is missing or does not open.
     pub broken_events: u64,
     /// Leaves whose due time is not in the index: a sweep does not find them. The next change of one
     /// puts it there again.
     pub unscheduled: u64,
-    /// Whether SQLite finds pages that it can make no sense of. What was on them is counted above; who
-    /// writes near them stops the vault.
+    /// Whether the store finds damaged pages. The leaves on them are counted above; a write near one
+    /// stops the vault.
     pub damaged: bool,
 }
 
@@ -59,7 +59,7 @@ impl Verification {
 }
 
 /// The keys of leaves with a state behind this one, in order. Those below a node that cannot be
-/// opened are not known to anybody.
+/// opened are unknown.
 pub(crate) fn keys_after(
     engine: &Engine,
     after: Option<&LeafKey>,
@@ -105,7 +105,7 @@ pub(crate) fn verify(engine: &Engine) -> Result<Verification, StorageError> {
         return Err(error);
     }
     found.damaged = engine.store.is_damaged()?;
-    // Where pages are damaged, nobody can count what is on them.
+    // The rows on damaged pages cannot be counted.
     if !found.damaged {
         let rows = engine.store.count_rows()?;
         found.stray = rows.saturating_sub(found.nodes + unreadable_rows);

@@ -24,11 +24,11 @@ const LABEL: &[u8] = b"backup-key-vault/v2 event";
 /// together. Without a bound, one user who goes on registering could fill the disk of all.
 pub(crate) const KEPT_EVENTS: u64 = 1000;
 
-/// Why events cannot be had.
+/// Why events are unavailable.
 pub(crate) enum EventError {
     /// One is missing, or does not open.
     Unreadable,
-    /// Nobody can say.
+    /// Which of these it is cannot be said.
     Storage(StorageError),
 }
 
@@ -89,8 +89,8 @@ impl Events<'_> {
         Ok(events)
     }
 
-    /// The rows of those that give way when so many more come, as far as the chain leads. Where it is
-    /// broken somebody has been at work; the rest stays, and nobody reads it.
+    /// The rows of those that give way when so many more come, as far as the chain leads. A chain that is
+    /// broken was tampered with; the rest stays, and is never read.
     pub(crate) fn outdated(&self, last: &LastEvent, more: u64) -> Result<Vec<i64>, StorageError> {
         let mut outdated = Vec::new();
         if last.sequence / KEPT_EVENTS == (last.sequence + more) / KEPT_EVENTS {
@@ -128,7 +128,7 @@ impl Events<'_> {
         Ok(())
     }
 
-    /// An event, and what finds the one before it.
+    /// An event, and the end of the chain before it.
     fn open(&self, at: &LastEvent) -> Result<(Plaintext, LastEvent), EventError> {
         let sealed = self.store.event(at.row)?.ok_or(Unreadable)?;
         let opened = at.key.open(&self.data(at.sequence), &sealed)?;

@@ -1,4 +1,4 @@
-//! What a leaf is to its user: a state, events, and a due time, as bytes.
+//! A leaf as its user sees it: a state, events, and a due time, in bytes.
 
 pub(crate) mod events;
 pub(crate) mod record;

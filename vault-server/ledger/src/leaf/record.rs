@@ -1,4 +1,4 @@
-//! What the tree holds for a leaf: its state, and what finds its events and its due time.
+//! The bytes of a leaf in the tree: its state, its due time, and the end of its chain of events.
 //!
 //! ```text
 //! record = version (1 byte, 1) || parts (1 byte)
@@ -31,7 +31,7 @@ pub(crate) struct LastEvent {
 }
 
 impl LastEvent {
-    /// What is before the first event.
+    /// The end of an empty chain.
     pub(crate) fn none() -> LastEvent {
         LastEvent {
             sequence: 0,
@@ -53,7 +53,7 @@ impl LastEvent {
 #[derive(Default)]
 pub(crate) struct LeafRecord {
     pub(crate) last_event: Option<LastEvent>,
-    /// Milliseconds, at most `i64::MAX`, which is SQLite's.
+    /// Milliseconds, at most `i64::MAX`: the store's integers are signed.
     pub(crate) due_ms: Option<u64>,
     pub(crate) state: Option<Plaintext>,
 }

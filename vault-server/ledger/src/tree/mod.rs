@@ -11,14 +11,14 @@
 //! ```
 //!
 //! Changing a leaf draws fresh keys for its bucket and for every node above it ([`Tree::rewrite`]).
-//! Who has the new root's key then has no key to any former version of what changed, whatever copies
-//! of rows there are; who has former copies of all rows has no key to the new one. So forgetting and
-//! refusing an older state are one mechanism.
+//! Then the new root's key leads to no former version of a changed leaf, whatever copies of rows there
+//! are. Former copies of all rows lead to no new version. So forgetting and refusing an older state are
+//! one mechanism.
 //!
-//! A node that is missing or does not open makes what is below it unavailable. It is never taken for
+//! A node that is missing or does not open makes everything below it unavailable. It is never taken for
 //! an empty one, and nothing is written over it.
 //!
-//! The tree knows neither what its leaves are nor where its rows are.
+//! The tree knows neither the meaning of its leaves nor where its rows are.
 
 pub(crate) mod node;
 mod place;
@@ -65,14 +65,14 @@ pub(crate) struct Change {
     pub(crate) value: Option<Value>,
 }
 
-/// Why what is below a node cannot be had.
+/// Why a node, and everything below it, is unavailable.
 #[derive(Debug)]
 pub(crate) enum NodeError {
     /// The row is not there.
     Missing,
     /// The row does not open: altered, moved, or an older one.
     Unreadable,
-    /// Nobody can say.
+    /// Which of these it is cannot be said.
     Storage(StorageError),
 }
 
@@ -142,12 +142,12 @@ impl Tree {
         self.sequence
     }
 
-    /// What the batch that wrote the root said beside the leaves.
+    /// The bytes beside the leaves, by the batch that wrote the root.
     pub(crate) fn metadata(&self) -> &[u8] {
         &self.metadata
     }
 
-    /// What a leaf holds, `None` if there is no such leaf.
+    /// The content of a leaf, `None` if there is no such leaf.
     pub(crate) fn get(
         &mut self,
         rows: &dyn Rows,
@@ -171,7 +171,7 @@ impl Tree {
         }
     }
 
-    /// Writes one batch: every node on the way to a changed leaf is sealed anew, under a fresh key,
+    /// Writes one batch: every node on the path to a changed leaf is sealed anew, under a fresh key,
     /// and the root's key is returned. Without changes that is the root alone.
     ///
     /// `changes` are in the order of their keys, each key once. After an error the tree is not usable

@@ -16,7 +16,7 @@ use super::place::FAN_OUT;
 use super::seal::{KEY_SIZE, Key, Unreadable};
 use crate::key::LeafKey;
 
-/// What a leaf holds.
+/// The content of a leaf.
 pub(crate) type Value = Zeroizing<Vec<u8>>;
 
 const INNER: u8 = 1;
@@ -24,53 +24,53 @@ const BUCKET: u8 = 2;
 /// A bucket of more bytes is divided, unless it has one leaf only. Then a row fits in a page of the
 /// database (4,096 bytes), often with another one. Chosen by measurement, see `benches/changes.rs`.
 const BUCKET_LIMIT: usize = 2048;
-/// What an entry has beside its value.
+/// The bytes of an entry before its value.
 const ENTRY_HEAD: usize = 32 + 4;
 
-pub(crate) enum Node {
+pub(super) enum Node {
     Inner(Inner),
     Bucket(Bucket),
 }
 
 /// The keys of the nodes below, in one allocation that is never moved or grown: no copies are left
 /// behind.
-pub(crate) struct Inner {
+pub(super) struct Inner {
     present: u64,
     keys: Box<[[u8; KEY_SIZE]; FAN_OUT]>,
 }
 
 /// A few leaves that are sealed together.
 #[derive(Default)]
-pub(crate) struct Bucket(BTreeMap<LeafKey, Value>);
+pub(super) struct Bucket(BTreeMap<LeafKey, Value>);
 
 impl Node {
-    pub(crate) fn empty() -> Node {
+    pub(super) fn empty() -> Node {
         Node::Bucket(Bucket::default())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         match self {
             Node::Inner(inner) => inner.present == 0,
             Node::Bucket(bucket) => bucket.0.is_empty(),
         }
     }
 
-    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) {
+    pub(super) fn encode_into(&self, bytes: &mut Vec<u8>) {
         match self {
             Node::Inner(inner) => inner.encode_into(bytes),
             Node::Bucket(bucket) => bucket.encode_into(bytes),
         }
     }
 
-    /// The size of what [`encode_into`](Node::encode_into) adds.
-    pub(crate) fn size(&self) -> usize {
+    /// How many bytes [`encode_into`](Node::encode_into) adds.
+    pub(super) fn size(&self) -> usize {
         match self {
             Node::Inner(inner) => inner.size(),
             Node::Bucket(bucket) => bucket.size(),
         }
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Node, Unreadable> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Node, Unreadable> {
         match bytes.split_first().ok_or(Unreadable)? {
             (&INNER, rest) => Inner::decode(rest).map(Node::Inner),
             (&BUCKET, rest) => Bucket::decode(rest).map(Node::Bucket),
@@ -80,7 +80,7 @@ impl Node {
 }
 
 impl Inner {
-    pub(crate) fn without_children() -> Inner {
+    pub(super) fn without_children() -> Inner {
         Inner {
             present: 0,
             keys: Box::new([[0; KEY_SIZE]; FAN_OUT]),
@@ -88,16 +88,16 @@ impl Inner {
     }
 
     /// The key of the child in this slot.
-    pub(crate) fn key(&self, slot: usize) -> Option<Key> {
+    pub(super) fn key(&self, slot: usize) -> Option<Key> {
         (self.present >> slot & 1 == 1).then(|| Key::from_bytes(&self.keys[slot]))
     }
 
-    pub(crate) fn set(&mut self, slot: usize, key: &Key) {
+    pub(super) fn set(&mut self, slot: usize, key: &Key) {
         self.present |= 1 << slot;
         self.keys[slot] = *key.expose_secret();
     }
 
-    pub(crate) fn clear(&mut self, slot: usize) {
+    pub(super) fn clear(&mut self, slot: usize) {
         self.present &= !(1 << slot);
         self.keys[slot].zeroize();
     }
@@ -140,27 +140,27 @@ impl Drop for Inner {
 }
 
 impl Bucket {
-    pub(crate) fn get(&self, key: &LeafKey) -> Option<&Value> {
+    pub(super) fn get(&self, key: &LeafKey) -> Option<&Value> {
         self.0.get(key)
     }
 
     /// `None` removes the leaf.
-    pub(crate) fn set(&mut self, key: LeafKey, value: Option<Value>) {
+    pub(super) fn set(&mut self, key: LeafKey, value: Option<Value>) {
         match value {
             Some(value) => self.0.insert(key, value),
             None => self.0.remove(&key),
         };
     }
 
-    pub(crate) fn is_too_large(&self) -> bool {
+    pub(super) fn is_too_large(&self) -> bool {
         self.size() > BUCKET_LIMIT && self.0.len() > 1
     }
 
-    pub(crate) fn leaves(&self) -> impl Iterator<Item = (&LeafKey, &Value)> {
+    pub(super) fn leaves(&self) -> impl Iterator<Item = (&LeafKey, &Value)> {
         self.0.iter()
     }
 
-    pub(crate) fn into_leaves(self) -> impl Iterator<Item = (LeafKey, Value)> {
+    pub(super) fn into_leaves(self) -> impl Iterator<Item = (LeafKey, Value)> {
         self.0.into_iter()
     }
 

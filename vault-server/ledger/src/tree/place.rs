@@ -4,7 +4,7 @@ use crate::key::LeafKey;
 
 /// A node has so many children: 6 bits of the key choose one. Chosen by measurement, see the
 /// table in `benches/changes.rs`.
-pub(crate) const FAN_OUT: usize = 1 << BITS;
+pub(super) const FAN_OUT: usize = 1 << BITS;
 const BITS: u32 = 6;
 /// Deeper paths would not fit into a row's number. The leaves of 2^60 accounts are that deep.
 const MAX_DEPTH: u32 = 10;
@@ -25,12 +25,12 @@ impl Place {
     }
 
     /// How many steps it is below the root.
-    pub(crate) fn depth(self) -> u32 {
+    pub(super) fn depth(self) -> u32 {
         (i64::BITS - 1 - self.0.leading_zeros()) / BITS
     }
 
     /// Which of the node's children a leaf is below.
-    pub(crate) fn slot_of(self, key: &LeafKey) -> usize {
+    pub(super) fn slot_of(self, key: &LeafKey) -> usize {
         let (head, _) = (key.0)
             .split_first_chunk::<8>()
             .expect("a leaf's key has 32 bytes");
@@ -40,13 +40,13 @@ impl Place {
     }
 
     /// The place of one of the node's children.
-    pub(crate) fn child(self, slot: usize) -> Place {
+    pub(super) fn child(self, slot: usize) -> Place {
         let slot = i64::try_from(slot).expect("a slot is below the fan-out");
         Place(self.0 << BITS | slot)
     }
 
     /// Whether a node here may have children.
-    pub(crate) fn can_have_children(self) -> bool {
+    pub(super) fn can_have_children(self) -> bool {
         self.depth() < MAX_DEPTH
     }
 }

@@ -1,14 +1,14 @@
-//! Sealing: what makes bytes unreadable, unalterable, and unmovable without their own key.
+//! Sealing: without their own key, sealed bytes cannot be read, altered, or moved.
 //!
 //! ```text
 //! sealed = version (1 byte, 2) || AES-256-GCM ciphertext and tag (16 bytes)
 //! key    = 32 bytes from the operating system's generator, for this one sealing
 //! nonce  = 12 zero bytes
-//! data   = what the caller says about place and kind, and the vault's id
+//! data   = place and kind, as the caller says them, and the vault's id
 //! ```
 //!
 //! A nonce must not repeat under one key (NIST SP 800-38D, section 8). Here a key never repeats: a
-//! [`FreshKey`] is consumed by the one sealing it is for, and what comes back can only open.
+//! [`FreshKey`] is consumed by the one sealing it is for, and the [`Key`] that comes back can only open.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{During, StorageError};
 
-/// The size of a key in bytes.
+/// Bytes.
 pub(crate) const KEY_SIZE: usize = 32;
 
 /// The version of sealed bytes, their first byte.
@@ -50,7 +50,7 @@ impl Key {
         &self.0
     }
 
-    /// Opens what this key sealed with the same `data`, and refuses any other bytes.
+    /// Opens the bytes that this key sealed with the same `data`, and no others.
     pub(crate) fn open(
         &self,
         data: &[u8],
@@ -127,7 +127,7 @@ impl Keys {
         }
     }
 
-    /// A key that nobody had before.
+    /// A key that was never drawn before.
     pub(crate) fn draw(&mut self) -> Result<FreshKey, StorageError> {
         if self.drawn.is_empty() {
             let mut bytes = Zeroizing::new([0; DRAWN_TOGETHER * KEY_SIZE]);

@@ -1,4 +1,4 @@
-//! Looking at a few ways down the tree: whether its nodes are of one moment.
+//! A look down a few paths of the tree: whether its nodes are of one moment.
 
 use super::node::Node;
 use super::place::{FAN_OUT, Place};
@@ -7,10 +7,10 @@ use super::{NodeError, Rows, Tree};
 use crate::error::StorageError;
 
 impl Tree {
-    /// On how many ways a node does not open, for whatever reason: one way from each child of the root,
+    /// On how many paths a node does not open, for whatever reason: one path from each child of the root,
     /// down to its first bucket.
     ///
-    /// The children alone would not do: a change of one leaf writes its way anew, and leaves the other
+    /// The children alone would not do: a change of one leaf writes its path anew, and leaves the other
     /// buckets below it as old as they are.
     pub(crate) fn broken_paths(&self, rows: &dyn Rows) -> Result<usize, StorageError> {
         let Node::Inner(root) = &self.nodes[&Place::ROOT] else {

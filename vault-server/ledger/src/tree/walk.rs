@@ -9,15 +9,15 @@ use super::{NodeError, Rows, Tree};
 use crate::error::StorageError;
 use crate::key::LeafKey;
 
-/// What a walk comes upon.
+/// A node or leaf that a walk comes upon.
 pub(crate) enum Found<'a> {
     /// A node that opens.
     Node(Place),
     /// A leaf in the node before.
     Leaf(&'a LeafKey, &'a Value),
-    /// A node that is not there. Nobody can say which leaves were below it.
+    /// A node that is not there. Which leaves were below it is unknown.
     Missing,
-    /// A node that does not open. Nobody can say which leaves are below it.
+    /// A node that does not open. Which leaves are below it is unknown.
     Unreadable,
 }
 

@@ -1,4 +1,4 @@
-//! What a change sees and does.
+//! The state as a change sees it, and the changes it makes.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use crate::error::LeafUnavailable;
 use crate::key::LeafKey;
 use crate::leaf::record::Plaintext;
 
-/// The state of the vault as a change sees it: what is stored, with the changes before it in the same
+/// The state of the vault as a change sees it: the stored one, with the changes before it in the same
 /// batch, and its own so far.
 ///
 /// Nothing that a change does here is stored when it returns `Err`, or when it tried to overwrite a
-/// leaf that cannot be opened. If storage fails during a read, the read says [`LeafUnavailable`], and
-/// whatever the change then returns, the batch is not committed and the ledger stops.
+/// leaf that cannot be opened. If storage fails during a read, the read says [`LeafUnavailable`]. Then
+/// the batch is not committed and the ledger stops, whatever the change returns.
 pub struct Batch<'a> {
     leaves: &'a mut Leaves,
     earlier: &'a Draft,
@@ -106,8 +106,8 @@ impl<'a> Batch<'a> {
     }
 
     /// At most `limit` keys of leaves that were stored before this batch, behind `after`, in order:
-    /// for whoever looks through the whole vault, page by page. What is below a node that cannot be
-    /// opened is not among them; [`verify`](Batch::verify) counts such nodes.
+    /// for a caller that goes through the whole vault, page by page. Leaves below a node that cannot be
+    /// opened are not among them; [`verify`](Batch::verify) counts such nodes.
     pub fn keys_after(&mut self, after: Option<&LeafKey>, limit: usize) -> Vec<LeafKey> {
         self.leaves.keys_after(after, limit)
     }
@@ -140,7 +140,7 @@ impl<'a> Batch<'a> {
     }
 
     /// At most `limit` leaves behind `after` that had a due time before this batch, with it, earliest
-    /// first: for whoever looks through all of them, page by page.
+    /// first: for a caller that goes through all of them, page by page.
     pub fn scheduled_after(
         &mut self,
         after: Option<(u64, LeafKey)>,
@@ -150,11 +150,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Walks through everything that was stored before this batch, and opens it, up to 1000 events of
-    /// each leaf. Everyone waits as long as that takes.
+    /// each leaf. All changes wait as long as that takes.
     ///
     /// # Errors
     ///
-    /// [`LeafUnavailable`] if storage fails. What cannot be opened is counted, not an error.
+    /// [`LeafUnavailable`] if storage fails. A leaf that cannot be opened is counted, not an error.
     pub fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
         self.leaves.verify()
     }

@@ -1,4 +1,4 @@
-//! What changes want to be different: laid over what is stored, and thrown away or written as a whole.
+//! The differences that changes make: laid over the stored state, and dropped or written as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::leaf::record::Plaintext;
 #[derive(Default)]
 pub(crate) struct Draft {
     /// New states; `None` removes the leaf.
-    pub(crate) leaves: BTreeMap<LeafKey, Option<Plaintext>>,
+    pub(super) leaves: BTreeMap<LeafKey, Option<Plaintext>>,
     /// New events, oldest first.
-    pub(crate) events: BTreeMap<LeafKey, Vec<Plaintext>>,
+    pub(super) events: BTreeMap<LeafKey, Vec<Plaintext>>,
     /// New due times; `None` takes the leaf out of the index.
-    pub(crate) due: BTreeMap<LeafKey, Option<u64>>,
+    pub(super) due: BTreeMap<LeafKey, Option<u64>>,
 }
 
 impl Draft {
@@ -27,7 +27,7 @@ impl Draft {
     }
 
     /// Every leaf of which it says something.
-    pub(crate) fn keys(&self) -> BTreeSet<LeafKey> {
+    pub(super) fn keys(&self) -> BTreeSet<LeafKey> {
         let (leaves, events) = (self.leaves.keys(), self.events.keys());
         leaves
             .chain(events)
@@ -37,7 +37,7 @@ impl Draft {
     }
 
     /// The new events of a leaf, oldest first.
-    pub(crate) fn events_of(&self, key: &LeafKey) -> &[Plaintext] {
+    pub(super) fn events_of(&self, key: &LeafKey) -> &[Plaintext] {
         self.events.get(key).map_or(&[], Vec::as_slice)
     }
 }

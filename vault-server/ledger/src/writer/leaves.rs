@@ -24,20 +24,20 @@ const REMOVED_TOGETHER: usize = 1024;
 /// The stored state of a vault, for one batch at a time.
 pub(crate) struct Leaves {
     pub(crate) engine: Engine,
-    /// What this batch has read: a leaf is opened once a batch.
+    /// The leaves that this batch has read: each is opened once a batch.
     opened: BTreeMap<LeafKey, Result<LeafRecord, LeafUnavailable>>,
     /// A change cannot be told of a storage error, so that it cannot pass it over: the first one
     /// waits here for the writer.
     failure: Option<StorageError>,
-    /// What the due index says and no leaf does. The commit removes it.
+    /// Rows of the due index that no leaf confirms. The commit removes them.
     wrong_due: Vec<(u64, LeafKey)>,
     unavailable: Arc<AtomicU64>,
-    /// After so many batches in a row a file was not found at its path.
+    /// After how many batches in a row a file was not found at its path.
     batches_without: u64,
 }
 
 impl Leaves {
-    /// `unavailable` counts what did not open.
+    /// `unavailable` counts the reads of leaves that did not open.
     pub(crate) fn new(engine: Engine, unavailable: Arc<AtomicU64>) -> Leaves {
         Leaves {
             engine,
@@ -49,20 +49,20 @@ impl Leaves {
         }
     }
 
-    /// Begins a batch. Its transaction begins when it is committed: SQLite writes nothing more in one in
-    /// which a read has met a damaged page, and no other process can change what is read.
+    /// Begins a batch. Its transaction begins when it is committed: in one in which a read has met a
+    /// damaged page, nothing more can be written. No other process changes the rows meanwhile.
     pub(crate) fn begin(&mut self) {
         self.opened.clear();
         self.wrong_due.clear();
     }
 
     /// The stored state of a leaf, `None` if there is none.
-    pub(crate) fn leaf(&mut self, key: &LeafKey) -> Result<Option<&Plaintext>, LeafUnavailable> {
+    pub(super) fn leaf(&mut self, key: &LeafKey) -> Result<Option<&Plaintext>, LeafUnavailable> {
         Ok(self.record(key)?.state.as_ref())
     }
 
     /// The last stored events of a leaf, oldest first.
-    pub(crate) fn events(
+    pub(super) fn events(
         &mut self,
         key: &LeafKey,
         last: usize,
@@ -83,7 +83,7 @@ impl Leaves {
     }
 
     /// The keys of stored leaves with a state behind this one, in order.
-    pub(crate) fn keys_after(&mut self, after: Option<&LeafKey>, at_most: usize) -> Vec<LeafKey> {
+    pub(super) fn keys_after(&mut self, after: Option<&LeafKey>, at_most: usize) -> Vec<LeafKey> {
         let found = verify::keys_after(&self.engine, after, at_most);
         found.unwrap_or_else(|error| {
             self.note(error);
@@ -93,9 +93,9 @@ impl Leaves {
 
     /// The leaves behind this one that are due until then, with their times, earliest first.
     ///
-    /// The index is a hint that anybody can write who can write the file: what the leaf does not
-    /// confirm is left out and removed, so much of it in one batch that nobody waits long for it.
-    pub(crate) fn due_after(
+    /// The index is a hint, and an attacker who can write the file can write it. A row that its leaf does
+    /// not confirm is left out and removed, a limited number a batch, so that changes do not wait long.
+    pub(super) fn due_after(
         &mut self,
         after: Option<(u64, LeafKey)>,
         until_ms: u64,
@@ -136,7 +136,7 @@ impl Leaves {
     }
 
     /// Walks through everything that is stored.
-    pub(crate) fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
+    pub(super) fn verify(&mut self) -> Result<Verification, LeafUnavailable> {
         verify::verify(&self.engine).map_err(|error| self.note(error))
     }
 
@@ -162,21 +162,21 @@ impl Leaves {
         Ok(durable)
     }
 
-    /// What storage does between batches.
+    /// The store's work between batches.
     pub(crate) fn maintain(&mut self) -> Result<(), StorageError> {
         self.report_lost_files();
         self.engine.store.maintain()
     }
 
     /// Where an anchor or the database should be and is not. Only the open file is left of it, and that
-    /// ends with this process; so the vault goes on, and somebody has to save it.
+    /// ends with this process. So the vault goes on, and the operator has to save it.
     pub(crate) fn lost_paths(&self) -> Vec<PathBuf> {
         let store = self.engine.store.lost_path().map(ToOwned::to_owned);
         let anchors = self.engine.anchors.lost().map(Locator::shown);
         store.into_iter().chain(anchors).collect()
     }
 
-    /// Ever more rarely, as with what is unavailable.
+    /// Ever more rarely, as with unavailable leaves.
     fn report_lost_files(&mut self) {
         let batches = self.batches_without + 1;
         let lost = self.lost_paths();
@@ -184,7 +184,7 @@ impl Leaves {
             let pid = std::process::id();
             tracing::error!(
                 ?path,
-                "this file is open and was removed, moved or replaced; what is written to it is lost \
+                "this file is open and was removed, moved or replaced; all that is written to it is lost \
                  when the vault stops. Save it, as root: `kill -STOP {pid}`, find it with `ls -l /proc/{pid}/fd`, \
                  copy /proc/{pid}/fd/NUMBER to its path (mode 0600, owner as before), `kill -KILL {pid}`, start the vault \
                  again"
@@ -221,7 +221,7 @@ impl Leaves {
         })
     }
 
-    /// Without keeping what was read: there may be many.
+    /// Without keeping the record: there may be many.
     fn is_due_at(&mut self, key: &LeafKey, due_ms: u64) -> bool {
         let is_due_at = |record: &LeafRecord| record.due_ms == Some(due_ms);
         match self.opened.get(key) {
@@ -311,10 +311,10 @@ impl Leaves {
         record: &mut LeafRecord,
         due_ms: Option<u64>,
     ) -> Result<bool, StorageError> {
-        // SQLite's integers are signed; a time beyond them is as good as never.
+        // The store's integers are signed; a time beyond them is as good as never.
         let due_ms = due_ms.map(|due_ms| due_ms.min(i64::MAX.unsigned_abs()));
         if let Some(due_ms) = due_ms {
-            // Also if it should be there: somebody may have removed it.
+            // Also if it should be there: an attacker may have removed it.
             self.engine.store.put_due(key, due_ms)?;
         }
         if record.due_ms == due_ms {

@@ -23,8 +23,8 @@ use crate::store::Folder;
 /// The result of a change that is on the disk.
 ///
 /// Only the writer makes one, and only from the proof that a commit returned. A function that takes a
-/// `Committed<T>` can therefore not run before the change is durable: it is what keeps a charged guess
-/// ahead of its evaluation (PROTOCOL.md section 7).
+/// `Committed<T>` can therefore not run before the change is durable. That keeps a charged guess ahead
+/// of its evaluation (PROTOCOL.md section 7).
 ///
 /// ```
 /// fn evaluate(charged: vault_ledger::Committed<u8>) -> u8 {
@@ -32,7 +32,7 @@ use crate::store::Folder;
 /// }
 /// ```
 ///
-/// Nobody else can make one:
+/// No other code can make one:
 ///
 /// ```compile_fail,E0423
 /// fn evaluate(charged: vault_ledger::Committed<u8>) -> u8 {
@@ -67,7 +67,7 @@ impl<T> fmt::Debug for Committed<T> {
     }
 }
 
-/// What the writer lets its handles know.
+/// The state of the writer that its handles see.
 pub(crate) struct Shared {
     pub(crate) status: watch::Sender<Status>,
     pub(crate) unavailable: Arc<AtomicU64>,
@@ -89,7 +89,7 @@ pub(crate) trait Request: Send {
     fn answer(self: Box<Self>, proof: &Durable);
 }
 
-/// A change with its result, when it has run, and the way back to who asked for it.
+/// A change with its result, when it has run, and the function that answers its requester.
 pub(crate) struct Pending<T, F, A> {
     change: Option<F>,
     outcome: Result<T, LeafUnavailable>,
@@ -146,11 +146,11 @@ impl Writer {
         let mut requests = Vec::with_capacity(self.batch_limit);
         while self.take_waiting(&mut requests) {
             // A panic means that a change, or this crate, is wrong: as with a disk that is wrong,
-            // nobody can say what holds, so nothing is answered.
+            // no state can be relied on, so nothing is answered.
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn(&mut requests)));
             let panicked = |_| Err(StorageError::new("running a change", "it panicked"));
             if let Err(error) = turn.unwrap_or_else(panicked) {
-                // Before `requests` is dropped, so that nobody is told of a stop that
+                // Before `requests` is dropped, so that no requester is told of a stop that
                 // `is_healthy` does not know of.
                 stop(&self.shared, &error);
                 return;
@@ -159,7 +159,7 @@ impl Writer {
         self.close();
     }
 
-    /// Waits for a change and takes what has come with it.
+    /// Waits for a change, and takes those that came with it.
     fn take_waiting(&mut self, requests: &mut Vec<Box<dyn Request>>) -> bool {
         let Some(first) = self.queue.blocking_recv() else {
             return false;
@@ -212,14 +212,14 @@ impl Writer {
 }
 
 fn stop(shared: &Shared, error: &StorageError) {
-    // First: writing a log line may wait for whoever reads it.
+    // First: writing a log line may wait for its reader.
     shared.status.send_replace(Status::Failed);
     let reason = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::error!(%reason, "{error}; the ledger has stopped");
     if error.is_damage() {
         tracing::error!(
-            "a page of ledger.db is damaged; `vault-server serve --accept-damage` copies what can be \
-             read into a new file, and goes on with that"
+            "a page of ledger.db is damaged; `vault-server serve --accept-damage` copies the readable \
+             part into a new file, and goes on with that"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The due index: which leaf has to be looked at when. It is a hint: what is not there, or is there
-//! already, is no error.
+//! The due index: which leaf has to be looked at when. It is a hint: a row that is not there, or is
+//! there already, is no error.
 
 use super::Store;
 use crate::error::{During, StorageError};
@@ -27,8 +27,8 @@ impl Store {
         }
     }
 
-    /// Removes what this program does not write: `STRICT` and `CHECK` hold for SQL only, not for who
-    /// writes the file.
+    /// Removes rows that this program does not write: `STRICT` and `CHECK` hold for SQL only, not for an
+    /// attacker who writes the file.
     pub(crate) fn remove_malformed_due(&self) -> Result<(), StorageError> {
         self.statement(
             "DELETE FROM due WHERE typeof(due_ms) <> 'integer' OR due_ms < 0
@@ -60,7 +60,7 @@ impl Store {
             |row| Ok((row.get(0)?, LeafKey(row.get(1)?))),
         )
         .and_then(Iterator::collect)
-        .during("reading what is due")
+        .during("reading the due times")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The data folder: who may read it, and that one process at a time has it open.
+//! The data folder: its owner alone may read it, and one process at a time has it open.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -15,7 +15,8 @@ const WAL: &str = "ledger.db-wal";
 /// SQLite would roll this back into the database, and remove the file that it names. A database with a
 /// WAL never has one.
 const JOURNAL: &str = "ledger.db-journal";
-/// A database in the making, and what SQLite puts beside it. It gets its name when it is complete.
+/// A database in the making, and the files that SQLite puts beside it. It gets its name when it is
+/// complete.
 const UNFINISHED: &str = "ledger.db.new";
 const BESIDE_UNFINISHED: [&str; 2] = ["ledger.db.new-journal", "ledger.db.new-wal"];
 const LOCK: &str = "ledger.lock";
@@ -66,8 +67,8 @@ impl Folder {
     }
 
     fn lock(path: &Path) -> Result<Folder, OpenError> {
-        // SQLite refuses symbolic links in its path (`SQLITE_OPEN_NOFOLLOW`). The way to the folder
-        // is the operator's and may have some; what is inside may not.
+        // SQLite refuses symbolic links in its path (`SQLITE_OPEN_NOFOLLOW`). The folder's own path is
+        // the operator's and may have some; names inside may not.
         let path = path.canonicalize().during("finding the data folder")?;
         let metadata = fs::metadata(&path).during("reading the data folder's mode")?;
         if !metadata.is_dir() {
@@ -85,24 +86,24 @@ impl Folder {
         &self.path
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
     }
 
-    pub(crate) fn wal(&self) -> PathBuf {
+    pub(super) fn wal(&self) -> PathBuf {
         self.path.join(WAL)
     }
 
     /// An empty file for a database in the making.
-    pub(crate) fn unfinished(&self) -> Result<PathBuf, StorageError> {
+    pub(super) fn unfinished(&self) -> Result<PathBuf, StorageError> {
         self.remove_unfinished()?;
         let path = self.path.join(UNFINISHED);
         make_file(&path).during("making the database's file")?;
         Ok(path)
     }
 
-    /// Removes what an interrupted creation or rebuild left.
-    pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
+    /// Removes the files of an interrupted creation or rebuild.
+    pub(super) fn remove_unfinished(&self) -> Result<(), StorageError> {
         for name in [UNFINISHED].iter().chain(&BESIDE_UNFINISHED) {
             match fs::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -115,13 +116,13 @@ impl Folder {
     }
 
     /// Removes the WAL, durably. Its content has to be in the database.
-    pub(crate) fn remove_wal(&self) -> Result<(), StorageError> {
+    pub(super) fn remove_wal(&self) -> Result<(), StorageError> {
         fs::remove_file(self.wal()).during("removing the WAL")?;
         self.sync()
     }
 
     /// Gives a complete database its name, durably.
-    pub(crate) fn finish(&self, unfinished: &Path) -> Result<(), StorageError> {
+    pub(super) fn finish(&self, unfinished: &Path) -> Result<(), StorageError> {
         fs::rename(unfinished, self.database()).during("naming the database")?;
         self.sync()
     }
@@ -135,7 +136,7 @@ impl Folder {
     }
 
     /// Makes the names in the folder durable.
-    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
         sync_folder(&self.path).during("syncing the data folder")
     }
 }

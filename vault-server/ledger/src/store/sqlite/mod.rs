@@ -28,7 +28,7 @@ use self::wal::Wal;
 use crate::error::{During, OpenError, StorageError};
 use crate::files::identity;
 
-/// The format of the rows: which tables there are and what their bytes begin with.
+/// The format of the rows: which tables there are, and the first bytes of each row.
 const FORMAT: i64 = 2;
 
 /// Which vault a database belongs to, as it is stored.

@@ -11,7 +11,7 @@ use crate::error::{During, OpenError, StorageError};
 static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../migrations");
 
 /// The first version with the key tree. An older database is not converted: its copies stay readable
-/// with the keyring for ever, and a vault must not say that it can destroy what they hold.
+/// with the keyring for ever, and a vault must not say that it can destroy their content.
 const OLDEST_VERSION: i64 = 2;
 
 /// Name, value to set, value that reading it back must give.
@@ -106,7 +106,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), StorageError> {
         .during("making the tables")
 }
 
-/// Compares the schema with what the migrations give, and brings an older one up to date.
+/// Compares the schema with that of the migrations, and brings an older one up to date.
 pub(super) fn check_and_migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let found = version(connection)?;
     if found > known_version() {
@@ -118,7 +118,7 @@ pub(super) fn check_and_migrate(connection: &mut Connection) -> Result<(), OpenE
     if (1..OLDEST_VERSION).contains(&found) {
         return Err(OpenError::BeforeTheTree);
     }
-    // Before migrating as well: SQL is not run over tables that someone else made.
+    // Before migrating as well: SQL is not run over tables that another program made.
     refuse_difference(connection, found)?;
     if found < known_version() {
         create(connection)?;
@@ -206,7 +206,7 @@ fn demand(name: &'static str, wanted: &'static str, got: String) -> Result<(), O
     if got == wanted {
         return Ok(());
     }
-    Err(OpenError::PragmaRefused { name, wanted, got })
+    Err(OpenError::SettingRefused { name, wanted, got })
 }
 
 fn on_off(value: bool) -> &'static str {
@@ -223,7 +223,7 @@ mod tests {
         let refused = configure(&connection).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "SQLite refused the setting journal_mode: wanted wal, got memory; \
+            "the database refused the setting journal_mode: wanted wal, got memory; \
              the vault does not run without it"
         );
     }
