@@ -3,8 +3,8 @@
 //! change them, nor give one request another one's answer.
 
 use ohttp::ClientResponse;
+use vault_protocol::inner_http::{MAX_SEALED_LEN, decode_response, encode_request};
 use vault_protocol::ohttp_keys::{self, NoUsableKey};
-use vault_protocol::sealed::{MAX_SEALED_LEN, decode_response, encode_request};
 use vault_protocol::statement::StatementRefused;
 use vault_protocol::time::Timestamp;
 

@@ -14,7 +14,7 @@ use vault_client::trust::Trust;
 use vault_client::{Fingerprint, VaultId};
 use vault_protocol::Binary;
 use vault_protocol::identity::IdentityKey;
-use vault_protocol::sealed::{InnerResponse, MAX_SEALED_LEN, encode_response};
+use vault_protocol::inner_http::{InnerResponse, MAX_SEALED_LEN, encode_response};
 use vault_protocol::statement::{LIFETIME_SECONDS, StatementRefused};
 
 fn refusal(trust: &mut Trust, body: &[u8], now: vault_client::Timestamp) -> StatementRefused {

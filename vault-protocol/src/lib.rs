@@ -11,7 +11,7 @@
 //! | [`password`], [`stretching`] | 3 | preparing and stretching a password |
 //! | [`backup_key`] | 3 | K, its 64 digits, its key id |
 //! | [`suite`] | 4 | OPAQUE's configuration and strict decoders |
-//! | [`sealed`], [`ohttp_keys`], [`statement`], [`identity`] | 5 | the sealed channel and what a device pins |
+//! | [`inner_http`], [`ohttp_keys`], [`statement`], [`identity`] | 5 | the sealed channel and what a device pins |
 //! | [`messages`], [`wrapping`], [`management`] | 6 | requests, answers, what travels in them |
 //! | [`problem`] | 8 | the closed list of problems |
 
@@ -19,6 +19,7 @@ pub mod backup_key;
 pub mod binary;
 pub mod identity;
 pub mod ids;
+pub mod inner_http;
 pub mod labelled;
 pub mod management;
 pub mod messages;
@@ -26,7 +27,6 @@ pub mod ohttp_keys;
 pub mod password;
 pub mod policy;
 pub mod problem;
-pub mod sealed;
 pub mod sealing;
 pub mod statement;
 pub mod stretching;

@@ -13,13 +13,13 @@ use opaque_ke::{
 };
 use rand::rngs::OsRng;
 use sha2::Sha512;
+use vault_protocol::inner_http::PADDED_LEN;
 use vault_protocol::management::ManagementSigner;
 use vault_protocol::messages::{
     Deletion, RegistrationFinish, RegistrationStart, RegistrationStarted, RetrievalAbandon,
     RetrievalFinish, RetrievalFinished, RetrievalStart, RetrievalStarted,
 };
 use vault_protocol::ohttp_keys::select;
-use vault_protocol::sealed::PADDED_LEN;
 use vault_protocol::sealing::DoesNotOpen;
 use vault_protocol::suite::{Identities, KE3_LEN};
 use vault_protocol::wrapping::{self, WrappedKey};

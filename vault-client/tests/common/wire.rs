@@ -8,7 +8,7 @@ use vault_client::error::NoAnswer;
 use vault_client::outer::OuterAnswer;
 use vault_client::transport::Transport;
 use vault_protocol::Problem;
-use vault_protocol::sealed::{InnerResponse, decode_request, encode_response};
+use vault_protocol::inner_http::{InnerResponse, decode_request, encode_response};
 
 use super::{NOW, TestVault};
 

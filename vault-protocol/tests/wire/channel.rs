@@ -2,10 +2,10 @@
 
 use ohttp::KeyConfig;
 use serde_json::Value;
-use vault_protocol::ohttp_keys::{KeyKind, derive_key_config, select};
-use vault_protocol::sealed::{
+use vault_protocol::inner_http::{
     InnerRequest, InnerResponse, decode_request, decode_response, encode_request, encode_response,
 };
+use vault_protocol::ohttp_keys::{KeyKind, derive_key_config, select};
 use zeroize::Zeroizing;
 
 use crate::support::{bytes, hex, list, number, text, to_hex, vectors};
@@ -67,7 +67,7 @@ fn padded(vector: &Value) -> Vec<u8> {
     bytes
 }
 
-// Made to fail by dropping the check of the padding, or of the trailer, in sealed.rs.
+// Made to fail by dropping the check of the padding, or of the trailer, in inner_http.rs.
 #[test]
 fn malformed_inner_requests_are_refused() {
     for vector in list(&vectors("inner_messages.json")["refused_requests"]) {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use vault_protocol::binary::{Binary, from_base64url, to_base64url};
 use vault_protocol::identity::{Fingerprint, IdentityKey};
+use vault_protocol::inner_http::{decode_request, decode_response};
 use vault_protocol::labelled::Labelled;
 use vault_protocol::messages::{
     Deletion, RegistrationFinish, RegistrationFinished, RegistrationStart, RegistrationStarted,
@@ -16,7 +17,6 @@ use vault_protocol::messages::{
 };
 use vault_protocol::password::Password;
 use vault_protocol::problem::{Problem, ProblemDetails};
-use vault_protocol::sealed::{decode_request, decode_response};
 use vault_protocol::statement::{SeenStatement, SignedStatement, Statement};
 use vault_protocol::suite::{
     KE1_LEN, KE2_LEN, KE3_LEN, Malformed, REGISTRATION_RECORD_LEN, REGISTRATION_REQUEST_LEN,

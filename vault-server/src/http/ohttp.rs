@@ -12,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use ohttp::ServerResponse;
 use tower::{Layer, Service, ServiceExt};
-use vault_protocol::ohttp_keys::{REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE};
-use vault_protocol::problem::Problem;
-use vault_protocol::sealed::{
+use vault_protocol::inner_http::{
     InnerRequest, InnerResponse, MAX_SEALED_LEN, decode_request, encode_response,
 };
+use vault_protocol::ohttp_keys::{REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE};
+use vault_protocol::problem::Problem;
 use zeroize::Zeroizing;
 
 use super::App;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval};
 use vault_disk::journal::{self, Event, Record};
 use vault_disk::shim::{Fail, Fault, Layer, Sends, Shim};
-use vault_protocol::sealed::PADDED_LEN;
+use vault_protocol::inner_http::PADDED_LEN;
 use vault_tests::process::calls;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 

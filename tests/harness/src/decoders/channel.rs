@@ -8,12 +8,12 @@ use vault_client::call::InnerAnswer;
 use vault_client::flows::{Deletion, Registration, Retrieval, StatusQuery, check_registrable};
 use vault_client::outer::OuterAnswer;
 use vault_client::trust::{Trust, VaultAccount, VerifiedVault};
+use vault_protocol::inner_http::{
+    InnerRequest, PADDED_LEN, decode_request, decode_response, encode_request, encode_response,
+};
 use vault_protocol::messages::{AccountState, Status};
 use vault_protocol::ohttp_keys::{KeyKind, derive_key_config, select};
 use vault_protocol::password::Password;
-use vault_protocol::sealed::{
-    InnerRequest, PADDED_LEN, decode_request, decode_response, encode_request, encode_response,
-};
 use vault_protocol::statement::Statement;
 use vault_protocol::{AccountId, BackupKey, Binary, Policy, StretchingProfile, TenantId, VaultId};
 use zeroize::Zeroizing;

@@ -4,8 +4,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use vault_protocol::Problem;
+use vault_protocol::inner_http::decode_response;
 use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, ProblemDetails};
-use vault_protocol::sealed::decode_response;
 
 /// What came back, from outside or from inside the sealed channel.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Certificate, Client, ClientBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use vault_protocol::inner_http::{InnerResponse, decode_response};
 use vault_protocol::messages::{RegistrationFinished, RetrievalStarted, Status};
 use vault_protocol::ohttp_keys::REQUEST_MEDIA_TYPE;
 use vault_protocol::problem::ProblemDetails;
-use vault_protocol::sealed::{InnerResponse, decode_response};
 use vault_protocol::{AccountId, AccountScope, BackupKey, Problem};
 
 use crate::device::{self, Device, Guess, InnerMessage};

@@ -1,8 +1,8 @@
 //! Killed, told to stop, told to read its certificate again, started twice.
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use vault_protocol::inner_http::decode_response;
 use vault_protocol::messages::AccountState;
-use vault_protocol::sealed::decode_response;
 use vault_tests::device::{Guess, InnerMessage, false_finish};
 use vault_tests::process::calls::{Calls, Said, granted};
 use vault_tests::process::server::ServerOptions;

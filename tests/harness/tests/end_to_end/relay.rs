@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use vault_client::BackupKey;
 use vault_client::error::{Error, NoAnswer, Refusal};
 use vault_protocol::Problem;
-use vault_protocol::sealed::decode_response;
+use vault_protocol::inner_http::decode_response;
 use vault_tests::device::InnerMessage;
 use vault_tests::process::calls::Calls;
 use vault_tests::process::client;

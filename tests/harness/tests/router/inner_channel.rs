@@ -3,8 +3,8 @@
 
 use http::StatusCode;
 use vault_protocol::Problem;
+use vault_protocol::inner_http::{InnerResponse, encode_response};
 use vault_protocol::problem::InvalidRequest;
-use vault_protocol::sealed::{InnerResponse, encode_response};
 use vault_tests::device::{Guess, InnerMessage, Padding};
 use vault_tests::in_process::{Answered, TestVault};
 

@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use http::{Method, StatusCode};
+use vault_protocol::inner_http::decode_response;
 use vault_protocol::messages::{AccountState, DestructionReason, Removed, Reset};
 use vault_protocol::problem::InvalidRequest;
-use vault_protocol::sealed::decode_response;
 use vault_protocol::{AccountScope, Problem};
 use vault_server::admin::Request as AdminRequest;
 use vault_server::tenants::token::TokenScope;

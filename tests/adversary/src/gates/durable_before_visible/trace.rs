@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use vault_protocol::sealed::PADDED_LEN;
+use vault_protocol::inner_http::PADDED_LEN;
 
 /// What SQLite writes in front of every page in its write-ahead log, `ledger.db-wal`, and nowhere
 /// else (SQLite's file format, section 4.1). All other writes of its files are longer.

@@ -10,8 +10,8 @@ use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tokio::task::JoinSet;
 use vault_protocol::Problem;
+use vault_protocol::inner_http::decode_response;
 use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, ProblemDetails};
-use vault_protocol::sealed::decode_response;
 use vault_tests::process::calls::client;
 use vault_tests::process::server::ServerOptions;
 

@@ -33,7 +33,7 @@ pub const GATE: Gate = Gate {
 /// Lengths tell outcomes apart.
 pub const ANSWERS_ARE_NOT_PADDED: Patch = Patch {
     name: "inner messages are not padded",
-    file: "vault-protocol/src/sealed.rs",
+    file: "vault-protocol/src/inner_http.rs",
     text: "    bytes.resize(bytes.len().next_multiple_of(PADDED_LEN), 0);\n",
     instead: "    if !FAULT { bytes.resize(bytes.len().next_multiple_of(PADDED_LEN), 0); }\n",
 };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vault_client::error::Error;
 use vault_client::transport::Transport;
-use vault_protocol::sealed::{InnerResponse, decode_response};
+use vault_protocol::inner_http::{InnerResponse, decode_response};
 use vault_protocol::{AccountId, AccountScope, TenantId};
 use vault_tests::device::{self, Device, Guess, InnerMessage, abandon, false_finish};
 use vault_tests::process::calls;

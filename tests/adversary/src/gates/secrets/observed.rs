@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::ensure;
-use vault_protocol::sealed::InnerResponse;
+use vault_protocol::inner_http::InnerResponse;
 use vault_tests::canaries::Canaries;
 use vault_tests::memory::Part;
 use vault_tests::process::server::ServerProcess;
