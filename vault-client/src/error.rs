@@ -130,6 +130,81 @@ pub enum Error {
     NotUnderstood,
 }
 
+/// Whether the identical call may be answered in a few seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Yes: send the identical one again, after a pause.
+    Identical,
+    /// No: it would end in the same way until a user, the app or an operator acts.
+    Never,
+}
+
+/// What a registration or a deletion came to that ended with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not sent, or the vault said that it did not make the change.
+    Unchanged,
+    /// It may have been made: what is pending stays so until the vault says more.
+    Unknown,
+}
+
+impl Error {
+    /// Whether the identical call may be sent again soon. What is refused stays refused, also by a
+    /// relay. A new guess is never the identical call.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::UnknownOutcome(NoAnswer::Refused(_) | NoAnswer::StatementRefused(_)) => {
+                Retry::Never
+            }
+            Self::UnknownOutcome(_) | Self::Network(_) | Self::Overloaded | Self::Unavailable => {
+                Retry::Identical
+            }
+            Self::WrongPassword { .. }
+            | Self::Waiting { .. }
+            | Self::Destroyed { .. }
+            | Self::NotRegistered
+            | Self::AlreadyRegistered { .. }
+            | Self::StatementRefused(_)
+            | Self::ForeignVault
+            | Self::PolicyTooLoose { .. }
+            | Self::UnsupportedStretching(_)
+            | Self::DamagedRecord
+            | Self::NotThisKey
+            | Self::TicketExpired
+            | Self::Refused(_)
+            | Self::NoUsableKey(_)
+            | Self::NotUnderstood => Retry::Never,
+        }
+    }
+
+    /// Of a registration or a deletion. (For a guess ask `AttemptFailed::may_be_charged`.)
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            // That the vault was too busy for one copy of a change does not show what became of
+            // another; and what was not understood may be the answer to one that was made.
+            Self::UnknownOutcome(_)
+            | Self::Unavailable
+            | Self::Overloaded
+            | Self::NotUnderstood
+            | Self::WrongPassword { .. }
+            | Self::DamagedRecord => Outcome::Unknown,
+            Self::Waiting { .. }
+            | Self::Destroyed { .. }
+            | Self::NotRegistered
+            | Self::AlreadyRegistered { .. }
+            | Self::StatementRefused(_)
+            | Self::ForeignVault
+            | Self::PolicyTooLoose { .. }
+            | Self::UnsupportedStretching(_)
+            | Self::NotThisKey
+            | Self::TicketExpired
+            | Self::Refused(_)
+            | Self::Network(_)
+            | Self::NoUsableKey(_) => Outcome::Unchanged,
+        }
+    }
+}
+
 /// Who refused. An outer answer is not authenticated: such a refusal says what the relay claims,
 /// nothing about the account, and not that the vault did not get the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -249,5 +324,54 @@ fn describe_reason(reason: DestructionReason) -> &'static str {
         DestructionReason::Exhausted => "too many wrong passwords",
         DestructionReason::Deleted => "by a device that held the key",
         DestructionReason::Reset => "by the app's operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Fails if `retry` gives up a vault that is busy: a right password is lost then.
+    #[test]
+    fn what_passes_is_waited_for_and_what_is_refused_is_not() {
+        for error in [
+            Error::UnknownOutcome(NoAnswer::Status(502)),
+            Error::UnknownOutcome(NoAnswer::Overloaded),
+            Error::Network(NoAnswer::NotSealed),
+            Error::Overloaded,
+            Error::Unavailable,
+        ] {
+            assert_eq!(error.retry(), Retry::Identical, "{error:?}");
+        }
+        for error in [
+            Error::UnknownOutcome(NoAnswer::Refused(Refusal::Unauthenticated)),
+            Error::UnknownOutcome(NoAnswer::StatementRefused(StatementRefused::Replayed)),
+            Error::Refused(Refusal::Forbidden),
+            Error::NotThisKey,
+        ] {
+            assert_eq!(error.retry(), Retry::Never, "{error:?}");
+        }
+    }
+
+    // Fails if `outcome` counts what a relay can bring about: a key would be forgotten while it is
+    // registered.
+    #[test]
+    fn a_change_that_may_have_been_made_is_not_called_unchanged() {
+        for error in [
+            Error::UnknownOutcome(NoAnswer::Refused(Refusal::AccountMismatch)),
+            Error::Unavailable,
+            Error::Overloaded,
+            Error::NotUnderstood,
+        ] {
+            assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
+        }
+        for error in [
+            Error::TicketExpired,
+            Error::AlreadyRegistered { generation: 1 },
+            Error::NotThisKey,
+            Error::Network(NoAnswer::NotSealed),
+        ] {
+            assert_eq!(error.outcome(), Outcome::Unchanged, "{error:?}");
+        }
     }
 }

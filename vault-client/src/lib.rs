@@ -3,16 +3,18 @@
 //!
 //! | module | feature | what |
 //! |---|---|---|
+//! | [`device`] | | what a device keeps, and what it may do next: a state machine without I/O |
+//! | `client` | `http` | `Device`, the state over a network; `VaultClient`, the flows below it |
+//! | `transport`, `http` | `http` | the `Transport`, over HTTPS directly or through an app's backend |
 //! | [`flows`] | | registration, replacement, retrieval, deletion, status: no I/O, clock or async |
 //! | [`trust`] | | which vault a device believes, by pinned fingerprints |
-//! | [`sealed`], [`outer`], [`call`] | | the sealed channel: bytes to send, bytes that came |
+//! | [`ohttp`], [`outer`], [`call`] | | the sealed channel: bytes to send, bytes that came |
 //! | [`protection`] | | whether a key that the device still holds is still protected |
 //! | [`error`] | | what went wrong, by what to do about it |
 //! | [`strength`] | | how hard a new password is to guess |
-//! | `client` | `http` | `VaultClient`, the flows over a `Transport` with the repeats that are safe |
-//! | `transport`, `http` | `http` | the `Transport`, over HTTPS directly or through an app's backend |
 //!
-//! With `default-features = false` the flows run over any transport, in an app, a test or a browser.
+//! With `default-features = false` states and flows run over any transport, in an app, a test or a
+//! browser.
 //!
 //! # What it takes care of
 //!
@@ -23,100 +25,113 @@
 //! - What a relay says outside the seal is never taken for an outcome: that it refused a guess or a
 //!   change does not show that the vault did not get it.
 //! - A password that proved right is not given up because the vault is busy for a moment.
+//! - `Device` stores a change before it is sent, and what was learnt of the vault after each call. So
+//!   a registration that was sent can be deleted, and no key is forgotten that may be registered.
 //!
 //! # What it leaves to the app
 //!
-//! Ask for a new password after `WrongPassword`; show `failures_since_success`; store
-//! [`trust::TrustMemory`] after any call, also one that failed, and [`protection::Enrolled`]; run
-//! an attempt again that came back, or say that it may be used up; keep the backup under the old key until a
-//! new one is registered. A vault that answers falsely on purpose looks like a wrong password, and
-//! whoever carries the messages can keep them: neither learns anything by it.
+//! Store the state where its owner alone can read it. Ask for a new password after `WrongPassword`,
+//! and show `failures_since_success`. Run an attempt again that came back, or say that it may be used
+//! up. Keep the backup under the old key until a new one is registered. A vault that answers falsely
+//! on purpose looks like a wrong password, and a relay can keep messages: neither learns anything by
+//! it.
 //!
-//! If the app ended between a commit and its answer, ask for the `status`: where a record is live,
-//! `prepare` with `Some(&key)` and `commit` put this key's in its place (`NotThisKey`: it is another
-//! key's), and where none is, register anew. An attempt and a prepared registration can be gone on
-//! with on another `VaultClient`, for instance after the session was renewed.
+//! After an error whose [`outcome`](error::Error::outcome) is unknown, call the same method again: the
+//! change is pending in the state, also after a restart of the app.
 //!
-//! Let `VaultClient::run` come to its end: a call that is cancelled loses its attempt, which may be
-//! used up then. Keep the log targets `ohttp`, `hpke` and `bhttp` below trace, where `ohttp` writes
-//! key material.
+//! Let `run` come to its end: a call that is cancelled loses its attempt, which may be used up then.
+//! Keep the log targets `ohttp`, `hpke` and `bhttp` below trace, where `ohttp` writes key material.
 //!
 //! # Example
 //!
 #![cfg_attr(feature = "http", doc = "```no_run")]
 #![cfg_attr(not(feature = "http"), doc = "```ignore")]
-//! use vault_client::client::VaultClient;
-//! use vault_client::error::{Error, NoAnswer};
+//! use vault_client::client::{Device, Storage};
+//! use vault_client::device::{Deleted, DeviceState, Place, Planned};
 //! use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
-//! use vault_client::trust::{Trust, TrustMemory};
-//! use vault_client::{AccountId, BackupKey, Password, TenantId};
+//! use vault_client::{AccountId, Password, TenantId};
+//!
+//! struct SecretStore; // the platform's
+//!
+//! impl Storage for SecretStore {
+//!     fn store(&mut self, state: &[u8]) -> Result<(), vault_client::error::Source> {
+//!         todo!("replace what is stored, and return when it is on the disk")
+//!     }
+//! }
+//!
+//! fn open(
+//!     place: &Place,
+//!     session: &str,
+//!     stored: Option<&[u8]>,
+//! ) -> Result<Device<HttpTransport, SecretStore>, Box<dyn std::error::Error>> {
+//!     let session = BearerToken::new(session)?;
+//!     let transport =
+//!         HttpTransport::through_relay(&place.address, &session, &HttpOptions::default())?;
+//!     let state = match stored {
+//!         Some(stored) => DeviceState::from_json(stored)?,
+//!         None => DeviceState::new(),
+//!     };
+//!     let clock = Box::new(system_clock);
+//!     Ok(Device::open(transport, place.clone(), clock, state, SecretStore))
+//! }
 //!
 //! # async fn example(
 //! #     fingerprint: &str,
 //! #     session: &str,
-//! #     stored: Option<TrustMemory>,
+//! #     stored: Option<&[u8]>,
+//! #     may_register_again: bool,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
-//! let transport = HttpTransport::through_relay(
-//!     "https://backend.app.example",
-//!     &BearerToken::new(session)?,
-//!     &HttpOptions::default(),
-//! )?;
-//! // With what was stored of the last call, so that no older statement is accepted.
-//! let mut trust = Trust::new([fingerprint.parse()?]);
-//! if let Some(memory) = stored {
-//!     trust = trust.remembering(memory);
-//! }
-//! let mut client = VaultClient::new(
-//!     transport,
-//!     trust,
-//!     TenantId::new("app")?,
-//!     AccountId::new("alice")?,
-//!     Box::new(system_clock),
-//! );
+//! let (tenant, account) = (TenantId::new("app")?, AccountId::new("alice")?);
+//! let place = Place::new(tenant, account, [fingerprint.parse()?], "https://backend.app.example");
 //!
-//! // On the first phone. The finish is kept until its answer came.
-//! let key = BackupKey::generate(&mut rand::rngs::OsRng);
-//! let password = Password::prepare("correct horse battery")?;
-//! let prepared = client.prepare(password, &key, None).await?;
-//! let registered = loop {
-//!     match client.commit(&prepared).await {
-//!         // An alarm: another vault, or an old statement.
-//!         Err(error @ Error::UnknownOutcome(NoAnswer::StatementRefused(_))) => return Err(error.into()),
-//!         // The same again, after a pause, and not for ever.
-//!         Err(Error::UnknownOutcome(_) | Error::Overloaded | Error::Unavailable) => {}
-//!         result => break result?,
+//! // On the first phone: a new key, or the one that the phone holds.
+//! let mut phone = open(&place, session, stored)?;
+//! match phone.plan(None).await? {
+//!     Planned::Protected => {}
+//!     Planned::Register(mut plan) => {
+//!         // The user decides whether a destroyed record is followed by another one.
+//!         if plan.destroyed().is_some() && may_register_again {
+//!             plan = plan.although_destroyed();
+//!         }
+//!         let password = Password::prepare("correct horse battery")?;
+//!         let registered = phone.register(plan, password).await?;
+//!         assert!(registered.policy.limit() <= 10);
 //!     }
-//! };
-//! assert!(registered.policy.limit() <= 10);
+//! }
 //!
-//! // On the next one. The attempt is kept as well: giving it up may use it up.
-//! let mut attempt = client.begin(Password::prepare("correct horse battery")?).await?;
-//! let retrieved = loop {
-//!     match client.run(attempt).await {
-//!         Ok(retrieved) => break retrieved,
-//!         Err(failed) => match (failed.attempt, failed.error) {
-//!             (
-//!                 _,
-//!                 error @ (Error::StatementRefused(_)
-//!                 | Error::UnknownOutcome(NoAnswer::StatementRefused(_))),
-//!             )
-//!             | (None, error) => return Err(error.into()),
-//!             // The same again, after a pause, and not for ever.
-//!             (Some(same), _) => attempt = same,
+//! // On the next one. The attempt is kept until it is answered: giving it up may use it up.
+//! let mut next = open(&place, session, None)?;
+//! let mut attempt = next.begin(Password::prepare("correct horse battery")?).await?;
+//! let restored = loop {
+//!     match next.run(attempt).await {
+//!         Ok(restored) => break restored,
+//!         // It was sent again a few times already: ask the user before it is, for 10 minutes.
+//!         Err(failed) => match failed.attempt {
+//!             Some(same) => attempt = same,
+//!             None => return Err(failed.error.into()),
 //!         },
 //!     }
 //! };
-//! assert!(retrieved.key.is_same(&key));
+//! restored.kept?;
+//! assert!(restored.retrieved.key.is_same(phone.state().key().unwrap()));
+//!
+//! // Once a day or so.
+//! let status = next.status().await?;
+//! let protection = next.state().compare(&status, &Default::default());
+//!
+//! // Without a password from now on: the user has written down the digits.
+//! assert_eq!(next.disable().await?, Deleted::Record);
 //! # Ok(())
 //! # }
 //! ```
 
 pub mod call;
+pub mod device;
 pub mod error;
 pub mod flows;
+pub mod ohttp;
 pub mod outer;
 pub mod protection;
-pub mod sealed;
 pub mod strength;
 pub mod trust;
 

@@ -8,7 +8,7 @@ use vault_protocol::{AccountId, AccountScope, Policy, StretchingProfile, TenantI
 /// What a device stores of its registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Enrolled {
+pub struct RegistrationRef {
     /// At which vault.
     pub vault: VaultId,
     /// Of which app.
@@ -26,7 +26,7 @@ pub enum Protection {
     Protected,
     /// It is not. The reason says what to ask the user before the key is registered again; after
     /// [`Reason::Replaced`] it may well be registered, with the newest password.
-    NeedsReenrolment(Reason),
+    NeedsRegistration(Reason),
 }
 
 /// Why a key has to be registered again.
@@ -48,7 +48,7 @@ pub enum Reason {
     LooserPolicy,
 }
 
-impl Enrolled {
+impl RegistrationRef {
     pub(crate) fn new(scope: &AccountScope, generation: u64) -> Self {
         Self {
             vault: scope.vault.clone(),
@@ -66,7 +66,7 @@ impl Enrolled {
     /// Compares what was registered with what the vault says now of the account `scope`.
     pub fn compare(&self, scope: &AccountScope, status: &Status, maximum: &Policy) -> Protection {
         match self.reason(scope, status, maximum) {
-            Some(reason) => Protection::NeedsReenrolment(reason),
+            Some(reason) => Protection::NeedsRegistration(reason),
             None => Protection::Protected,
         }
     }
@@ -112,8 +112,8 @@ mod tests {
         }
     }
 
-    fn enrolled() -> Enrolled {
-        Enrolled::new(&scope(), 2)
+    fn reference() -> RegistrationRef {
+        RegistrationRef::new(&scope(), 2)
     }
 
     fn status() -> Status {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn compare(status: &Status) -> Protection {
-        enrolled().compare(&scope(), status, &Policy::default())
+        reference().compare(&scope(), status, &Policy::default())
     }
 
     // Fails if `is_at` leaves out the vault, the tenant or the account.
@@ -141,8 +141,8 @@ mod tests {
         tenant.tenant = TenantId::new("other").unwrap();
         account.account = AccountId::new("bob").unwrap();
         for other in [vault, tenant, account] {
-            let moved = enrolled().compare(&other, &status(), &Policy::default());
-            assert_eq!(moved, Protection::NeedsReenrolment(Reason::Moved));
+            let moved = reference().compare(&other, &status(), &Policy::default());
+            assert_eq!(moved, Protection::NeedsRegistration(Reason::Moved));
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
         for (change, reason) in changes {
             let mut changed = status();
             change(&mut changed);
-            assert_eq!(compare(&changed), Protection::NeedsReenrolment(reason));
+            assert_eq!(compare(&changed), Protection::NeedsRegistration(reason));
         }
     }
 

@@ -9,16 +9,16 @@ use common::wire::{Fault, Wire};
 use common::{RIGHT, TestVault, key, password, registered};
 use vault_client::client::MAX_REPEATS;
 use vault_client::error::{Error, NoAnswer, Refusal};
-use vault_client::protection::{Enrolled, Protection, Reason};
+use vault_client::protection::{Protection, Reason, RegistrationRef};
 use vault_protocol::Problem;
 use vault_protocol::messages::{AccountState, DestructionReason};
 use vault_protocol::statement::StatementRefused;
 
 const NEW: &str = "another horse battery";
 
-fn enrolled(wire: &Wire, generation: u64) -> Enrolled {
+fn reference(wire: &Wire, generation: u64) -> RegistrationRef {
     let scope = wire.state().vault.scope.clone();
-    Enrolled {
+    RegistrationRef {
         vault: scope.vault,
         tenant: scope.tenant,
         account: scope.account,
@@ -35,23 +35,23 @@ async fn a_key_is_enabled_changed_retrieved_and_disabled() {
         Error::NotRegistered
     ));
     let first = client.enable(password(RIGHT), &key(7)).await.unwrap();
-    assert_eq!(first.enrolled, enrolled(&wire, 1));
+    assert_eq!(first.registration, reference(&wire, 1));
 
     let second = client
         .change_password(password(NEW), &key(7))
         .await
         .unwrap();
-    assert_eq!(second.enrolled.generation, 2);
+    assert_eq!(second.registration.generation, 2);
     let retrieved = wire.client().retrieve(password(NEW)).await.unwrap();
     assert!(retrieved.key.is_same(&key(7)));
-    assert_eq!(retrieved.enrolled, second.enrolled);
+    assert_eq!(retrieved.registration, second.registration);
     assert_eq!(
-        client.check(&second.enrolled).await.unwrap(),
+        client.check(&second.registration).await.unwrap(),
         Protection::Protected
     );
     assert_eq!(
-        client.check(&first.enrolled).await.unwrap(),
-        Protection::NeedsReenrolment(Reason::Replaced)
+        client.check(&first.registration).await.unwrap(),
+        Protection::NeedsRegistration(Reason::Replaced)
     );
 
     client.disable(&key(7)).await.unwrap();
@@ -62,8 +62,8 @@ async fn a_key_is_enabled_changed_retrieved_and_disabled() {
         AccountState::Destroyed
     );
     assert_eq!(
-        client.check(&second.enrolled).await.unwrap(),
-        Protection::NeedsReenrolment(Reason::Destroyed(DestructionReason::Deleted))
+        client.check(&second.registration).await.unwrap(),
+        Protection::NeedsRegistration(Reason::Destroyed(DestructionReason::Deleted))
     );
 }
 
@@ -264,7 +264,7 @@ async fn after_an_unknown_outcome_the_identical_finish_is_repeated_and_nothing_e
     let error = client.commit(&prepared).await.unwrap_err();
     assert!(matches!(error, Error::UnknownOutcome(_)));
     let registered = client.commit(&prepared).await.unwrap();
-    assert_eq!(registered.enrolled.generation, 1);
+    assert_eq!(registered.registration.generation, 1);
 
     let state = wire.state();
     assert_eq!(state.vault.generation, 1);
@@ -287,21 +287,21 @@ async fn who_does_not_hold_the_key_cannot_disable_it() {
 async fn a_device_learns_that_the_vault_lost_its_record_or_moved() {
     let wire = Wire::new(TestVault::new());
     let mut client = wire.client();
-    let mut before = enrolled(&wire, 3);
+    let mut before = reference(&wire, 3);
     assert_eq!(
         client.check(&before).await.unwrap(),
-        Protection::NeedsReenrolment(Reason::Lost)
+        Protection::NeedsRegistration(Reason::Lost)
     );
     before.vault = "former-vault".parse().unwrap();
     assert_eq!(
         client.check(&before).await.unwrap(),
-        Protection::NeedsReenrolment(Reason::Moved)
+        Protection::NeedsRegistration(Reason::Moved)
     );
-    let mut other = enrolled(&wire, 3);
+    let mut other = reference(&wire, 3);
     other.account = "bob".parse().unwrap();
     assert_eq!(
         client.check(&other).await.unwrap(),
-        Protection::NeedsReenrolment(Reason::Moved)
+        Protection::NeedsRegistration(Reason::Moved)
     );
 }
 
@@ -329,7 +329,7 @@ async fn a_refusal_outside_the_seal_does_not_show_that_nothing_was_changed() {
         assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
         assert_eq!(wire.state().vault.generation, 1);
         let registered = client.commit(&prepared).await.unwrap();
-        assert_eq!(registered.enrolled, enrolled(&wire, 1));
+        assert_eq!(registered.registration, reference(&wire, 1));
 
         wire.on("deletion", Fault::OuterAfter(status, content));
         let error = client.disable(&key(7)).await.unwrap_err();
@@ -384,7 +384,7 @@ async fn a_relay_that_names_another_account_does_not_make_an_outcome() {
             "{error:?}"
         );
         let registered = client.commit(&prepared).await.unwrap();
-        assert_eq!(registered.enrolled, enrolled(&wire, 1));
+        assert_eq!(registered.registration, reference(&wire, 1));
     }
 }
 

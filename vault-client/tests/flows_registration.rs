@@ -113,7 +113,10 @@ fn an_unknown_outcome_is_cleared_up_by_the_identical_finish() {
     let request = prepared.request();
     assert_eq!(request.body(), vault.calls.last().unwrap().2);
     let answer = vault.call(&request);
-    assert_eq!(prepared.finished(&answer).unwrap().enrolled.generation, 1);
+    assert_eq!(
+        prepared.finished(&answer).unwrap().registration.generation,
+        1
+    );
     assert_eq!(vault.generation, 1);
 
     // An answer that is not what the start announced.
@@ -155,7 +158,7 @@ fn only_who_holds_the_key_replaces_or_deletes_a_live_record() {
     let changed_key = prepare(&mut vault, &key(8), Some(&key(7)));
     let answer = vault.call(&changed_key.request());
     let registered = changed_key.finished(&answer).unwrap();
-    assert_eq!(registered.enrolled.generation, 2);
+    assert_eq!(registered.registration.generation, 2);
     let deletion = Deletion::begin(vault.account(), 2, &key(8));
     let answer = vault.call(&deletion.request());
     assert_eq!(deletion.finished(&answer).unwrap(), 2);

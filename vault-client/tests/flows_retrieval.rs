@@ -361,8 +361,8 @@ fn the_right_password_gives_the_key_and_the_failures_of_others() {
     assert!(retrieved.key.is_same(&key(7)));
     assert_eq!(retrieved.failures_since_success, 1);
     assert_eq!(retrieved.failures_in_generation, 1);
-    assert_eq!(retrieved.enrolled.generation, 1);
-    assert_eq!(retrieved.enrolled.vault, vault.scope.vault);
+    assert_eq!(retrieved.registration.generation, 1);
+    assert_eq!(retrieved.registration.vault, vault.scope.vault);
     // Its answer lost, the finish is repeated with the same bytes.
     assert_eq!(proven.request().body(), vault.calls.last().unwrap().2);
     let again = vault.call(&proven.request());

@@ -7,7 +7,7 @@ use vault_client::client::VaultClient;
 use vault_client::error::Error;
 use vault_client::flows::Retrieved;
 use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
-use vault_client::protection::{Enrolled, Protection};
+use vault_client::protection::{Protection, RegistrationRef};
 use vault_client::trust::Trust;
 use vault_client::{AccountId, BackupKey, Password, TenantId};
 use vault_protocol::messages::{AccountState, Status};
@@ -46,13 +46,17 @@ impl Phone {
     }
 
     /// Protects the key with a password.
-    pub async fn enable(&mut self, password: &str, key: &BackupKey) -> anyhow::Result<Enrolled> {
+    pub async fn enable(
+        &mut self,
+        password: &str,
+        key: &BackupKey,
+    ) -> anyhow::Result<RegistrationRef> {
         let _working = Working::on("stretching the password");
         Ok(self
             .client
             .enable(Password::prepare(password)?, key)
             .await?
-            .enrolled)
+            .registration)
     }
 
     /// Gives the key another password.
@@ -87,8 +91,8 @@ impl Phone {
     }
 
     /// Whether the key is still protected.
-    pub async fn check(&mut self, enrolled: &Enrolled) -> anyhow::Result<Protection> {
-        Ok(self.client.check(enrolled).await?)
+    pub async fn check(&mut self, registration: &RegistrationRef) -> anyhow::Result<Protection> {
+        Ok(self.client.check(registration).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure};
 use vault_client::BackupKey;
 use vault_client::error::Error;
 use vault_client::http::system_clock;
-use vault_client::protection::{Enrolled, Protection, Reason};
+use vault_client::protection::{Protection, Reason, RegistrationRef};
 use vault_protocol::Timestamp;
 use vault_protocol::messages::{AccountState, DestructionReason};
 use vault_tests::process::backend::AppBackendProcess;
@@ -38,15 +38,15 @@ struct Stage<'a> {
 /// Tells the whole story about the files of `folder`.
 pub async fn tell(folder: &Path, work: &Path) -> anyhow::Result<()> {
     let mut stage = Stage::set(folder, work)?;
-    let (key, enrolled, file) = stage.first_phone().await?;
+    let (key, registration, file) = stage.first_phone().await?;
     stage.lost_phone(&file).await?;
     stage.digits_alone(&key, &file)?;
     stage.change_password(&key).await?;
-    let enrolled = stage.key_only(&key, &file, &enrolled).await?;
+    let registration = stage.key_only(&key, &file, &registration).await?;
     stage.guesses().await?;
     stage.killed_and_restarted().await?;
     stage
-        .phone_that_still_holds_the_key(&key, &enrolled)
+        .phone_that_still_holds_the_key(&key, &registration)
         .await?;
     println!("\nEvery step came out as it should.");
     Ok(())
@@ -75,11 +75,11 @@ impl<'a> Stage<'a> {
         Phone::new(&self.server, &self.backend).await
     }
 
-    async fn first_phone(&self) -> anyhow::Result<(BackupKey, Enrolled, PathBuf)> {
+    async fn first_phone(&self) -> anyhow::Result<(BackupKey, RegistrationRef, PathBuf)> {
         chapter("A phone makes a backup key, protects it with a password, and backs up");
         let mut phone = self.phone().await?;
         let key = phone::new_key();
-        let enrolled = phone.enable(PASSWORD, &key).await?;
+        let registration = phone.enable(PASSWORD, &key).await?;
         done(format!(
             "the key {} is protected by a password",
             key.key_id()
@@ -99,7 +99,7 @@ impl<'a> Stage<'a> {
                 skipped.path.display()
             ));
         }
-        Ok((key, enrolled, file))
+        Ok((key, registration, file))
     }
 
     async fn lost_phone(&self, file: &Path) -> anyhow::Result<()> {
@@ -161,8 +161,8 @@ impl<'a> Stage<'a> {
         &self,
         key: &BackupKey,
         file: &Path,
-        enrolled: &Enrolled,
-    ) -> anyhow::Result<Enrolled> {
+        registration: &RegistrationRef,
+    ) -> anyhow::Result<RegistrationRef> {
         chapter("Key-only mode on, and off again, with the same key");
         let mut phone = self.phone().await?;
         phone.disable(key).await?;
@@ -174,7 +174,7 @@ impl<'a> Stage<'a> {
         self.restore(file, key, "restored-in-key-only-mode")?;
         let again = phone.enable(THIRD, key).await?;
         ensure!(
-            again.generation > enrolled.generation,
+            again.generation > registration.generation,
             "a generation was used twice"
         );
         let retrieved = phone.retrieve(THIRD).await?;
@@ -260,14 +260,14 @@ impl<'a> Stage<'a> {
     async fn phone_that_still_holds_the_key(
         &self,
         key: &BackupKey,
-        enrolled: &Enrolled,
+        registration: &RegistrationRef,
     ) -> anyhow::Result<()> {
         chapter("A phone that still holds the key registers it again");
         let mut phone = self.phone().await?;
-        let found = phone.check(enrolled).await?;
+        let found = phone.check(registration).await?;
         let destroyed = Reason::Destroyed(DestructionReason::Exhausted);
         ensure!(
-            found == Protection::NeedsReenrolment(destroyed),
+            found == Protection::NeedsRegistration(destroyed),
             "the check says {found:?}"
         );
         done("its daily check notices that the key is no longer protected");

@@ -214,13 +214,15 @@ impl Connection {
         if let Some(memory) = &self.memory {
             trust = trust.remembering(memory.clone());
         }
-        Ok(VaultClient::new(
+        // The pauses are in `work` still.
+        let client = VaultClient::new(
             self.transport(screen)?,
             trust,
             self.tenant.clone(),
             self.account.clone(),
             Box::new(system_clock),
-        ))
+        );
+        Ok(client.with_pauses(&[]))
     }
 
     /// The way there, without any trust in what is at its end.

@@ -15,7 +15,7 @@ use std::{env, fmt};
 
 use serde::{Deserialize, Serialize};
 use vault_client::BackupKey;
-use vault_client::protection::Enrolled;
+use vault_client::protection::RegistrationRef;
 use zeroize::Zeroizing;
 
 use super::connection::Connection;
@@ -52,7 +52,7 @@ pub enum Protection {
     /// By the 64 digits alone; and where there are places all the same, perhaps by a password too.
     KeyOnly,
     /// By a password, at a vault.
-    Password(Enrolled),
+    Password(RegistrationRef),
 }
 
 /// The state file, locked. Where its folder does not exist there is no state and nothing to lock.

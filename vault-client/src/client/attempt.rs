@@ -1,25 +1,27 @@
-//! One guess, as it is kept between one sending and the next.
+//! One guess: it is kept between one sending and the next, and never becomes a second one.
 
 use std::fmt;
 
+use rand::rngs::OsRng;
 use vault_protocol::Timestamp;
+use vault_protocol::password::Password;
 
+use super::off_thread::off_thread;
+use super::sending::Sending;
+use super::vault_client::VaultClient;
 use crate::error::Error;
-use crate::flows::{ProvenRetrieval, Retrieval};
-
-/// How long the same credential request is sent, in seconds. The vault's attempt ends after 15
-/// minutes (PROTOCOL.md section 7); sent after that, the request would be charged as another one.
-const RESEND_SECONDS: u64 = 10 * 60;
+use crate::flows::{EvaluatedRetrieval, Opening, ProvenRetrieval, Retrieval, Retrieved};
+use crate::transport::Transport;
 
 /// One guess on its way. Whatever happens to the connection, it is charged once at most; it can be
 /// run again for 10 minutes.
 pub struct Attempt {
-    pub(super) step: Step,
+    step: Step,
     /// When the credential request was first sent, if it may have arrived.
-    pub(super) sent_at: Option<Timestamp>,
+    sent_at: Option<Timestamp>,
 }
 
-pub(super) enum Step {
+enum Step {
     Begun(Box<Retrieval>),
     Proven(Box<ProvenRetrieval>),
 }
@@ -32,9 +34,84 @@ pub struct AttemptFailed {
     #[source]
     pub error: Error,
     /// If the vault did not answer, or could not for now ([`Error::Overloaded`],
-    /// [`Error::Unavailable`]): the same attempt, for [`VaultClient::run`](super::VaultClient::run) a
-    /// little later.
+    /// [`Error::Unavailable`]): the same attempt, for [`VaultClient::run`] a little later.
     pub attempt: Option<Attempt>,
+}
+
+impl<T: Transport> VaultClient<T> {
+    /// Retrieves K: [`Self::begin`] and [`Self::run`]. The password is tried once.
+    ///
+    /// After [`Error::UnknownOutcome`], [`Error::Overloaded`] or [`Error::Unavailable`] an attempt
+    /// may be used up, and calling this again uses another. `begin` and `run` keep the attempt.
+    pub async fn retrieve(&mut self, password: Password) -> Result<Retrieved, Error> {
+        let attempt = self.begin(password).await?;
+        self.run(attempt).await.map_err(|failed| failed.error)
+    }
+
+    /// Prepares a guess: checks statement, status, stretching and policy. Charges nothing.
+    pub async fn begin(&mut self, password: Password) -> Result<Attempt, Error> {
+        let account = self.vault_account().await?;
+        let status = self.status_of(account.clone()).await?;
+        let maximum = self.maximum_policy();
+        let retrieval = Retrieval::begin(account, &status, maximum, password, &mut OsRng)?;
+        Ok(Attempt {
+            step: Step::Begun(Box::new(retrieval)),
+            sent_at: None,
+        })
+    }
+
+    /// Makes the guess. If the vault does not answer, or cannot for now, the attempt comes back with
+    /// the error, and running it again goes on where it stopped: within 10 minutes, after which it
+    /// ends with [`Error::TicketExpired`].
+    pub async fn run(&mut self, attempt: Attempt) -> Result<Retrieved, AttemptFailed> {
+        let sent_at = attempt.sent_at;
+        let proven = match attempt.step {
+            Step::Proven(proven) => proven,
+            Step::Begun(retrieval) => self.guess(retrieval, sent_at).await?,
+        };
+        match self.call(&proven.request()).await {
+            Ok(answer) => Ok(proven.finished(&answer)?),
+            Err(error) => {
+                let step = Step::Proven(proven);
+                Err(AttemptFailed::unanswered(error, Attempt { step, sent_at }))
+            }
+        }
+    }
+
+    /// Sends the credential request, and finds out whether the password is right.
+    async fn guess(
+        &mut self,
+        retrieval: Box<Retrieval>,
+        sent_at: Option<Timestamp>,
+    ) -> Result<Box<ProvenRetrieval>, AttemptFailed> {
+        let request = retrieval.request();
+        let mut sending = Sending::of_guess(&request, self.pauses(), sent_at);
+        let evaluated = match self.call_while(&request, &mut sending).await {
+            Ok(answer) => retrieval.evaluated(&answer)?,
+            Err(error @ Error::TicketExpired) => return Err(error.into()),
+            Err(error) => {
+                let sent_at = sent_at.or(sending.sent_at().filter(|_| may_have_arrived(&error)));
+                let step = Step::Begun(retrieval);
+                return Err(AttemptFailed::unanswered(error, Attempt { step, sent_at }));
+            }
+        };
+        Ok(Box::new(self.open(evaluated).await?))
+    }
+
+    async fn open(&mut self, evaluated: EvaluatedRetrieval) -> Result<ProvenRetrieval, Error> {
+        let opening = off_thread(move || evaluated.open(&mut OsRng)).await;
+        match opening.map_err(Error::UnknownOutcome)?? {
+            Opening::Right(proven) => Ok(*proven),
+            Opening::Wrong(abandonment) => {
+                // The guess was wrong, whether or not the vault hears of it now: sent once, for the
+                // user waits to be told.
+                let request = abandonment.request();
+                let mut sending = Sending::once(&request);
+                let answer = self.call_while(&request, &mut sending).await.ok();
+                Err(abandonment.outcome(answer.as_ref()))
+            }
+        }
+    }
 }
 
 impl Attempt {
@@ -45,7 +122,16 @@ impl Attempt {
 }
 
 impl AttemptFailed {
-    pub(super) fn unanswered(error: Error, attempt: Attempt) -> Self {
+    /// Whether the vault may have charged an attempt without saying what became of it. Running
+    /// [`Self::attempt`] again costs no other one; another guess does.
+    pub fn may_be_charged(&self) -> bool {
+        match &self.attempt {
+            Some(attempt) => attempt.may_be_charged(),
+            None => matches!(self.error, Error::UnknownOutcome(_) | Error::TicketExpired),
+        }
+    }
+
+    fn unanswered(error: Error, attempt: Attempt) -> Self {
         Self {
             error,
             attempt: Some(attempt),
@@ -69,48 +155,28 @@ impl From<Error> for AttemptFailed {
     }
 }
 
-/// Until when a call may be sent again.
-pub(super) struct Resending {
-    is_limited: bool,
-    sendings: u32,
-    /// When it was first sent.
-    pub(super) sent_at: Option<Timestamp>,
+/// Whether a call that ended so may have reached the vault.
+fn may_have_arrived(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownOutcome(_) | Error::Overloaded | Error::Unavailable
+    )
 }
 
-impl Resending {
-    /// For calls that charge nothing, however late they arrive.
-    pub(super) fn unlimited() -> Self {
-        Self {
-            is_limited: false,
-            sendings: 0,
-            sent_at: None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::NoAnswer;
+
+    // Fails if `may_be_charged` takes an attempt that took too long for one that was not made.
+    #[test]
+    fn a_guess_that_took_too_long_may_have_cost_an_attempt() {
+        for error in [
+            Error::TicketExpired,
+            Error::UnknownOutcome(NoAnswer::NotSealed),
+        ] {
+            assert!(AttemptFailed::from(error).may_be_charged());
         }
+        assert!(!AttemptFailed::from(Error::NotRegistered).may_be_charged());
     }
-
-    /// For a credential request, which may have been sent before.
-    pub(super) fn while_charged_once(sent_at: Option<Timestamp>) -> Self {
-        Self {
-            is_limited: true,
-            sendings: 0,
-            sent_at,
-        }
-    }
-
-    /// Whether the call may be sent now. Asked directly before each sending, the first included.
-    pub(super) fn allows(&mut self, now: Timestamp) -> bool {
-        let sent_at = *self.sent_at.get_or_insert(now);
-        self.sendings += 1;
-        !self.is_limited || !is_stale(sent_at, now)
-    }
-
-    /// Whether it was sent more than once: the last answer need not be what became of the first.
-    pub(super) fn is_repeated(&self) -> bool {
-        self.sendings > 1
-    }
-}
-
-/// Whether a credential request that was first sent at `sent_at` may not be sent any more. A clock
-/// that went back does not say how long ago that was.
-fn is_stale(sent_at: Timestamp, now: Timestamp) -> bool {
-    now < sent_at || now.seconds_since(sent_at) >= RESEND_SECONDS
 }

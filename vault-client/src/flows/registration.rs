@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{check_policy, take_secret};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::Error;
-use crate::protection::Enrolled;
+use crate::protection::RegistrationRef;
 use crate::trust::VaultAccount;
 
 /// A registration that has not been answered yet.
@@ -57,7 +57,7 @@ pub struct PreparedRegistration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// What the device stores, to ask later whether K is still protected.
-    pub enrolled: Enrolled,
+    pub registration: RegistrationRef,
     /// The policy that is binding for the record.
     pub policy: Policy,
 }
@@ -202,7 +202,7 @@ impl PreparedRegistration {
             return Err(Error::NotUnderstood);
         }
         Ok(Registered {
-            enrolled: Enrolled::new(self.account.scope(), finished.generation),
+            registration: RegistrationRef::new(self.account.scope(), finished.generation),
             policy: finished.policy,
         })
     }

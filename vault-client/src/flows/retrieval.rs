@@ -19,7 +19,7 @@ use super::status::destroyed;
 use super::{check_policy, take_secret};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::Error;
-use crate::protection::Enrolled;
+use crate::protection::RegistrationRef;
 use crate::trust::VaultAccount;
 
 /// One guess: one credential request, which is sent again after a lost answer. There is no way to
@@ -77,7 +77,7 @@ pub struct Retrieved {
     /// When the key was retrieved before.
     pub last_success_at: Option<Timestamp>,
     /// What the device stores, to ask later whether K is still protected.
-    pub enrolled: Enrolled,
+    pub registration: RegistrationRef,
 }
 
 impl Retrieval {
@@ -215,7 +215,7 @@ impl ProvenRetrieval {
             failures_since_success: finished.failures_since_success,
             failures_in_generation: finished.failures_in_generation,
             last_success_at: finished.last_success_at,
-            enrolled: Enrolled::new(scope, self.generation),
+            registration: RegistrationRef::new(scope, self.generation),
         })
     }
 }

@@ -88,7 +88,10 @@ pub fn registered() -> TestVault {
         let prepared = evaluated.stretch(&mut OsRng).unwrap();
         let prepared = prepared.seal(&key(7), None, &mut OsRng);
         let answer = vault.call(&prepared.request());
-        assert_eq!(prepared.finished(&answer).unwrap().enrolled.generation, 1);
+        assert_eq!(
+            prepared.finished(&answer).unwrap().registration.generation,
+            1
+        );
         vault.calls.clear();
         vault
     });

@@ -63,7 +63,7 @@ impl Wire {
     pub fn client_at(&self, clock: Clock) -> VaultClient<Self> {
         let state = self.state();
         let (trust, scope) = (state.vault.trust(), state.vault.scope.clone());
-        VaultClient::new(self.clone(), trust, scope.tenant, scope.account, clock)
+        VaultClient::new(self.clone(), trust, scope.tenant, scope.account, clock).with_pauses(&[])
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

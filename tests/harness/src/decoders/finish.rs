@@ -173,7 +173,9 @@ impl Device {
         if let Ok(registered) = &registered {
             assert_eq!(registered.policy, Policy::default(), "as was announced");
             let (live, maximum) = (channel::live(), Policy::default());
-            let compared = registered.enrolled.compare(&self.scope, &live, &maximum);
+            let compared = registered
+                .registration
+                .compare(&self.scope, &live, &maximum);
             assert_eq!(compared, Protection::Protected, "another record");
         }
         registered.is_ok()

@@ -25,7 +25,10 @@ async fn live_and_be_destroyed(
     let key = BackupKey::generate(&mut OsRng);
     let registered = device().await?.enable(password(PASSWORD)?, &key).await?;
     assert_eq!(
-        (registered.enrolled.generation, registered.policy.limit()),
+        (
+            registered.registration.generation,
+            registered.policy.limit()
+        ),
         (1, 3)
     );
     let again = device()
@@ -122,7 +125,7 @@ async fn who_holds_the_key_changes_the_password_and_deletes_the_record() -> anyh
     let changed = phone
         .change_password(password("a better password")?, &key)
         .await?;
-    assert_eq!(changed.enrolled.generation, 2);
+    assert_eq!(changed.registration.generation, 2);
     let former = phone.retrieve(password(PASSWORD)?).await;
     assert!(
         matches!(former, Err(Error::WrongPassword { .. })),
@@ -166,7 +169,7 @@ fn moved(
     ))
 }
 
-/// Fails if `Enrolled::compare` leaves the vault out: the record at the new one would be taken for the
+/// Fails if `RegistrationRef::compare` leaves the vault out: the record at the new one would be taken for the
 /// key's, or `expecting` keeps what is remembered of the former one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_whose_app_has_moved_to_another_vault_is_told_to_register_there()
@@ -181,23 +184,23 @@ async fn a_device_whose_app_has_moved_to_another_vault_is_told_to_register_there
     let pins = pins.into_iter().collect::<Result<Vec<Fingerprint>, _>>()?;
     let key = BackupKey::generate(&mut OsRng);
     let mut device = direct(&former, "alice")?;
-    let enrolled = device.enable(password(PASSWORD)?, &key).await?.enrolled;
+    let registered = device.enable(password(PASSWORD)?, &key).await?.registration;
     let memory = device.trust_memory().expect("it has seen a statement");
 
     // Without the app's word it is a vault that shows another one's statement.
-    let refused = moved(&new, &pins, &memory, None)?.check(&enrolled).await;
+    let refused = moved(&new, &pins, &memory, None)?.check(&registered).await;
     let is_alarm = matches!(
         refused,
         Err(Error::StatementRefused(StatementRefused::OtherVault))
     );
     assert!(is_alarm, "{refused:?}");
     let mut device = moved(&new, &pins, &memory, Some(NEW))?;
-    let found = device.check(&enrolled).await?;
-    assert_eq!(found, Protection::NeedsReenrolment(Reason::Moved));
+    let found = device.check(&registered).await?;
+    assert_eq!(found, Protection::NeedsRegistration(Reason::Moved));
     // Also when there is a record of the same generation.
-    let enrolled_anew = device.enable(password(PASSWORD)?, &key).await?.enrolled;
-    let found = device.check(&enrolled).await?;
-    assert_eq!(found, Protection::NeedsReenrolment(Reason::Moved));
-    assert_eq!(device.check(&enrolled_anew).await?, Protection::Protected);
+    let registered_anew = device.enable(password(PASSWORD)?, &key).await?.registration;
+    let found = device.check(&registered).await?;
+    assert_eq!(found, Protection::NeedsRegistration(Reason::Moved));
+    assert_eq!(device.check(&registered_anew).await?, Protection::Protected);
     Ok(())
 }

@@ -35,8 +35,8 @@ pub async fn run(context: &Context, options: ChangePassword) -> Result<Outcome, 
     let text = "The password is changed. The key and your backups are the same as before.";
     let json = json!({
         "key_id": key_id,
-        "vault": registered.enrolled.vault,
-        "generation": registered.enrolled.generation,
+        "vault": registered.registration.vault,
+        "generation": registered.registration.generation,
         "policy": registered.policy,
     });
     Ok(Outcome::new(text, json))

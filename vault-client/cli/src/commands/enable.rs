@@ -151,7 +151,7 @@ async fn by_password(
 
 fn done(device: &Device, registered: &Registered) -> Outcome {
     let key_id = device.key.key_id().to_string();
-    let enrolled = &registered.enrolled;
+    let enrolled = &registered.registration;
     let text = format!(
         "The key {key_id} is protected by your password, at the vault {}.\n{}.\nBack up with: vault-client backup FOLDER",
         enrolled.vault,
@@ -274,20 +274,20 @@ fn needed(
     let is_pinned = stored.is_some_and(|stored| stored.shares_pin(connection.fingerprints()));
     let found = match connection.scope() {
         Some(scope) if is_pinned => enrolled.compare(&scope, status, &Policy::default()),
-        Some(_) | None => Found::NeedsReenrolment(Reason::Moved),
+        Some(_) | None => Found::NeedsRegistration(Reason::Moved),
     };
     match found {
         Found::Protected => Ok(None),
         // Whose password is newer, only the user knows.
-        Found::NeedsReenrolment(Reason::Replaced) => Err(Failure::AnotherKey(
+        Found::NeedsRegistration(Reason::Replaced) => Err(Failure::AnotherKey(
             "another device has registered since: if it was yours, nothing needs to be done; to set the password from here run vault-client change-password, which works if the key is the same; if it is another key, vault-client disable leaves that one's record alone".to_owned(),
         )),
-        Found::NeedsReenrolment(Reason::Moved) => {
+        Found::NeedsRegistration(Reason::Moved) => {
             screen.warn("the record at the former vault or account stays there, and its password opens the same key, until vault-client disable deletes it");
             Ok(Some(Sent::Registration))
         }
-        Found::NeedsReenrolment(Reason::Destroyed(_)) => Ok(Some(Sent::Renewal)),
-        Found::NeedsReenrolment(reason) => {
+        Found::NeedsRegistration(Reason::Destroyed(_)) => Ok(Some(Sent::Renewal)),
+        Found::NeedsRegistration(reason) => {
             screen.note(describe_need(reason));
             Ok(Some(Sent::Renewal))
         }

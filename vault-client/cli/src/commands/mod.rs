@@ -64,7 +64,7 @@ fn store_registered(
     connection: Connection,
     registered: &Registered,
 ) -> Result<Device, Failure> {
-    device.protection = Protection::Password(registered.enrolled.clone());
+    device.protection = Protection::Password(registered.registration.clone());
     device.move_to(connection);
     file.store(&device)?;
     Ok(device)

@@ -105,7 +105,7 @@ async fn by_password(
     // Before the files: the attempt is spent, whatever becomes of them.
     let mut device = Device {
         key: retrieved.key,
-        protection: Protection::Password(retrieved.enrolled),
+        protection: Protection::Password(retrieved.registration),
         connection: None,
         places,
     };

@@ -157,7 +157,7 @@ impl Report {
             .insert("protected".to_owned(), json!(found == Found::Protected));
         let words = match found {
             Found::Protected => "protected".to_owned(),
-            Found::NeedsReenrolment(reason) => {
+            Found::NeedsRegistration(reason) => {
                 self.json
                     .insert("needs".to_owned(), json!(need_name(reason)));
                 format!("not as it should be: {}", describe_need(reason))

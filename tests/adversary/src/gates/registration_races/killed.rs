@@ -133,7 +133,11 @@ async fn the_library_goes_on(
         let registered =
             answer.map_err(|error| Violation::new(format!("{plan:?}, {password}: {error}")))?;
         let expected = if current.is_none() { 1 } else { 2 };
-        same(&registered.enrolled.generation, &expected, "the generation")?;
+        same(
+            &registered.registration.generation,
+            &expected,
+            "the generation",
+        )?;
     }
     let (mut device, _) = connect(server, account)?;
     let retrieved = device.retrieve(Password::prepare(SECOND)?).await?;

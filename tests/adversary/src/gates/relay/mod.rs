@@ -58,7 +58,7 @@ pub const THE_SERIAL_IS_NOT_CHECKED: Patch = Patch {
 /// What stands outside the seal is read as if the vault had said it.
 pub const OUTER_PROBLEMS_ARE_OUTCOMES: Patch = Patch {
     name: "an outer problem is taken for an outcome",
-    file: "vault-client/src/client.rs",
+    file: "vault-client/src/client/calls.rs",
     text: "        let content = answer.into_content();\n",
     instead: "        if FAULT && answer.status >= 400 {\n            \
               return Ok(InnerAnswer { status: answer.status, content: answer.content });\n        }\n        \

@@ -55,7 +55,8 @@ pub(super) fn device(
 ) -> anyhow::Result<Client> {
     let clock = Box::new(clock);
     let widest = Policy::new(32, 1000, vec![0; 31])?;
-    let client = VaultClient::new(transport(relay)?, trust, tenant, account, clock);
+    let client =
+        VaultClient::new(transport(relay)?, trust, tenant, account, clock).with_pauses(&[]);
     Ok(client.with_maximum_policy(widest))
 }
 

@@ -3,8 +3,8 @@
 use vault_protocol::BackupKey;
 use vault_protocol::messages::{AccountState, Status};
 
-use super::VaultClient;
-use super::attempt::Resending;
+use super::sending::Sending;
+use super::vault_client::VaultClient;
 use crate::error::Error;
 use crate::flows::Deletion;
 use crate::transport::Transport;
@@ -52,10 +52,11 @@ impl<T: Transport> VaultClient<T> {
     /// Sent whatever the status says: where there is no record, it drops what was begun.
     async fn delete(&mut self, generation: u64, key: &BackupKey) -> Result<(), Error> {
         let deletion = Deletion::begin(self.vault_account().await?, generation, key);
-        let mut sending = Resending::unlimited();
+        let request = deletion.request();
+        let mut sending = Sending::new(&request, self.pauses());
         // Before the call, which may be cancelled.
         self.deleting = Some(generation);
-        let answer = self.call_while(&deletion.request(), &mut sending).await?;
+        let answer = self.call_while(&request, &mut sending).await?;
         let ended = deletion.finished(&answer).map(|_| ());
         // Refused when it was sent again, it may have been granted the first time.
         if !(sending.is_repeated() && matches!(ended, Err(Error::NotThisKey))) {

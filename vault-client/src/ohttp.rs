@@ -2,7 +2,7 @@
 //! `POST /v1/ohttp`, and its answer is opened again. What carries the bytes can neither read nor
 //! change them, nor give one request another one's answer.
 
-use ohttp::ClientResponse;
+use ::ohttp::ClientResponse;
 use vault_protocol::inner_http::{MAX_SEALED_LEN, decode_response, encode_request};
 use vault_protocol::ohttp_keys::{self, NoUsableKey};
 use vault_protocol::statement::StatementRefused;
