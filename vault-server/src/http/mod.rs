@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+pub(crate) use axum::Router;
 use tokio::sync::Semaphore;
 
 use crate::channel::statement::Publication;

@@ -6,15 +6,14 @@ pub mod ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::sync::Semaphore;
 use vault_ledger::{CommitError, Ledger};
 
 use crate::admin::Admin;
 use crate::channel::statement::ChannelRotation;
 use crate::config::Config;
-use crate::http::App;
 use crate::http::router::router;
+use crate::http::{App, Router};
 use crate::keyring::Keyring;
 use crate::maintenance::{Maintenance, Schedule};
 use crate::process::clock::Clock;

@@ -24,8 +24,6 @@ const KNOWN: &[&str] = &[
     "vault-client/src/flows/mod.rs",
     "vault-client/cli/src/lib.rs",
     "vault-server/ledger/tests/commit_order/",
-    "vault-server/src/admin/use_cases.rs",
-    "vault-server/src/channel/statement.rs",
 ];
 
 static SOURCES: LazyLock<Sources> = LazyLock::new(Sources::of_workspace);
