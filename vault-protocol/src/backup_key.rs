@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base16ct::{HexDisplay, lower, mixed};
 use rand::{CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -51,13 +52,7 @@ impl BackupKey {
 
     /// The 64 lower-case hexadecimal digits without spaces: also the passphrase of backup files.
     pub fn digits(&self) -> Zeroizing<String> {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = Zeroizing::new(String::with_capacity(2 * BACKUP_KEY_LEN));
-        for byte in self.0.iter() {
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-        text
+        Zeroizing::new(lower::encode_string(self.0.as_slice()))
     }
 
     /// The 64 digits as a person writes them down: 16 groups of 4, separated by spaces.
@@ -131,7 +126,7 @@ pub struct KeyId(pub [u8; 8]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:x}", HexDisplay(&self.0))
     }
 }
 
@@ -144,11 +139,12 @@ impl FromStr for KeyId {
     type Err = InvalidKeyId;
 
     fn from_str(text: &str) -> Result<Self, InvalidKeyId> {
-        if text.len() != 16 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+        let mut id = [0; 8];
+        let decoded = mixed::decode(text, &mut id).map_err(|_| InvalidKeyId)?;
+        if decoded.len() < 8 {
             return Err(InvalidKeyId);
         }
-        let number = u64::from_str_radix(text, 16).map_err(|_| InvalidKeyId)?;
-        Ok(Self(number.to_be_bytes()))
+        Ok(Self(id))
     }
 }
 
@@ -210,6 +206,22 @@ mod tests {
 
     // The label, 0x0020 and the bytes 00..1f, through sha256sum.
     const KEY_ID_VECTOR: &str = "36962ef6e051649d";
+
+    /// Fails when `from_str` does not look at the length.
+    #[test]
+    fn a_key_id_of_another_length_or_with_another_character_is_refused() {
+        for bad in [
+            "",
+            "36962ef6e05164",
+            "36962ef6e051649",
+            "36962ef6e051649d0",
+            "36962ef6e051649d00",
+            "36962ef6e051649g",
+            "+6962ef6e051649d",
+        ] {
+            assert_eq!(bad.parse::<KeyId>(), Err(InvalidKeyId), "{bad}");
+        }
+    }
 
     #[test]
     fn a_key_is_not_printed_by_debug() {

@@ -21,7 +21,7 @@ impl Canaries {
     /// `Debug` prints them.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
         self.pattern(name, "as it is", bytes.to_vec());
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(bytes);
         self.pattern(name, "in hexadecimal", hex.to_uppercase().into());
         self.pattern(name, "in hexadecimal", hex.into());
         for before in 0..3 {
@@ -99,11 +99,7 @@ mod tests {
                 base64url.replace('-', "+").replace('_', "/").into(),
                 base64url.into(),
                 format!("{longer:?}").into(),
-                longer
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-                    .into(),
+                base16ct::lower::encode_string(&longer).into(),
             ];
             for form in forms {
                 assert!(!canaries.found_in(&form).is_empty(), "{form:?}");

@@ -89,10 +89,7 @@ fn run(folder: &Path, server: &ServerProcess, account: &str, more: Value) -> any
 }
 
 fn digits(key: &BackupKey) -> String {
-    key.expose_secret()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    base16ct::lower::encode_string(key.expose_secret())
 }
 
 fn register(

@@ -30,13 +30,7 @@ pub fn number_of_hex(value: &Value) -> u32 {
 
 /// The bytes of a hexadecimal string.
 pub fn hex(value: &Value) -> Vec<u8> {
-    let digits: Vec<u8> = text(value)
-        .chars()
-        .map(|c| c.to_digit(16).expect("a hexadecimal digit"))
-        .map(|digit| u8::try_from(digit).expect("below 16"))
-        .collect();
-    assert_eq!(digits.len() % 2, 0, "whole bytes");
-    digits.chunks(2).map(|d| d[0] << 4 | d[1]).collect()
+    base16ct::mixed::decode_vec(text(value)).expect("hexadecimal digits of whole bytes")
 }
 
 /// Exactly `N` bytes of a hexadecimal string.
@@ -44,9 +38,7 @@ pub fn bytes<const N: usize>(value: &Value) -> [u8; N] {
     hex(value).try_into().expect("of the length asked for")
 }
 
-pub fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+pub use base16ct::lower::encode_string as to_hex;
 
 pub fn scope(value: &Value) -> AccountScope {
     AccountScope {

@@ -132,6 +132,7 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
+    use base16ct::lower;
     use rand::rngs::OsRng;
 
     use super::*;
@@ -190,7 +191,7 @@ mod tests {
             life: KeyLife::of(5, Some(6)),
         };
         let keys = ChannelKeys { pairs: vec![pair] };
-        assert_eq!(to_hex(&keys.encode()), FIXTURE);
+        assert_eq!(lower::encode_string(&keys.encode()), FIXTURE);
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
             (4, [0x33; 32], [0x44; 32])
         );
         assert_eq!(pair.life.times(), (5, Some(6)));
-        assert_eq!(to_hex(&keys.encode()), FIXTURE);
+        assert_eq!(lower::encode_string(&keys.encode()), FIXTURE);
     }
 
     // Found by fuzzing. Fails when `is_sound` does not look at the ids: `all` then counts beyond 255.
@@ -244,12 +245,7 @@ mod tests {
         "050106"
     );
 
-    fn to_hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn from_hex(hex: &str) -> Vec<u8> {
-        let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        (0..hex.len()).step_by(2).map(digits).collect()
+    fn from_hex(digits: &str) -> Vec<u8> {
+        lower::decode_vec(digits).unwrap()
     }
 }

@@ -1,3 +1,4 @@
+use base16ct::lower;
 use rand::rngs::OsRng;
 
 use super::file::{KeyringError, MAX_SEALED_LEN};
@@ -44,15 +45,7 @@ fn refusal(bytes: &[u8], unlock: &Unlock) -> KeyringError {
 }
 
 fn from_hex(digits: &str) -> Vec<u8> {
-    digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    lower::decode_vec(digits).unwrap()
 }
 
 #[test]
@@ -153,8 +146,14 @@ fn the_committed_fixtures_open() {
     let by_passphrase = Keyring::unseal(&from_hex(BY_PASSPHRASE), &passphrase(PASSPHRASE)).unwrap();
     let by_key_file = Keyring::unseal(&from_hex(BY_KEY_FILE), &key_file(0x2a)).unwrap();
     assert_eq!(by_passphrase.vault_id().as_str(), "vault.example");
-    assert_eq!(to_hex(&by_passphrase.fingerprint()), FINGERPRINT);
-    assert_eq!(to_hex(&by_key_file.fingerprint()), FINGERPRINT);
+    assert_eq!(
+        lower::encode_string(&by_passphrase.fingerprint()),
+        FINGERPRINT
+    );
+    assert_eq!(
+        lower::encode_string(&by_key_file.fingerprint()),
+        FINGERPRINT
+    );
 }
 
 /// Fails when only the key pair is stored: the seed, and with it every record, would be lost.
@@ -225,7 +224,7 @@ fn an_account_key_is_the_hmac_of_tenant_and_account() {
     let tenant = TenantId::new("messenger").unwrap();
     let account = AccountId::new("alice@example.org").unwrap();
     assert_eq!(
-        to_hex(&keyring.account_key(&tenant, &account)),
+        lower::encode_string(&keyring.account_key(&tenant, &account)),
         "67bc680490a1f9c1017d768f5bc0e0870df8b3dee56c3fddee4fcf47874d460b"
     );
 }

@@ -237,18 +237,9 @@ fn without_line_break(bytes: &[u8]) -> &[u8] {
 }
 
 fn decode_hex(digits: &[u8], key: &mut [u8; 32]) -> Option<()> {
-    if digits.len() != 2 * key.len() {
-        return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
-    }
-    Some(())
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
+    let length = key.len();
+    let decoded = base16ct::mixed::decode(digits, key).ok()?;
+    (decoded.len() == length).then_some(())
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {

@@ -179,6 +179,7 @@ fn associated_data(vault: &VaultId, header: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base16ct::lower;
     use rand::rngs::OsRng;
 
     const DAY: u64 = 24 * 60 * 60;
@@ -291,12 +292,7 @@ mod tests {
             life: KeyLife::begin(Timestamp::from_millis(0)),
         };
         let keys = TicketKeys { keys: vec![key] };
-        let bytes: Vec<u8> = FIXTURE
-            .trim()
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
+        let bytes = lower::decode_vec(FIXTURE.trim()).unwrap();
         let contents = keys.open(&vault(), &Ticket(bytes)).unwrap();
         assert_eq!((contents.generation, contents.attempt), (2, 3));
         assert_eq!(contents.login_state.0.as_slice(), [7; 192]);
@@ -330,10 +326,7 @@ mod tests {
 
     #[test]
     fn the_committed_keys_are_still_read() {
-        let bytes: Vec<u8> = (0..KEYS_FIXTURE.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&KEYS_FIXTURE[at..at + 2], 16).unwrap())
-            .collect();
+        let bytes = lower::decode_vec(KEYS_FIXTURE).unwrap();
         let keys = TicketKeys::decode(&bytes).unwrap();
         let [old, sealing] = keys.keys.as_slice() else {
             panic!("two keys");

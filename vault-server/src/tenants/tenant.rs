@@ -128,6 +128,7 @@ impl Versioned for TenantList {}
 
 #[cfg(test)]
 mod tests {
+    use base16ct::lower;
     use rand::rngs::OsRng;
 
     use super::*;
@@ -206,7 +207,7 @@ mod tests {
         });
         tenant.next_token_id = 8;
         tenant.live_records = 3;
-        assert_eq!(to_hex(&tenant.encode()), FIXTURE);
+        assert_eq!(lower::encode_string(&tenant.encode()), FIXTURE);
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!((token.id, token.hash), (7, [0x11; 32]));
         assert_eq!(token.scopes, [TokenScope::Use, TokenScope::Reset]);
         assert_eq!(token.created_at(), Timestamp::from_millis(5));
-        assert_eq!(to_hex(&tenant.encode()), FIXTURE);
+        assert_eq!(lower::encode_string(&tenant.encode()), FIXTURE);
     }
 
     // Fails when `add_token` adds without looking: the sum overflows.
@@ -243,15 +244,10 @@ mod tests {
         let list = TenantList::decode(&from_hex(LIST_FIXTURE)).unwrap();
         let names: Vec<&str> = list.0.iter().map(TenantId::as_str).collect();
         assert_eq!(names, ["app", "b-2"]);
-        assert_eq!(to_hex(&list.encode()), LIST_FIXTURE);
+        assert_eq!(lower::encode_string(&list.encode()), LIST_FIXTURE);
     }
 
-    fn to_hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn from_hex(hex: &str) -> Vec<u8> {
-        let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        (0..hex.len()).step_by(2).map(digits).collect()
+    fn from_hex(digits: &str) -> Vec<u8> {
+        lower::decode_vec(digits).unwrap()
     }
 }

@@ -6,7 +6,6 @@
 //! for new inputs, is `fuzz/run`; what it finds is kept in `fuzz/corpus` and from then on tried
 //! here.
 
-use std::fmt::Write as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::Command;
 use std::thread;
@@ -151,14 +150,7 @@ const CREDULOUS: Decoder = Decoder {
 fn try_input(decoder: &Decoder, input: &[u8]) -> Result<bool, Violation> {
     let accepts = AssertUnwindSafe(|| (decoder.accepts)(input));
     panic::catch_unwind(accepts).map_err(|_| {
-        let (name, input) = (decoder.name, hex(input));
+        let (name, input) = (decoder.name, base16ct::lower::encode_string(input));
         Violation::new(format!("{name}: broken by {input}"))
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
     })
 }

@@ -74,8 +74,7 @@ pub(super) fn secret_file(bytes: &[u8]) -> bool {
         let path = workshop.write("secret", bytes);
         let key = secret_file::read_key(&path).ok();
         if let Some(key) = &key {
-            let digits = key.iter().map(|byte| format!("{byte:02x}"));
-            let digits = digits.collect::<String>().into_bytes();
+            let digits = base16ct::lower::encode_string(&key[..]).into_bytes();
             let is_spelled = is_line(&bytes.to_ascii_lowercase(), &digits);
             assert!(bytes == &key[..] || is_spelled, "another key");
         }

@@ -309,6 +309,5 @@ fn unhex(value: &Value) -> Vec<u8> {
 }
 
 fn hex(digits: &str) -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal");
-    (0..digits.len()).step_by(2).map(byte).collect()
+    base16ct::lower::decode_vec(digits).expect("hexadecimal")
 }

@@ -394,9 +394,7 @@ fn wrong_elements(valid: &Value, field: &str) -> Vec<(String, Vec<u8>)> {
     let mut negative = [0; 32];
     negative[0] = 1;
     let mut off_the_curve = [0; 32];
-    for (index, byte) in off_the_curve.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&NON_SQUARE[2 * index..2 * index + 2], 16).unwrap();
-    }
+    base16ct::lower::decode(NON_SQUARE, &mut off_the_curve).unwrap();
     let elements = [
         ("the identity", [0; 32]),
         ("the field's prime", prime),

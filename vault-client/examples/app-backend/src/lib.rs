@@ -158,7 +158,7 @@ async fn login(
     }
     let mut token = [0; 32];
     OsRng.fill_bytes(&mut token);
-    let session: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    let session = base16ct::lower::encode_string(&token);
     let mut sessions = backend.sessions();
     sessions.truncate(MAX_SESSIONS - 1);
     sessions.push_front((sha256(&session), user.clone()));
