@@ -1,9 +1,10 @@
 //! How fast account changes become durable: `cargo bench -p vault-ledger`.
 //!
-//! A change is what a retrieval does twice: it reads an account's leaf (400 bytes), writes it, appends an
+//! A retrieval makes two changes. Each reads an account's leaf (400 bytes), writes it, appends an
 //! event, and sets a due time (the charge) or takes it back (the finish). "64 waiting" is a closed loop:
 //! 64 requests, each of which asks again as soon as it is answered; "alone" is one request at a time, so
-//! every change is a batch of its own, with its two writes to the anchor and its commit. Accounts are chosen at random over the whole vault.
+//! every change is a batch of its own, with its two writes to the anchor and its commit. Accounts are
+//! chosen at random over the whole vault.
 //! Besides criterion's numbers, a line for each size says how long requests waited (the longest wait
 //! contains the checkpoints) and how much processor time a change took, in user and kernel mode.
 //!
@@ -11,7 +12,7 @@
 //! measure another disk; a folder in memory measures no disk at all. `VAULT_BENCH_ACCOUNTS=10000000`
 //! measures that one size instead (10^7 takes about 10 GB).
 //!
-//! # What it says
+//! # Results
 //!
 //! On 2 virtual cores of an AMD EPYC, ext4, one synced write of 4 KiB takes 0.08 ms there:
 //!
@@ -23,23 +24,23 @@
 //! | 1,000,000 | 11,800 | 57 µs | 38 ms | 1,890 | 1.6 ms |
 //! | 10,000,000 | 7,400 | 90 µs | 64 ms | 1,630 | 1.6 ms |
 //!
-//! # What was chosen by it
+//! # Choices made by it
 //!
 //! 1,000,000 accounts that came in random order, 64 waiting, on the same machine; the first line is
-//! what the ledger does. Differences of less than a tenth are noise there.
+//! the ledger as it is. Differences of less than a tenth are noise there.
 //!
-//! | what | changes/s | processor time a change | longest wait |
+//! | variant | changes/s | processor time a change | longest wait |
 //! |---|---|---|---|
-//! | fan-out 64, buckets of 2 KiB, nodes above depth 3 kept, log of 4,000 pages, SQLite's usual cache (2 MiB) | 12,000 | 56 µs | 46 ms |
+//! | fan-out 64, buckets of 2 KiB, nodes above depth 3 kept, WAL of 4,000 pages, SQLite's usual cache (2 MiB) | 12,000 | 56 µs | 46 ms |
 //! | fan-out 32, four levels kept (35 MB instead of 9) | 11,200 | 61 µs | 43 ms |
 //! | fan-out 16, four levels kept | 9,100 | 69 µs | 44 ms |
 //! | buckets of 1 KiB | 11,900 | 65 µs | 38 ms |
 //! | buckets of 3.5 KiB | 11,600 | 57 µs | 36 ms |
 //! | nodes above depth 2 kept (130 kB) | 9,400 | 66 µs | 48 ms |
-//! | log of 1,000 pages | 10,900 | 65 µs | 28 ms |
-//! | log of 16,000 pages | 13,600 | 57 µs | 83 ms |
+//! | WAL of 1,000 pages | 10,900 | 65 µs | 28 ms |
+//! | WAL of 16,000 pages | 13,600 | 57 µs | 83 ms |
 //! | SQLite's cache of 64 MiB | 12,600 | 57 µs | 32 ms |
-//! | log truncated at each checkpoint, at 1,000 pages | 8,300 | 72 µs | 26 ms |
+//! | WAL truncated at each checkpoint, at 1,000 pages | 8,300 | 72 µs | 26 ms |
 //! | events in a table ordered by leaf, due times in an index of their own (100,000 accounts, while other programs ran) | | 95 µs | |
 //!
 //! The last line is an earlier layout: events in the order of leaves touch a page for each change, in the
@@ -182,7 +183,7 @@ fn change(
     Ok(())
 }
 
-/// What changes waited for, and what they cost.
+/// The waits of changes, and their cost.
 #[derive(Default)]
 struct Waits {
     times: Vec<Duration>,
@@ -277,7 +278,7 @@ fn sync_time() -> Duration {
     times[50]
 }
 
-/// Of the whole process, with what the kernel did for it.
+/// Of the whole process, with the kernel's work for it.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(

@@ -1,4 +1,4 @@
-//! A vault with mirrors, of which some are lost, sick, or not what they were.
+//! A vault with mirrors, of which some are lost, sick, or replaced.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
@@ -124,7 +124,7 @@ fn an_erased_anchor_opens_nothing_any_more() {
     );
 }
 
-// Fails when `open_leaving` passes on every error, or when `Leaving::erase` takes what is there for
+// Fails when `open_leaving` passes on every error, or when `Leaving::erase` takes the present one for
 // erased.
 #[test]
 fn an_anchor_that_cannot_be_used_is_removed_and_said_not_to_be_erased() {
@@ -212,7 +212,7 @@ fn an_interrupted_removal_is_finished_by_the_command_that_the_refusal_names() {
     vault.assert_opens_with([0, 2]);
 }
 
-// Somebody may be writing keys to it. Fails when `open_leaving` passes over every error.
+// Another process may be writing keys to it. Fails when `open_leaving` passes over every error.
 #[test]
 fn an_anchor_that_is_open_elsewhere_is_not_removed() {
     let vault = Mirrored::new();
@@ -225,7 +225,7 @@ fn an_anchor_that_is_open_elsewhere_is_not_removed() {
     assert_eq!(vault.remove(&[b]).unwrap(), [Removed::Erased]);
 }
 
-// What is there is erased; what was there is somewhere else, and is not.
+// The present file is erased; the former one is somewhere else, and is not.
 // Fails when `Leaving::erase` does not ask for `lost`, or `Leaving::is` for either.
 #[test]
 fn a_former_anchor_in_the_place_of_a_lost_one_goes_with_it() {

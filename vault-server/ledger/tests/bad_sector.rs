@@ -31,7 +31,7 @@ fn child() {
     fs::write(folder.join("said"), said).unwrap();
 }
 
-/// What the start says when the disk does not give back the byte at this offset of the anchor.
+/// The start's words when the disk does not give back the byte at this offset of the anchor.
 fn start_with_bad_sector(home: &Home, offset: usize) -> Option<String> {
     let shim = Shim::get(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
     let folder = home.folder().parent().unwrap().canonicalize().unwrap();
@@ -50,7 +50,7 @@ fn start_with_bad_sector(home: &Home, offset: usize) -> Option<String> {
     Some(fs::read_to_string(folder.join("said")).unwrap())
 }
 
-// What a power loss while a slot is written leaves on some disks. Fails when `read_slots` passes the
+// A power loss while a slot is written leaves this on some disks. Fails when `read_slots` passes the
 // error on, or reads both slots at once.
 #[test]
 fn a_slot_with_a_bad_sector_is_like_a_torn_one_and_is_written_anew() {

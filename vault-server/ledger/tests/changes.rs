@@ -215,7 +215,7 @@ async fn everything_that_was_answered_is_there_after_reopening() {
 fn a_long_log_is_written_back_and_nothing_is_lost() {
     let home = Home::new();
     let ledger = home.create().unwrap();
-    let log = home.folder().join("ledger.db-wal");
+    let wal = home.folder().join("ledger.db-wal");
     let mut longest = 0;
     for number in 0..120_u8 {
         let state = zeroize::Zeroizing::new(vec![number; 300_000]);
@@ -224,9 +224,9 @@ fn a_long_log_is_written_back_and_nothing_is_lost() {
             Ok(())
         };
         ledger.commit_blocking(change).unwrap();
-        longest = longest.max(log.metadata().unwrap().len());
+        longest = longest.max(wal.metadata().unwrap().len());
     }
-    assert!(longest < 18 * 1024 * 1024, "the log had {longest} bytes");
+    assert!(longest < 18 * 1024 * 1024, "the WAL had {longest} bytes");
     for number in 0..120_u8 {
         let key = vault_ledger::LeafKey([number; 32]);
         let state = ledger.commit_blocking(move |batch| batch.read(&key));

@@ -13,7 +13,7 @@ use vault_ledger::{CommitError, Ledger, LedgerFailed, Options};
 const FOLDER: &str = "VAULT_LEDGER_TEST_FOLDER";
 const ANCHOR: &str = "VAULT_LEDGER_TEST_ANCHOR";
 
-/// Not a test of its own: the process that the others start. Changes until it is stopped and says what
+/// Not a test of its own: the process that the others start. Changes until it is stopped and says which
 /// was answered.
 #[test]
 fn child() {
@@ -62,7 +62,7 @@ fn answered(line: &str) -> Option<u64> {
     Some(number.parse().unwrap())
 }
 
-/// All of what was answered is there, and at most the one change more that was on its way.
+/// All answered changes are there, and at most the one more that was in flight.
 fn assert_stored(home: &Home, last_answered: u64) {
     let ledger = home.open().unwrap();
     let stored = read(&ledger, ONE).unwrap().unwrap();

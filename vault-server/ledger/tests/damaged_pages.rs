@@ -11,7 +11,7 @@ use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable, Ledger, OpenErr
 const PAGE: usize = 4096;
 const LEAVES: u8 = 75;
 
-/// What damage to a disk leaves where a page was, given all pages and its number.
+/// The bytes that damage to a disk leaves where a page was, given all pages and its number.
 type Damage = fn(&[u8], usize) -> Vec<u8>;
 const DAMAGES: [Damage; 3] = [
     |_, _| vec![0; PAGE],
@@ -85,11 +85,11 @@ fn states(ledger: &Ledger) -> States {
 }
 
 /// The leaves that cannot be had; every other one has to be as it was.
-fn unavailable(ledger: &Ledger, what: &str) -> BTreeSet<u8> {
+fn unavailable(ledger: &Ledger, case: &str) -> BTreeSet<u8> {
     let mut unavailable = BTreeSet::new();
     for (number, found) in states(ledger) {
         match found {
-            Ok(found) => assert_eq!(found, (!is_gone(number)).then(|| state(number)), "{what}"),
+            Ok(found) => assert_eq!(found, (!is_gone(number)).then(|| state(number)), "{case}"),
             Err(LeafUnavailable) => drop(unavailable.insert(number)),
         }
     }
@@ -133,23 +133,23 @@ fn write_one(batch: &mut Batch<'_>, number: u8) {
     }
 }
 
-/// What cannot be had: leaves, and leaves' events.
+/// Unavailable: leaves, and leaves' events.
 #[derive(Debug, PartialEq)]
 struct Lost {
     leaves: BTreeSet<u8>,
     chains: u64,
 }
 
-fn look(ledger: &Ledger, what: &str) -> (Lost, Verification) {
-    let leaves = unavailable(ledger, what);
+fn look(ledger: &Ledger, case: &str) -> (Lost, Verification) {
+    let leaves = unavailable(ledger, case);
     let found = ledger.commit_blocking(|batch| batch.verify());
-    let found = found.expect(what).into_inner();
-    assert!(ledger.is_healthy(), "{what}");
+    let found = found.expect(case).into_inner();
+    assert!(ledger.is_healthy(), "{case}");
     let chains = found.broken_events;
     (Lost { leaves, chains }, found)
 }
 
-/// What became of all the pages, with and without the flag.
+/// The outcomes of all the pages, with and without the flag.
 #[derive(Default)]
 struct Seen {
     refused: u32,
@@ -159,7 +159,7 @@ struct Seen {
 }
 
 // Fails when `Store::sealed` passes an error of damage on.
-fn open_as_it_is(home: &Home, what: &str, seen: &mut Seen) -> Option<Lost> {
+fn open_as_it_is(home: &Home, case: &str, seen: &mut Seen) -> Option<Lost> {
     let ledger = match home.open() {
         Ok(ledger) => ledger,
         Err(_) => {
@@ -167,13 +167,13 @@ fn open_as_it_is(home: &Home, what: &str, seen: &mut Seen) -> Option<Lost> {
             return None;
         }
     };
-    let (lost, found) = look(&ledger, what);
-    assert!(lost.leaves.is_empty() || !found.is_clean(), "{what}");
+    let (lost, found) = look(&ledger, case);
+    assert!(lost.leaves.is_empty() || !found.is_clean(), "{case}");
     forget_due(&ledger, &lost.leaves);
     match write(&ledger) {
         Ok(()) => drop(states(&ledger)),
         Err(CommitError::Stopped) => seen.stopped_by_writes += 1,
-        Err(error) => panic!("{what}: {error}"),
+        Err(error) => panic!("{case}: {error}"),
     }
     seen.lost_leaves += lost.leaves.len() as u32;
     Some(lost)
@@ -199,7 +199,7 @@ fn a_damaged_page_costs_what_is_on_it_and_the_rest_goes_on_in_a_new_database() {
     for (page, (kind, damage)) in
         (0..pages).flat_map(|page| (0..).zip(DAMAGES).map(move |damage| (page, damage)))
     {
-        let what = format!("page {page}, damage {kind}");
+        let case = format!("page {page}, damage {kind}");
         let put_damaged = || {
             saved.restore_folder(&home);
             saved.restore_anchor(&home);
@@ -208,24 +208,24 @@ fn a_damaged_page_costs_what_is_on_it_and_the_rest_goes_on_in_a_new_database() {
             });
         };
         put_damaged();
-        let lost = open_as_it_is(&home, &what, &mut seen);
+        let lost = open_as_it_is(&home, &case, &mut seen);
         put_damaged();
         let ledger = match open_with_damage(&home) {
             Ok(ledger) => ledger,
             Err(error) => {
-                assert!(lost.is_none(), "{what}: {error}");
+                assert!(lost.is_none(), "{case}: {error}");
                 seen.refused_for_good.insert(page);
                 continue;
             }
         };
-        let (still_lost, found) = look(&ledger, &what);
-        assert!(lost.is_none_or(|lost| lost == still_lost), "{what}");
-        assert!(!found.damaged, "{what}");
-        assert_eq!([found.stray, found.unscheduled], [0; 2], "{what}");
+        let (still_lost, found) = look(&ledger, &case);
+        assert!(lost.is_none_or(|lost| lost == still_lost), "{case}");
+        assert!(!found.damaged, "{case}");
+        assert_eq!([found.stray, found.unscheduled], [0; 2], "{case}");
         let due = common::due(&ledger, u64::MAX, 1000).len();
         let readable =
             (0..LEAVES).filter(|n| n % 2 == 0 && !is_gone(*n) && !still_lost.leaves.contains(n));
-        assert_eq!(due, readable.count(), "{what}");
+        assert_eq!(due, readable.count(), "{case}");
         write(&ledger).unwrap();
         ledger.close().unwrap();
         home.open().unwrap().close().unwrap();
@@ -234,7 +234,7 @@ fn a_damaged_page_costs_what_is_on_it_and_the_rest_goes_on_in_a_new_database() {
         "{pages} pages: {} refused, {:?} for good, {} leaves lost, {} stopped by writes",
         seen.refused, seen.refused_for_good, seen.lost_leaves, seen.stopped_by_writes
     );
-    // The file's head, the vault's name, and the way to the root of the key tree.
+    // The file's head, the vault's name, and the path to the root of the key tree.
     assert!(seen.refused_for_good.len() <= 4);
     // Otherwise nothing of this was looked at.
     assert!(seen.lost_leaves > 0 && seen.stopped_by_writes > 0);

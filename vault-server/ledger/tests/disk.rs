@@ -1,7 +1,7 @@
 //! Power loss, a sick disk, and SIGKILL, at every call that a ledger makes on its files.
 //!
 //! A process of its own works on a vault above the layer of `vault_disk`, which records what reaches the
-//! disk and in which order, and what the process answered in between. From that journal these tests
+//! disk and in which order, and the answers of the process in between. From that journal these tests
 //! make every state that a disk may be in after a power loss, open it, and compare it with a model.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
@@ -76,7 +76,7 @@ fn quick(records: &[Record]) -> Vec<u64> {
         .collect()
 }
 
-/// Runs this for each of these, on all processors, and collects what it complains about.
+/// Runs this for each of these, on all processors, and collects the complaints.
 fn for_each<T: Copy + Sync>(cases: &[T], check: impl Fn(T) -> Vec<String> + Sync) -> Vec<String> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let check = &check;
@@ -117,18 +117,18 @@ fn sweep_undisturbed(home: &Home, draws: u64) {
     assert_eq!(swept.violations, []);
 }
 
-/// The first time that the log is written back while the vault is served: from its own sync to the
+/// The first checkpoint while the vault is served: from the WAL's own sync to the
 /// database's.
 fn checkpoint(records: &[Record]) -> Range<usize> {
     let served = find(records, 0, |event| is_note(event, "answered 1"));
     let end = find(records, served, |event| is_sync_of(event, "ledger.db"));
     assert!(
         said(&records[..end]).answered < LONG.rounds,
-        "the log was never too long"
+        "the WAL was never too long"
     );
     let syncs = |record: &Record| is_sync_of(&record.event, "ledger.db-wal");
     let begin = records[..end].iter().rposition(syncs);
-    begin.expect("a checkpoint begins with the log's sync")..end + 1
+    begin.expect("a checkpoint begins with the WAL's sync")..end + 1
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn power_loss_while_a_long_log_is_written_back_leaves_what_was_answered() {
     home.assert_complete(&records);
     assert_eq!(said(&records).answered, LONG.rounds);
     let Range { start, end } = checkpoint(&records);
-    // And when the next batches are written over what is in the log.
+    // And when the next batches overwrite the WAL.
     let after: Vec<_> = (start - 5..end + 30).collect();
     let losses = [Loss::Everything, Loss::Files(0)];
     let swept = sweep::power_loss(&home.place(), &records, &after, &losses);
@@ -155,7 +155,7 @@ fn power_loss_while_a_long_log_is_written_back_leaves_what_was_answered() {
     }
 }
 
-// The log of a killed process is not empty, and SQLite would lay it over the new database. Fails when
+// The WAL of a killed process is not empty, and SQLite would lay it over the new database. Fails when
 // `Store::replace` does not write it back first, does not remove it, or removes it later.
 #[test]
 fn power_loss_or_a_kill_while_a_database_is_rebuilt_leaves_what_was_answered() {
@@ -174,7 +174,7 @@ fn power_loss_or_a_kill_while_a_database_is_rebuilt_leaves_what_was_answered() {
     assert_eq!(violations, []);
 }
 
-// Controls: what these tests say is worth something, because with a disk that lies in one place they
+// Controls: these tests can fail, because with a disk that lies in one place they
 // say the opposite.
 #[test]
 fn a_disk_that_passes_over_one_file_s_syncs_is_found() {
@@ -238,10 +238,10 @@ fn commit_sync(records: &[Record], round: usize) -> u64 {
     });
     let before = records[..answered].iter().rev();
     let mut syncs = before.filter(|record| is_sync_of(&record.event, "ledger.db-wal"));
-    syncs.next().expect("a commit syncs the log").call
+    syncs.next().expect("a commit syncs the WAL").call
 }
 
-// The log's last frames are in the page cache, called clean, and not on the disk. SQLite reads them,
+// The WAL's last frames are in the page cache, called clean, and not on the disk. SQLite reads them,
 // and its own sync before the checkpoint does nothing.
 #[test]
 fn a_start_that_does_not_write_the_log_again_is_found() {
@@ -253,7 +253,7 @@ fn a_start_that_does_not_write_the_log_again_is_found() {
     });
     let losses = sweep::losses(1);
     let mut found = Vec::new();
-    // The first after a start: what comes later changes pages that the log has in an older state,
+    // The first after a start: later ones change pages that the WAL has in an older state,
     // and those would repair the database.
     for round in [1, 5, 9] {
         let fail = || failed_sync(commit_sync(&records, round));
@@ -334,7 +334,7 @@ fn disturb(home: &Home, fail: Fail, reach: usize) -> Vec<String> {
     complaints
 }
 
-/// After a failed call, what was answered is there and nothing half: after a power loss at one of the
+/// After a failed call, all answered changes are there and none by half: after a power loss at one of the
 /// next records, and in the files as they are.
 fn after_failure(home: &Home, records: &[Record], failed: usize, reach: usize) -> Vec<String> {
     let losses = [

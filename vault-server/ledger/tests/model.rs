@@ -44,7 +44,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What the vault holds, plainly.
+/// The content of the vault, in the clear.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     leaves: BTreeMap<u8, Vec<u8>>,

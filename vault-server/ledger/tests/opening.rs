@@ -1,4 +1,4 @@
-//! What is refused at the start, and with which words.
+//! Refused starts, and the words of the refusals.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
@@ -288,10 +288,10 @@ fn killed() -> (Home, Vec<u8>, Vec<u8>) {
     (home, older, newer)
 }
 
-// SQLite lays the log over it, and the root is in the log. Fails without `refuse_mixture`; the end of
+// SQLite lays the WAL over it, and the root is in the WAL. Fails without `refuse_mixture`; the end of
 // it fails when `settle` or the first batch comes before it.
 #[test]
-fn an_older_database_beside_the_current_log_is_refused_and_nothing_is_lost() {
+fn an_older_database_beside_the_current_wal_is_refused_and_nothing_is_lost() {
     let (home, older, newer) = killed();
     fs::write(home.database(), older).unwrap();
     let before = home.files();
@@ -329,7 +329,7 @@ fn a_mixture_opens_when_its_damage_is_accepted_and_from_then_on() {
 #[test]
 fn one_damaged_page_does_not_keep_a_killed_vault_from_starting() {
     let (home, ..) = killed();
-    // SQLite would write the log back if it opened the database itself.
+    // SQLite would checkpoint the WAL if it opened the database itself.
     let copy = home.folder().with_file_name("copy");
     fs::copy(home.database(), &copy).unwrap();
     let sealed = "SELECT sealed FROM node WHERE id = 64 + 5";
@@ -348,7 +348,7 @@ fn one_damaged_page_does_not_keep_a_killed_vault_from_starting() {
     assert_eq!(state.as_deref(), Some("answered"));
 }
 
-// SQLite would lay the log over the new database, and roll the journal back into it. Fails when
+// SQLite would lay the WAL over the new database, and roll the journal back into it. Fails when
 // `Folder::create` does not refuse them.
 #[test]
 fn a_log_or_a_journal_without_its_database_is_refused_at_the_creation_and_left_alone() {
@@ -437,7 +437,7 @@ fn what_an_interrupted_rebuild_left_is_removed_at_the_next_start() {
     }
 }
 
-// A full disk, for example. Fails when `Store::replace` writes the log back before the new database is
+// A full disk, for example. Fails when `Store::replace` checkpoints before the new database is
 // complete: the right one would not open any more, and the mixture would without being asked.
 #[test]
 fn a_rebuild_that_fails_changes_nothing() {
@@ -464,7 +464,7 @@ fn a_wrong_configuration_is_refused_before_a_database_is_rebuilt_or_settled() {
     Ledger::add_anchor(&home.options(), &identity(), &mirror).unwrap();
     let mut right = home.options();
     right.anchors.push(mirror);
-    // Killed once more: there is a log.
+    // Killed once more: there is a WAL.
     let saved = {
         let ledger = Ledger::open(right.clone(), identity()).unwrap();
         put(&ledger, far(3), "answered again");

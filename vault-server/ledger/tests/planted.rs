@@ -1,4 +1,4 @@
-//! What somebody who writes the database's bytes can plant that SQL would not: it must cost an account
+//! Bytes that an attacker who writes the database's file can plant, and SQL would not: it must cost an account
 //! at most, not the vault.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
@@ -80,7 +80,7 @@ fn an_event_of_another_type_is_unavailable_and_stops_nothing() {
     assert!(ledger.is_healthy());
 }
 
-// Fails when `Store::open` does not remove what is malformed.
+// Fails when `Store::open` does not remove malformed rows.
 #[test]
 fn malformed_due_rows_are_removed_at_the_start() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! Someone writes to the database's file, or reads it.
+//! An attacker writes to the database's file, or reads it.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
@@ -111,7 +111,7 @@ fn an_older_bucket_or_branch_put_back_is_unavailable() {
         home.tamper(&format!(
             "CREATE TABLE kept AS SELECT id, sealed FROM node WHERE id = {row}"
         ));
-        // The ledger wants its own tables only: what was saved waits in another file.
+        // The ledger wants its own tables only: the saved rows wait in another file.
         let saved = home.anchor().with_file_name("saved");
         home.tamper(&format!(
             "ATTACH {saved:?} AS saved; CREATE TABLE saved.kept AS SELECT * FROM main.kept;
@@ -134,7 +134,7 @@ fn an_older_bucket_or_branch_put_back_is_unavailable() {
 // `claimed_sequence` says another number than the row.
 #[test]
 fn an_edited_missing_or_older_root_refuses_the_start() {
-    // Whether what is left of the row still says its number.
+    // Whether the rest of the row still says its number.
     let edits = [
         (
             "UPDATE node SET sealed = CAST(substr(sealed, 1, 13) || zeroblob(4) || substr(sealed, 18) AS BLOB)",
@@ -277,7 +277,7 @@ fn a_folder_put_back_without_its_anchor_is_refused_and_opens_with_it() {
         ),
         "{error}"
     );
-    // This is what an anchor that was copied together with the data gives away.
+    // An anchor that was copied together with the data gives this away.
     saved.restore_anchor(&home);
     home.open().unwrap().close().unwrap();
     latest.restore_folder(&home);

@@ -1,4 +1,4 @@
-//! Somebody who saved every file after each of 200 batches, and puts old ones back.
+//! An attacker who saved every file after each of 200 batches, and puts old ones back.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails its test")]
 
 mod common;
@@ -22,13 +22,13 @@ const BATCHES: usize = 200;
 /// Enough that a few batches leave pages of the database alone.
 const LEAVES: usize = 300;
 
-/// What the vault holds: a leaf's state, if it has one, and its events.
+/// The content of a leaf: its state, if it has one, and its events.
 type Model = BTreeMap<LeafKey, (Option<Vec<u8>>, Vec<Vec<u8>>)>;
 
-/// Every file as it was when a batch had been answered, and what the vault held then.
+/// Every file as it was when a batch had been answered, and the content of the vault then.
 struct Moment {
     database: Vec<u8>,
-    log: Vec<u8>,
+    wal: Vec<u8>,
     anchor: Vec<u8>,
     model: Model,
 }
@@ -48,16 +48,16 @@ impl Place {
         Place(made.unwrap())
     }
 
-    /// A new folder with the database of one moment, the log of another one, and the anchor of a
+    /// A new folder with the database of one moment, the WAL of another one, and the anchor of a
     /// third.
-    fn restored(database: &Moment, log: &Moment, anchor: &Moment) -> Place {
+    fn restored(database: &Moment, wal: &Moment, anchor: &Moment) -> Place {
         let place = Place::new();
         for folder in ["vault", "volume"] {
             let folder = place.0.path().join(folder);
             DirBuilder::new().mode(0o700).create(folder).unwrap();
         }
         write(&place.file("vault/ledger.db"), &database.database);
-        write(&place.file("vault/ledger.db-wal"), &log.log);
+        write(&place.file("vault/ledger.db-wal"), &wal.wal);
         write(&place.file("volume/anchor"), &anchor.anchor);
         place
     }
@@ -74,7 +74,7 @@ impl Place {
         Ledger::open(self.options(), identity())
     }
 
-    /// As an operator does it who has nothing better.
+    /// As an operator without a better copy does it.
     fn open_with_damage(&self) -> Result<Ledger, OpenError> {
         let mut options = self.options();
         options.accept_damage = true;
@@ -85,7 +85,7 @@ impl Place {
         let read = |name| fs::read(self.file(name)).unwrap();
         Moment {
             database: read("vault/ledger.db"),
-            log: read("vault/ledger.db-wal"),
+            wal: read("vault/ledger.db-wal"),
             anchor: read("volume/anchor"),
             model: model.clone(),
         }
@@ -98,7 +98,7 @@ fn write(path: &Path, content: &[u8]) {
     options.open(path).unwrap().write_all(content).unwrap();
 }
 
-/// What one batch does.
+/// The changes of one batch.
 #[derive(Clone)]
 enum Step {
     Put(LeafKey, Vec<u8>),
@@ -145,8 +145,8 @@ fn commit(ledger: &Ledger, steps: Vec<Step>) {
     ledger.commit_blocking(change).unwrap();
 }
 
-/// The vault's life. Its files are copied while it runs, so what is not in the database yet is in the
-/// log.
+/// The vault's life. Its files are copied while it runs, so changes that are not in the database yet are
+/// in the WAL.
 fn moments() -> Vec<Moment> {
     let mut rng = StdRng::seed_from_u64(7);
     let keys: Vec<LeafKey> = (0..LEAVES).map(|_| LeafKey(rng.r#gen())).collect();
@@ -247,7 +247,7 @@ fn every_older_database_is_refused_with_every_later_anchor() {
     });
 }
 
-// Shows that the copies are whole: nothing but the anchor is what they are refused for.
+// Shows that the copies are whole: they are refused for the anchor alone.
 #[test]
 fn every_database_opens_with_the_anchor_of_its_own_moment() {
     let moments = &*MOMENTS;
@@ -267,17 +267,17 @@ struct Mixed {
     in_part: usize,
 }
 
-// Fails when `Keys::draw` does not fill what it gives, so that all keys are the same.
+// Fails when `Keys::draw` does not fill the keys it returns, so that all keys are the same.
 #[test]
-fn a_log_and_a_database_of_different_moments_never_serve_an_older_state() {
+fn a_wal_and_a_database_of_different_moments_never_serve_an_older_state() {
     let moments = &*MOMENTS;
     let mut rng = StdRng::seed_from_u64(8);
     let mut mixed = Mixed::default();
     for newer in 1..BATCHES {
         for _ in 0..4 {
             let (newer, older) = (&moments[newer], &moments[rng.gen_range(0..newer)]);
-            for (database, log) in [(older, newer), (newer, older)] {
-                let place = Place::restored(database, log, newer);
+            for (database, wal) in [(older, newer), (newer, older)] {
+                let place = Place::restored(database, wal, newer);
                 let mut opened = place.open();
                 if let Err(OpenError::Mixture { .. }) = opened {
                     mixed.refused += 1;

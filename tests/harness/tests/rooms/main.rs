@@ -23,7 +23,6 @@ use self::sources::{Package, Sources};
 const KNOWN: &[&str] = &[
     "vault-client/src/flows/mod.rs",
     "vault-client/cli/src/lib.rs",
-    "vault-server/ledger/tests/commit_order/",
 ];
 
 static SOURCES: LazyLock<Sources> = LazyLock::new(Sources::of_workspace);

@@ -1,4 +1,4 @@
-//! Somebody with the unsealed keyring, the present anchors, every version of every row, and recorded
+//! An attacker with the unsealed keyring, the present anchors, every version of every row, and recorded
 //! traffic.
 //!
 //! The formats are written out here once more: an adversary does not ask the vault's code. If one of
@@ -55,13 +55,13 @@ pub(super) struct Reached {
 struct Adversary<'a> {
     history: &'a History,
     search: Search,
-    /// Keys that were not tried yet, and what they are the key of.
+    /// Keys that were not tried yet, each with its row.
     clues: Vec<(Row, KeyBytes)>,
     tried: HashSet<(Row, KeyBytes)>,
     reached: Reached,
 }
 
-/// Tries every key that can be recovered on every version of what it may be the key of.
+/// Tries every key that can be recovered on every version of each row that it may be the key of.
 pub(super) fn attack(
     master_key: &KeyBytes,
     anchors: &[u8],
@@ -99,7 +99,7 @@ impl Adversary<'_> {
                 for (place, versions) in nodes {
                     self.try_row(Row::Node(*place), Some(versions), &cipher);
                 }
-                // For the key of a node nobody knows which leaf's event it could be.
+                // A node's key names no leaf whose event it could open.
                 for versions in events.values().filter(|_| matches!(row, Row::Event(_))) {
                     self.try_row(row, Some(versions), &cipher);
                 }
@@ -177,7 +177,7 @@ impl Adversary<'_> {
 }
 
 impl Reached {
-    /// What somebody reaches who reaches this state, and nothing of any former one. Events are not
+    /// Everything in reach of an attacker who reaches this state, and nothing of any former one. Events are not
     /// replaced: all that ever happened to an account is part of its present state.
     pub(super) fn all_of(model: &Model, traffic: &[Traffic]) -> Reached {
         let mut reached = Reached::default();
@@ -195,7 +195,7 @@ impl Reached {
         reached
     }
 
-    /// The records that were read in stored leaves or in traffic and are nobody's present one.
+    /// The records that were read in stored leaves or in traffic and are no account's present one.
     pub(super) fn former_records(&self, model: &Model) -> HashSet<&[u8]> {
         let now: HashSet<&[u8]> = (model.now.values())
             .filter_map(|known| known.state.as_deref())

@@ -1,4 +1,4 @@
-//! A vault on the test's own thread, what it should hold, and everything it was ever told.
+//! A vault on the test's own thread, its expected content, and everything it was ever told.
 //!
 //! It goes through `open.rs`, `Leaves`, and `commit.rs`, as the writer's thread does, with SQLite, an
 //! anchor in a file, and a mirror.
@@ -38,7 +38,7 @@ const FULL_BATCH: usize = Options::BATCH_LIMIT;
 /// The part of a record that stays when only its budget changes.
 const SECRET_SIZE: usize = 64;
 
-/// What a control does wrong.
+/// The mistake of a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
     Nothing,
@@ -59,7 +59,7 @@ pub(super) enum Step {
     Due(LeafKey, Option<u64>),
 }
 
-/// What a leaf's record says.
+/// The content of a leaf's record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Known {
     pub(super) state: Option<Vec<u8>>,
@@ -68,7 +68,7 @@ pub(super) struct Known {
     pub(super) events: u64,
 }
 
-/// What the vault should hold.
+/// The expected content of the vault.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) now: BTreeMap<LeafKey, Known>,
@@ -88,7 +88,7 @@ pub(super) struct Run {
     pub(super) master_key: [u8; 32],
     /// Every state that the vault was ever given.
     pub(super) states: Vec<Vec<u8>>,
-    /// What the anchors' files held after every batch.
+    /// The content of the anchors' files after every batch.
     pub(super) former_anchors: Vec<Vec<u8>>,
     pub(super) history: History,
     options: Options,
@@ -136,7 +136,7 @@ impl Run {
         run
     }
 
-    /// What the files of all anchors hold, one behind the other.
+    /// The content of the files of all anchors, one behind the other.
     pub(super) fn anchors(&self) -> Vec<u8> {
         let files = self.options.anchors.iter();
         files.flat_map(|path| fs::read(path).unwrap()).collect()
@@ -450,7 +450,7 @@ impl Anchor for NeverErased {
 }
 
 /// A temporary folder, in memory if this machine has a place for that: these tests sync a lot, and
-/// what a power loss does is tested elsewhere.
+/// power losses are tested elsewhere.
 pub(super) fn scratch() -> tempfile::TempDir {
     let memory = PathBuf::from("/dev/shm");
     let made = match memory.is_dir() {

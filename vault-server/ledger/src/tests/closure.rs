@@ -1,4 +1,4 @@
-//! What can be read after a destruction, by somebody who kept everything but the anchor.
+//! The data in reach after a destruction, of an attacker who kept everything but the anchor.
 //!
 //! The vault's promise is that this is its present state, and nothing of any former one: neither a
 //! destroyed record nor an older state of an account, whatever copies of the data folder were made.
@@ -38,7 +38,7 @@ const SMALL: Size = Size {
     destroyed: 60,
 };
 
-/// What a vault's life left to the adversary, and what became of it.
+/// A vault after its life, and everything that the adversary has of it.
 struct Aftermath {
     run: Run,
     /// The records as they were when they were destroyed.
@@ -134,7 +134,7 @@ fn ten_thousand_accounts_three_thousand_destroyed_and_only_the_present_can_be_re
     after.assert_only_the_present_is_reached(Search::ItsRow);
 }
 
-// Fails when `Keys::draw` puts what it has drawn on its list twice.
+// Fails when `Keys::draw` puts a drawn key on its list twice.
 #[test]
 fn a_key_opens_nothing_but_what_it_was_drawn_for() {
     let after = Aftermath::of(&SMALL, Wrong::Nothing);
@@ -163,7 +163,7 @@ fn the_adversary_finds_a_former_root_key_that_a_mirror_did_not_erase() {
     let after = Aftermath::of(&SMALL, Wrong::KeepsFormerSlot);
     let reached = after.reached(Search::ItsRow);
     let former = reached.former_records(&after.run.model);
-    // The state before the last batch, and that one only: what it destroyed.
+    // The state before the last batch, and that one only: the record that it destroyed.
     assert_eq!(former, HashSet::from([after.last.as_slice()]));
 }
 
@@ -176,7 +176,7 @@ fn the_adversary_finds_a_traffic_key_that_was_not_replaced() {
     assert!(!former.is_empty());
 }
 
-// A limit, and the reason why no event may hold a secret: old events give way so that nobody fills
+// A limit, and the reason why no event may hold a secret: old events give way so that no account fills
 // the disk. They are removed and not destroyed; the key of each is in its successor.
 #[test]
 fn events_that_gave_way_can_still_be_read_in_old_copies() {

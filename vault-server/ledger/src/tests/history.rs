@@ -1,5 +1,5 @@
-//! Every version of every row that a store held after a batch: what any copy of the data folder, of its
-//! WAL, or of its free pages could hold. Within a batch each row is written once.
+//! Every version of every row that a store held after a batch: all that any copy of the data folder, of
+//! its WAL, or of its free pages could hold. Within a batch each row is written once.
 
 use std::collections::HashMap;
 

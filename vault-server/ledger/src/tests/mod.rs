@@ -1,4 +1,4 @@
-//! Fail-stop: what happens when the disk is full, SQLite errs, or a change panics.
+//! Fail-stop: the disk is full, SQLite errs, or a change panics.
 
 mod adversary;
 mod churn;
@@ -222,7 +222,7 @@ async fn an_error_between_batches_stops_the_ledger_although_the_next_batch_would
     let after = ledger.commit(put(ONE, 3)).await;
     assert_eq!(after.unwrap_err(), CommitError::Stopped);
     drop(ledger);
-    // Fails when `Store::maintain` does not save what is in the lost file.
+    // Fails when `Store::maintain` does not save the content of the lost file.
     let ledger = Ledger::open(options, identity()).unwrap();
     assert_eq!(size_of(&ledger, ONE), Some(2));
 }

@@ -1,4 +1,4 @@
-//! What is left on the disk: no plaintext, and no key, in no file and in no free block.
+//! The rest on the disk: no plaintext, and no key, in no file and in no free block.
 //!
 //! Everything that a vault was told and everything that it drew is looked for, in windows of 16
 //! bytes, while it runs, after its end, and in the raw image of a file system that it lived on.
@@ -108,7 +108,7 @@ impl Life {
     }
 }
 
-/// What is random in each slot of an anchor.
+/// The random bytes in each slot of an anchor.
 fn slots(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     file.chunks(4096).map(|slot| slot[1..1 + 32 + 73].to_vec())
 }
@@ -232,16 +232,16 @@ fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> Res
     }
 }
 
-/// A file system that a vault lived on, as raw bytes, and what to look for in it.
+/// A file system that a vault lived on, as raw bytes, and the place of the notes about it.
 struct Image {
     place: TempDir,
     blocks: Vec<u8>,
 }
 
 impl Image {
-    /// Needs root and loop devices. That is not a tool that somebody could install, so a machine that
+    /// Needs root and loop devices. That is no tool that could be installed, so a machine that
     /// does not allow it is no failure, not with `VAULT_TESTS_REQUIRE_TOOLS=1` either: the test then
-    /// says what it did not do.
+    /// says that it did nothing.
     fn of_a_life(options: &str) -> Option<Image> {
         let place = scratch();
         let (image, folder) = (place.path().join("image"), place.path().join("mounted"));
@@ -252,7 +252,7 @@ impl Image {
                 return None;
             }
         };
-        // A control: what a file held that was removed stays in the image.
+        // A control: the content of a removed file stays in the image.
         let removed = folder.join("removed");
         fs::write(&removed, REMOVED).unwrap();
         fs::File::open(&removed).unwrap().sync_all().unwrap();
@@ -263,7 +263,7 @@ impl Image {
         Some(Image { place, blocks })
     }
 
-    /// Looks for what the process noted under this name.
+    /// Looks for the strings that the process noted under this name.
     fn find(&self, name: &str) -> Option<usize> {
         let notes = fs::read(self.place.path().join(name)).unwrap();
         Needles::of(lines(&notes)).find(&self.blocks)
@@ -297,7 +297,7 @@ fn no_plaintext_and_no_key_is_in_any_block_of_the_file_system() {
     assert!(image.find("account").is_some());
     assert!(image.find("present slots").is_some());
     assert_eq!(image.find("secrets"), None);
-    // Sealed, but who has the keyring could open them.
+    // Sealed, but the keyring opens them.
     assert_eq!(image.find("former slots"), None);
 }
 

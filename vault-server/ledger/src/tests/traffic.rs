@@ -1,4 +1,4 @@
-//! What somebody recorded on the network: registrations, sealed under keys that the vault replaces.
+//! Recordings of an attacker on the network: registrations, sealed under keys that the vault replaces.
 
 use aes_gcm::aead::Aead;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};

@@ -1,4 +1,4 @@
-//! The tree against a plain map, and against somebody who writes to its rows.
+//! The tree against a plain map, and against an attacker who writes to its rows.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ impl RngCore for Repeating {
 impl CryptoRng for Repeating {}
 
 impl Tree {
-    /// What the control of the adversary's test does wrong: a node keeps its key.
+    /// The mistake of a control of the adversary's test: a node keeps its key.
     pub(super) fn seal_again(
         &mut self,
         target: &Target<'_>,
@@ -78,7 +78,7 @@ impl Rows for Memory {
     }
 }
 
-/// A stored tree, what it should hold, and the key of its root.
+/// A stored tree, its expected content, and the key of its root.
 struct Stored {
     rows: Memory,
     tree: Tree,
@@ -267,7 +267,7 @@ proptest! {
     }
 }
 
-/// What somebody who can write the file can do to rows.
+/// An attacker's change to rows.
 fn edit(rows: &Memory, former: &Memory, one: Place, other: Place, kind: u8) {
     let mut rows = rows.0.borrow_mut();
     let (first, second) = (rows.get(&one).cloned(), rows.get(&other).cloned());

@@ -1,4 +1,4 @@
-//! What files hold: in the page cache, and on the medium after a power loss.
+//! The content of files: in the page cache, and on the medium after a power loss.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl Set {
     }
 }
 
-/// A version of the database: what its root seals.
+/// A version of the database: the content that its root seals.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Root {
     pub sequence: u8,
@@ -113,7 +113,7 @@ impl<T: Copy + PartialEq> Stored<T> {
         }
     }
 
-    /// Overwrites in place. What was not durable before may have reached the medium or not.
+    /// Overwrites in place. Content that was not durable before may have reached the medium or not.
     pub fn overwritten(self, content: T) -> Vec<Self> {
         let over = |durable| Self {
             cached: content,
@@ -127,7 +127,7 @@ impl<T: Copy + PartialEq> Stored<T> {
         }
     }
 
-    /// Appends to a log. After a gap (pages lost by a failed sync) nothing that follows counts.
+    /// Appends to a WAL. After a gap (pages lost by a failed sync) nothing that follows counts.
     pub fn appended(self, content: T) -> Vec<Self> {
         if self.is_lost() {
             vec![Self {
@@ -170,7 +170,7 @@ impl<T: Copy + PartialEq> Stored<T> {
         !self.dirty && self.cached != self.durable
     }
 
-    /// What a power loss may leave; `torn` is what a half written content looks like, if it can
+    /// The contents that a power loss may leave; `torn` is a half written one, if it can
     /// be told from both.
     pub fn after_power_loss(self, torn: Option<T>) -> Vec<Self> {
         if self.cached == self.durable {
@@ -201,7 +201,7 @@ impl Mirror {
         self.slots.map(|slot| slot.cached)
     }
 
-    /// The lowest sequence shown, by a live slot or a marker: this mirror's word on what is confirmed.
+    /// The lowest sequence shown, by a live slot or a marker: this mirror's word on the confirmed one.
     pub fn lowest_shown(&self) -> Option<u8> {
         self.content().into_iter().filter_map(Slot::sequence).min()
     }

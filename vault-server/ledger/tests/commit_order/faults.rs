@@ -1,13 +1,14 @@
-//! What happens to the vault from outside: clients, crashes, a sick disk, the operator, and the
+//! Events from outside: clients, crashes, a sick disk, the operator, and the
 //! attacker. Together with the vault's own steps these are all the moves of the model.
 
 use std::fmt;
 
 use crate::disk::{Mirror, Root, Set, Slot, Stored, mirror_name};
-use crate::plan::{Step, Task};
+use crate::plan::{Command, Step, Task};
 use crate::rules::{Rule, Rules};
-use crate::vault::{self, Outcome, Server};
-use crate::world::{Command, MIRRORS, PutBack, World};
+use crate::server::Server;
+use crate::vault::{self, Outcome};
+use crate::world::{MIRRORS, PutBack, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -44,7 +45,7 @@ pub fn moves(world: &World, rules: Rules) -> Vec<Move> {
     }
     if world.is_down() {
         moves.push(changed(world, Action::Start, |world| {
-            world.servers[0] = Some(Server::starting(world, 0));
+            world.servers[0] = Some(vault::starting(world, 0));
         }));
         moves.extend(attacker_moves(world));
         moves.extend(operator_moves(world));
@@ -106,7 +107,7 @@ fn failed_sync(world: &World, index: usize, step: Step, rules: Rules) -> Option<
     let mut failed = world.clone();
     failed.left.failed_syncs -= 1;
     match step {
-        Step::SyncLog | Step::SyncCommit => {
+        Step::SyncWal | Step::SyncCommit => {
             let database = world.databases[index];
             if !database.is_dirty() {
                 return None;
@@ -156,7 +157,8 @@ fn power_losses(world: &World) -> Vec<Move> {
     moves
 }
 
-/// Nobody writes while no server runs: whoever can write the files then puts older ones back.
+/// While no server runs the vault writes nothing: an attacker who can write the files puts older ones
+/// back then.
 fn attacker_moves(world: &World) -> Vec<Move> {
     let mut moves = Vec::new();
     if world.hidden.is_empty() {
@@ -210,7 +212,7 @@ fn database_put_back(world: &World, root: Root) -> Option<Move> {
     ))
 }
 
-/// The limit of any anchor: whoever puts all of them back at one moment puts the vault back. So
+/// The limit of any anchor: an attacker who puts all of them back at one moment puts the vault back. So
 /// another one that a start will read must be the latest.
 fn mirror_put_back(world: &World, mirror: u8, content: [Slot; 2]) -> Option<Move> {
     let others_are_latest = world.put_back.is_none_or(|other| other.mirror == mirror);
@@ -258,7 +260,7 @@ fn operator_moves(world: &World) -> Option<Move> {
     }
 }
 
-/// Someone starts a second server on a clone of the data folder, with the same anchors, while the
+/// The operator starts a second server on a clone of the data folder, with the same anchors, while the
 /// first one runs. The locks refuse that, so that nothing changes.
 fn second_server(world: &World, rules: Rules) -> Option<Move> {
     let first_runs = world.servers[0].is_some_and(|server| server.task != Task::Start);
@@ -268,7 +270,7 @@ fn second_server(world: &World, rules: Rules) -> Option<Move> {
     Some(changed(world, Action::StartClone, |world| {
         world.cloned = true;
         world.databases[1] = Stored::durable(world.databases[0].cached);
-        world.servers[1] = Some(Server::starting(world, 1));
+        world.servers[1] = Some(vault::starting(world, 1));
     }))
 }
 

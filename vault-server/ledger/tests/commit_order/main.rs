@@ -5,10 +5,10 @@
 //! something is, so that each rule is needed and the model can see that. Run it with `--nocapture`
 //! for the table and the shortest trace of each row.
 //!
-//! The model stands for itself: it shares no code with the crate. What it leaves out: the tree and
+//! The model stands for itself: it shares no code with the crate. It leaves out: the tree and
 //! the cryptography (a root opens with its key and with nothing else), more than two mirrors, more
-//! than one guess in a batch, a medium that changes what was synced long ago, writes that fail
-//! without a crash (a vault that stops at once leaves what a kill leaves), and an attacker who puts
+//! than one guess in a batch, a medium that changes content that was synced long ago, writes that fail
+//! without a crash (a vault that stops at once leaves the same as a kill), and an attacker who puts
 //! all anchors back at one moment, which no anchor in a file can notice.
 #![allow(
     clippy::print_stdout,
@@ -20,6 +20,7 @@ mod faults;
 mod plan;
 mod rules;
 mod search;
+mod server;
 mod vault;
 mod world;
 
@@ -95,7 +96,7 @@ fn nothing_breaks_with_more_of_everything() {
     }
 }
 
-/// What happens without a rule, and how much must be allowed to happen for that.
+/// The breach without a rule, and how much must be allowed to happen for it.
 fn consequence(rule: Rule) -> (Breach, Budget) {
     match rule {
         Rule::PrepareBeforeCommit
@@ -103,7 +104,7 @@ fn consequence(rule: Rule) -> (Breach, Budget) {
         | Rule::PrepareInTheOtherSlot
         | Rule::CommitSyncedBeforeErase
         | Rule::SequenceAboveAllSeen => (Breach::Bricked, budget(1, 1, 0, 0, 0)),
-        Rule::StopAfterFailedSync | Rule::LogRewrittenAtStart | Rule::LogSyncedAtStart => {
+        Rule::StopAfterFailedSync | Rule::WalRewrittenAtStart | Rule::WalSyncedAtStart => {
             (Breach::Bricked, budget(1, 1, 1, 0, 0))
         }
         // The mirror that remains must open the vault.
@@ -112,7 +113,7 @@ fn consequence(rule: Rule) -> (Breach, Budget) {
         Rule::EraseBeforeAnswer | Rule::EraseSyncedBeforeAnswer | Rule::FreshRootKey => {
             (Breach::ChargeGivenBack, budget(1, 1, 0, 1, 0))
         }
-        // What was only prepared on a new anchor would confirm itself.
+        // A number that was only prepared on a new anchor would confirm itself.
         Rule::MarkersConfirm => (Breach::Bricked, budget(1, 1, 0, 0, 2)),
         // The other mirror disappears and is removed, and this one opens the older database.
         Rule::EraseOnEveryMirror => (Breach::ChargeGivenBack, budget(1, 1, 0, 1, 1)),

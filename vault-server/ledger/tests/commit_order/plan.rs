@@ -1,12 +1,18 @@
-//! The order of the steps: what this model is about.
+//! The order of the steps, which this model is about.
 
 use std::fmt;
 
 use crate::disk::{Set, mirror_name};
 use crate::rules::{Rule, Rules};
-use crate::world::Command;
 
-/// What a running server is about.
+/// An offline command of the operator, repeated until it is through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    Remove(u8),
+    Add(u8),
+}
+
+/// The task of a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
     Start,
@@ -17,8 +23,8 @@ pub enum Task {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    RewriteLog,
-    SyncLog,
+    RewriteWal,
+    SyncWal,
     Open,
     Begin,
     Prepare(u8),
@@ -35,17 +41,17 @@ pub fn plan(task: Task, mirrors: Set, rules: Rules) -> Vec<Step> {
     let mut plan = Vec::new();
     if matches!(task, Task::Start | Task::Command(_)) {
         // Off: the bytes stay as they are, and a sync finds nothing to write.
-        if rules.keep(Rule::LogRewrittenAtStart) {
-            plan.push(Step::RewriteLog);
+        if rules.keep(Rule::WalRewrittenAtStart) {
+            plan.push(Step::RewriteWal);
         }
-        if rules.keep(Rule::LogSyncedAtStart) {
-            plan.push(Step::SyncLog);
+        if rules.keep(Rule::WalSyncedAtStart) {
+            plan.push(Step::SyncWal);
         }
         plan.push(Step::Open);
     }
     match task {
         Task::Idle => {}
-        // Off: what was opened is served as it is.
+        // Off: the state that was opened is served as it is.
         Task::Start if !rules.keep(Rule::FullBatchAtStart) => plan.push(Step::Answer),
         Task::Start | Task::Command(_) | Task::Charge(_) => plan.extend(batch(mirrors, rules)),
     }
@@ -123,8 +129,8 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |mirror: &u8| mirror_name(*mirror);
         match self {
-            Self::RewriteLog => formatter.write_str("write the log's bytes again"),
-            Self::SyncLog => formatter.write_str("sync the log"),
+            Self::RewriteWal => formatter.write_str("write the WAL's bytes again"),
+            Self::SyncWal => formatter.write_str("sync the WAL"),
             Self::Open => formatter.write_str("open the root"),
             Self::Begin => formatter.write_str("draw sequence and root key"),
             Self::Prepare(mirror) => write!(formatter, "write prepare on {}", name(mirror)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One rule. What the vault does without it stands at the place that asks for the rule.
+/// One rule. The behaviour without it stands at the place that asks for the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     PrepareBeforeCommit,
@@ -15,8 +15,8 @@ pub enum Rule {
     EraseSyncedBeforeAnswer,
     EraseOnEveryMirror,
     StopAfterFailedSync,
-    LogRewrittenAtStart,
-    LogSyncedAtStart,
+    WalRewrittenAtStart,
+    WalSyncedAtStart,
     FullBatchAtStart,
     SequenceAboveAllSeen,
     FreshRootKey,
@@ -38,8 +38,8 @@ impl Rule {
         Self::EraseSyncedBeforeAnswer,
         Self::EraseOnEveryMirror,
         Self::StopAfterFailedSync,
-        Self::LogRewrittenAtStart,
-        Self::LogSyncedAtStart,
+        Self::WalRewrittenAtStart,
+        Self::WalSyncedAtStart,
         Self::FullBatchAtStart,
         Self::SequenceAboveAllSeen,
         Self::FreshRootKey,
@@ -65,8 +65,8 @@ impl fmt::Display for Rule {
             Self::EraseSyncedBeforeAnswer => "the erase is synced before the answer",
             Self::EraseOnEveryMirror => "erase on every mirror",
             Self::StopAfterFailedSync => "a failed sync stops the vault",
-            Self::LogRewrittenAtStart => "a start writes the log's bytes again",
-            Self::LogSyncedAtStart => "a start syncs the log before any anchor is written",
+            Self::WalRewrittenAtStart => "a start writes the WAL's bytes again",
+            Self::WalSyncedAtStart => "a start syncs the WAL before any anchor is written",
             Self::FullBatchAtStart => "a start runs a full batch before it serves",
             Self::SequenceAboveAllSeen => "a start's sequence is above all ever seen",
             Self::FreshRootKey => "every batch has a fresh root key",

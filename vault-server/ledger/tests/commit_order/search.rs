@@ -9,7 +9,7 @@ use crate::faults::{Action, moves};
 use crate::rules::Rules;
 use crate::world::{Budget, World};
 
-/// What must never happen.
+/// A broken promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breach {
     /// A server serves a state in which an evaluated guess is not charged.
@@ -111,7 +111,7 @@ fn breach(node: &Node) -> Option<Breach> {
     None
 }
 
-/// The way to this node, a line a move.
+/// The path to this node, a line a move.
 fn trace(nodes: &[Node], last: &Node) -> Vec<String> {
     let mut lines = vec![line(last)];
     let mut at = last.parent;

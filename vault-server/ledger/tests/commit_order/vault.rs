@@ -1,63 +1,30 @@
-//! What each step of the vault does. A step is atomic; anything may happen between two of them.
+//! The steps of the vault. A step is atomic; anything may happen between two of them.
 
 use std::cmp::Reverse;
 
 use crate::disk::{Mirror, Root, Set, Slot, Stored};
-use crate::plan::{Step, Task, plan};
+use crate::plan::{Command, Step, Task};
 use crate::rules::{Rule, Rules};
-use crate::world::{Command, World};
+use crate::server::Server;
+use crate::world::World;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Server {
-    pub task: Task,
-    /// The steps of the task that are done.
-    done: u8,
-    /// The state that it works on, and the one that the present batch makes of it.
-    held: Root,
-    next: Root,
-    /// The anchors that it writes.
-    mirrors: Set,
-    /// The charged guesses of the state that requests see; nothing before the start is through.
-    pub serves: Option<Set>,
-}
-
-/// What a step leads to.
+/// The result of a step.
 pub enum Outcome {
     Done(World),
     /// The server does not go on, and has changed nothing in this step.
     Refused(World),
 }
 
-impl Server {
-    /// A server that starts, as the operator's pending command or to serve.
-    pub fn starting(world: &World, folder: usize) -> Self {
-        let held = world.databases[folder].cached;
-        Self {
-            task: world.command.map_or(Task::Start, Task::Command),
-            done: 0,
-            held,
-            next: held,
-            mirrors: world.configured,
-            serves: None,
-        }
-    }
-
-    pub fn charging(self, guess: u8) -> Self {
-        Self {
-            task: Task::Charge(guess),
-            done: 0,
-            ..self
-        }
-    }
-
-    /// The first guess that is not charged yet. Guesses differ by name only, so that one will do.
-    pub fn uncharged(&self, guesses: u8) -> Option<u8> {
-        (0..guesses).find(|guess| !self.held.charged.has(*guess))
-    }
-
-    pub fn step(&self, rules: Rules) -> Option<Step> {
-        let plan = plan(self.task, self.mirrors, rules);
-        plan.get(usize::from(self.done)).copied()
+/// A server that starts, as the operator's pending command or to serve.
+pub fn starting(world: &World, folder: usize) -> Server {
+    let held = world.databases[folder].cached;
+    Server {
+        task: world.command.map_or(Task::Start, Task::Command),
+        done: 0,
+        held,
+        next: held,
+        mirrors: world.configured,
+        serves: None,
     }
 }
 
@@ -72,12 +39,12 @@ pub fn advance(
     let mut worlds = match step {
         Step::Open => return vec![open(world, folder, server, rules)],
         Step::Begin => return vec![begin(world, folder, server, rules)],
-        Step::RewriteLog => vec![with_database(
+        Step::RewriteWal => vec![with_database(
             world,
             folder,
             world.databases[folder].rewritten(),
         )],
-        Step::SyncLog | Step::SyncCommit => {
+        Step::SyncWal | Step::SyncCommit => {
             vec![with_database(
                 world,
                 folder,
@@ -120,7 +87,7 @@ fn open(world: &World, folder: usize, server: Server, rules: Rules) -> Outcome {
         Task::Command(Command::Add(mirror)) => Set::EMPTY.with(mirror),
         _ => Set::EMPTY,
     };
-    // What an interrupted command has written to the new anchor takes part: it may be configured.
+    // The new anchor of an interrupted command takes part: it may be configured.
     let read = present.union(added);
     // Off: a start goes on with the anchors that are there.
     let missing = rules.keep(Rule::EveryMirrorPresent) && present != world.configured;
@@ -232,7 +199,7 @@ fn named_after(task: Task, configured: Set) -> Set {
 
 /// The slot that prepare overwrites: not the one of the present root. A mirror that was put back
 /// or is new may not hold that root; then not the slot with the lowest number, so that an
-/// uncommitted sequence alone never raises what is confirmed.
+/// uncommitted sequence alone never raises the confirmed one.
 fn prepared_slot(world: &World, mirror: u8, held: &Root, rules: Rules) -> usize {
     let anchor = world.mirror(mirror);
     match anchor.slot_of(held) {

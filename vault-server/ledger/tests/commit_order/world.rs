@@ -1,10 +1,11 @@
-//! One state of everything: files, servers, operator, attacker, and what was promised.
+//! One state of everything: files, servers, operator, attacker, and the promises made.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::disk::{Mirror, Root, Set, Slot, Stored, mirror_name};
-use crate::vault::Server;
+use crate::plan::Command;
+use crate::server::Server;
 
 /// The number of anchor files.
 pub const MIRRORS: u8 = 2;
@@ -24,22 +25,15 @@ pub struct Budget {
     pub commands: u8,
 }
 
-/// An offline command of the operator, repeated until it is through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Command {
-    Remove(u8),
-    Add(u8),
-}
-
 /// A mirror that the attacker has put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PutBack {
     pub mirror: u8,
-    /// What the attacker took away, until the vault goes on from what lies there.
+    /// The content that the attacker took away, until the vault goes on from the one that lies there.
     pub latest: Option<[Slot; 2]>,
 }
 
-/// What an attacker who reads everything, but the memory of a server, ever saw.
+/// All that an attacker ever saw who reads everything but the memory of a server.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Archive {
     pub roots: BTreeSet<Root>,
@@ -133,7 +127,7 @@ impl World {
         differs.then_some((put_back.mirror, latest))
     }
 
-    /// The vault writes an anchor: what lies there is the latest from now on.
+    /// The vault writes an anchor: the content there is the latest from now on.
     pub fn go_on(&mut self) {
         self.adopted |= self.withheld.take().is_some();
         if let Some(put_back) = &mut self.put_back {

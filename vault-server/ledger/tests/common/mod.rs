@@ -1,4 +1,4 @@
-//! A vault in a temporary folder, and ways to look behind the ledger's back.
+//! A vault in a temporary folder, and helpers that look past the ledger at its files.
 #![allow(
     dead_code,
     reason = "every test program uses a part of these, and each compiles all of them"
@@ -84,7 +84,7 @@ impl Home {
         Ledger::open(self.options(), identity())
     }
 
-    /// Does to the closed database what someone with write access to its file can do.
+    /// Changes the closed database, as an attacker with write access to its file can.
     pub fn tamper(&self, sql: &str) {
         Connection::open(self.database())
             .unwrap()
@@ -163,7 +163,7 @@ pub fn queued<F: Future>(future: F) -> Pin<Box<F>> {
     future
 }
 
-/// The writer, held up inside a change until this is released. What is queued meanwhile
+/// The writer, held up inside a change until this is released. Changes queued meanwhile
 /// becomes one batch.
 pub struct Held {
     release: mpsc::Sender<()>,

@@ -15,7 +15,7 @@ use super::workload::{self, LONG, Notes, Place, REBUILT, Script, USUAL};
 const HOME: &str = "VAULT_LEDGER_TEST_DISK";
 const SCRIPT: &str = "VAULT_LEDGER_TEST_SCRIPT";
 
-/// What the process does.
+/// The work of the process.
 pub fn work_if_asked() {
     let Some(home) = env::var_os(HOME).map(PathBuf::from) else {
         return;
@@ -101,7 +101,7 @@ impl Home {
         journal::read(&journal)
     }
 
-    /// What the files hold is what the journal says: nothing passed the layer by.
+    /// The files hold the bytes of the journal: no call passed the layer by.
     pub fn assert_complete(&self, records: &[Record]) {
         let mut disk = Disk::holding(&self.root(), Tree::new());
         records.iter().for_each(|record| disk.apply(&record.event));
@@ -121,7 +121,7 @@ impl Home {
     }
 }
 
-/// For what runs after the layer was compiled once.
+/// For tests that run after the layer was compiled once.
 pub fn new_home() -> Home {
     Home::new().expect("the layer is compiled")
 }

@@ -1,4 +1,4 @@
-//! Power lost at every record of a journal, and what is found then.
+//! Power lost at every record of a journal, and the vault found then.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -43,7 +43,7 @@ pub fn scratch() -> TempDir {
     made.expect("there is a temporary folder")
 }
 
-/// What a power loss is tried with: all, nothing, and these many draws of each kind.
+/// The outcomes that a power loss is tried with: all, nothing, and these many draws of each kind.
 pub fn losses(draws: u64) -> Vec<Loss> {
     let mut losses = vec![Loss::Everything, Loss::Nothing];
     for seed in 0..draws {
@@ -55,14 +55,14 @@ pub fn losses(draws: u64) -> Vec<Loss> {
     losses
 }
 
-/// What a sweep did and found.
+/// The counts and complaints of a sweep.
 pub struct Swept {
     /// How many different states of a disk were opened.
     pub states: usize,
     pub violations: Vec<Violation>,
 }
 
-/// Loses the power after each of these records of the journal, and says what went wrong.
+/// Loses the power after each of these records of the journal, and returns the complaints.
 pub fn power_loss(place: &Place, records: &[Record], after: &[usize], losses: &[Loss]) -> Swept {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     // Neighbours stay with one worker: they often leave the same.

@@ -1,4 +1,4 @@
-//! What the processes of these tests do, and how a vault is compared with it.
+//! The work of the processes of these tests, and how a vault is compared with it.
 //!
 //! The work is a script of rounds. A round is committed as one batch; a marker leaf says how many
 //! rounds are stored. So the model is a plain map for each number of rounds, and a vault that is in
@@ -42,7 +42,7 @@ pub const USUAL: Script = Script {
     rebuilds: false,
 };
 
-/// As much as makes the log too long, so that it is written back while the vault is served.
+/// As much as makes the WAL too long, so that a checkpoint comes while the vault is served.
 pub const LONG: Script = Script {
     name: "long",
     rounds: 450,
@@ -65,7 +65,7 @@ const ANCHORS: [&[&str]; 3] = [
     &["first/anchor", "third/anchor"],
 ];
 
-/// Where a process keeps its vault, everything below a root that is watched, and what it does to it.
+/// Where a process keeps its vault, everything below a root that is watched, and its work.
 #[derive(Clone)]
 pub struct Place {
     pub root: PathBuf,
@@ -119,7 +119,7 @@ impl Place {
     }
 }
 
-/// What is said to the outside, in order with what happens on the disk.
+/// Lines said to the outside, in order with the calls on the disk.
 pub struct Notes(File);
 
 impl Notes {
@@ -143,7 +143,7 @@ enum Step {
     Schedule(LeafKey, Option<u64>),
 }
 
-/// What a vault holds.
+/// The content of a vault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Model {
     leaves: BTreeMap<LeafKey, Vec<u8>>,
@@ -224,7 +224,7 @@ fn model(rounds: usize) -> Model {
     model
 }
 
-/// Makes the vault if there is none, and works from the round where it stands. Says what was answered.
+/// Makes the vault if there is none, and works from the round where it stands. Says the answers.
 pub fn work(place: &Place, notes: &mut Notes) -> Result<(), CommitError> {
     let opened = match place.open_any(0..=2) {
         Err(OpenError::NotFound { .. }) => place.create().map(|ledger| (ledger, 0)),
@@ -308,7 +308,7 @@ fn rounds_stored(ledger: &Ledger) -> Result<usize, CommitError> {
     Ok(marker.as_ref().map_or(0, |marker| number(marker)))
 }
 
-/// What a process had said when its disk lost power, or it was killed, or it stopped.
+/// The lines of a process when its disk lost power, or it was killed, or it stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Said {
     /// The vault was open once. Before, it may be refused.
@@ -336,7 +336,7 @@ impl Said {
 /// copies of all open files until it runs its own program, and with them the vault's lock.
 pub static STARTING: RwLock<()> = RwLock::new(());
 
-/// Opens a vault, compares it with what was said, changes it once more, and opens it again.
+/// Opens a vault, compares it with the lines said, changes it once more, and opens it again.
 pub fn check(place: &Place, said: Said) -> Result<(), String> {
     let _held = STARTING.read().unwrap();
     let mut place = place.clone();

@@ -112,7 +112,7 @@ fn an_anchor_is_added_and_removed_with_its_keys() {
     assert_slots(&open(&paths[1]).unwrap(), ["empty 3", "live 3"]);
 }
 
-/// An anchor that only shows what it holds.
+/// An anchor that only shows its slots.
 struct Shown(AnchorId, [Slot; 2], Locator);
 
 impl Shown {

@@ -59,7 +59,7 @@ fn preparing_never_touches_the_live_slot() {
     }
 }
 
-// Fails when `free_slot` takes the older of two keys: what was only prepared would then be the lowest
+// Fails when `free_slot` takes the older of two keys: a number that was only prepared would then be the lowest
 // number here, and confirm itself.
 #[test]
 fn a_mirror_without_the_databases_key_keeps_its_oldest_one_while_the_next_is_prepared() {
@@ -93,8 +93,8 @@ fn a_mirror_that_has_lost_its_key_keeps_its_empty_marker_while_the_next_is_prepa
     }
 }
 
-// After a COMMIT whose former key was not erased any more, the database's key is the newer one. Whoever
-// wrote over it would have no key at all if the next COMMIT did not come about.
+// After a COMMIT whose former key was not erased any more, the database's key is the newer one. A
+// write over it would leave no key at all if the next COMMIT did not come about.
 // Fails when `free_slot` does not ask which slot has the expected sequence.
 #[test]
 fn the_key_of_the_database_is_not_written_over_in_either_slot() {
@@ -203,7 +203,7 @@ fn nothing_of_an_erased_slot_is_left_in_the_file() {
     let current = home.slot_of(&anchor, 6);
     anchor.erase(6).unwrap();
     assert!(!shows(&home.bytes(), &former));
-    // The search itself finds what is there.
+    // The search itself finds a key that is there.
     assert!(shows(&home.bytes(), &current));
 
     anchor.retire().unwrap();
@@ -212,7 +212,7 @@ fn nothing_of_an_erased_slot_is_left_in_the_file() {
     assert_slots(&home.open(), ["empty 6", "empty 6"]);
 }
 
-// What a killed process wrote may be in the page cache only, with the former key still on the disk.
+// The writes of a killed process may be in the page cache only, with the former key still on the disk.
 // Fails when `erase_slot` does not ask whether this process wrote the marker.
 #[test]
 fn a_marker_of_a_former_process_is_written_again_and_an_own_one_is_not() {

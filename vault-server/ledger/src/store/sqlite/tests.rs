@@ -1,4 +1,4 @@
-//! The store over files, and what it does with a database that another program changed.
+//! The store over files, also with a database that another program changed.
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
@@ -115,7 +115,7 @@ fn without_its_transaction_nothing_is_written() {
     store.put_due(&key, 1).unwrap();
     store.put_row(Place::ROOT, b"sealed").unwrap();
     store.commit().unwrap();
-    // What SQLite does by itself when a page cannot be read or written, or memory is short.
+    // SQLite does this by itself when a page cannot be read or written, or memory is short.
     store.begin().unwrap();
     store.spoil("ROLLBACK");
     store.put_row(Place::ROOT, b"newer").unwrap_err();
