@@ -1,6 +1,6 @@
-//! One-line patches of the product, each a mistake that somebody could make. They are never in the
-//! repository's own binaries: a copy of the sources gets all of them, and is built in a folder of
-//! its own. There each is switched on by name, with the environment variable `VAULT_FAULT`.
+//! One-line patches of the product, each a possible mistake. They are never in the repository's own
+//! binaries: a copy of the sources gets all of them, and is built in a folder of its own. There each
+//! is switched on by name, with the environment variable `VAULT_FAULT`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

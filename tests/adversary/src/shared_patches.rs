@@ -10,7 +10,8 @@ pub const COUNTED_AT_THE_FINISH: Patch = Patch {
     instead: "self.charged - self.last_success - if FAULT { self.open.len() as u64 } else { 0 }\n",
 };
 
-/// Whoever runs as the same user reads its memory; and a pattern of cores that is a pipe has no limit.
+/// Another process of the same user reads its memory; and a pattern of cores that is a pipe has no
+/// limit.
 pub const DUMPABLE: Patch = Patch {
     name: "the process stays dumpable",
     file: "vault-server/src/process/hardening.rs",

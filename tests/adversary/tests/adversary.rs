@@ -20,7 +20,7 @@ fn check(gate: &Gate) -> anyhow::Result<()> {
 }
 
 #[test]
-fn who_never_finishes_guesses_no_more_often() -> anyhow::Result<()> {
+fn guessing_without_a_finish_is_not_free() -> anyhow::Result<()> {
     check(&gates::drop_ke3::GATE)
 }
 
@@ -40,12 +40,12 @@ fn no_answer_leaves_before_what_it_says_is_durable() -> anyhow::Result<()> {
 }
 
 #[test]
-fn who_kills_the_vault_at_any_moment_gains_nothing_and_loses_nothing() -> anyhow::Result<()> {
+fn killing_the_vault_at_any_moment_gains_nothing_and_loses_nothing() -> anyhow::Result<()> {
     check(&gates::kill_anywhere::GATE)
 }
 
 #[test]
-fn who_types_the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
+fn the_right_password_in_time_gets_the_key() -> anyhow::Result<()> {
     check(&gates::honest_user::GATE)
 }
 
@@ -80,7 +80,7 @@ fn no_name_and_no_secret_is_in_log_errors_files_or_memory() -> anyhow::Result<()
 }
 
 #[test]
-fn using_up_what_the_server_has_keeps_nobody_out() -> anyhow::Result<()> {
+fn using_up_the_servers_resources_keeps_no_client_out() -> anyhow::Result<()> {
     check(&gates::resources::GATE)
 }
 

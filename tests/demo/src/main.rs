@@ -20,7 +20,7 @@ use clap::Parser;
 use vault_tests::programs;
 
 /// Tells the story of a backup key on real files: a phone protects its key with a password, is
-/// lost, a new phone gets the key back, somebody guesses, and the key is destroyed.
+/// lost, a new phone gets the key back, a thief guesses, and the key is destroyed.
 ///
 /// Starts a real vault (temporary folder, embedded SQLite, TLS) and a small app backend that relays
 /// sealed messages. Everything is removed at the end. FOLDER is only read.

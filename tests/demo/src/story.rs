@@ -27,7 +27,7 @@ const FOURTH: &str = "the clockmaker never sleeps in june";
 /// After five wrong passwords in a row one waits 2 s; ten destroy the key.
 const WAITS: [u64; 9] = [0, 0, 0, 0, 2, 2, 2, 2, 2];
 
-/// Who and what takes part.
+/// The phones, the vault and the app.
 struct Stage<'a> {
     server: ServerProcess,
     backend: AppBackendProcess,
@@ -107,7 +107,7 @@ impl<'a> Stage<'a> {
         let retrieved = self.phone().await?.retrieve(PASSWORD).await?;
         ensure!(
             retrieved.failures_since_success == 0,
-            "nobody has guessed yet"
+            "there was no guess yet"
         );
         done(format!(
             "the vault gave the key {} back",
@@ -187,7 +187,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn guesses(&self) -> anyhow::Result<()> {
-        chapter("Somebody with the user's login guesses");
+        chapter("A thief with the user's login guesses");
         let mut thief = self.phone().await?;
         for guess in 1..=WAITS.len() + 1 {
             let outcome = thief.retrieve(&format!("wrong guess number {guess}")).await;

@@ -26,7 +26,7 @@ use vault_protocol::wrapping::{self, WrappedKey};
 use vault_protocol::{AccountScope, BackupKey, Binary, StretchingProfile, Ticket};
 
 /// OPAQUE's configuration of PROTOCOL.md section 4 without the stretching, which only a device
-/// does and no vault can see. Good for tests alone: nobody but this crate has this type.
+/// does and no vault can see. Good for tests alone: only this crate has this type.
 pub struct CheapSuite;
 
 impl CipherSuite for CheapSuite {

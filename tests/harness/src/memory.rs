@@ -19,11 +19,11 @@ pub struct Part {
     pub bytes: Vec<u8>,
 }
 
-/// Everything that the process has written or could write: one part for each mapping. What is
-/// mapped from a file and cannot be written is the program itself, and is left out.
+/// All memory that the process has written or could write: one part for each mapping. A mapping of a
+/// file that cannot be written is the program itself, and is left out.
 ///
-/// The process is stopped meanwhile. It is not dumpable, so only root may do this; the error of
-/// anybody else is a [`io::ErrorKind::PermissionDenied`].
+/// The process is stopped meanwhile. It is not dumpable, so only root may do this; for other users
+/// the error is a [`io::ErrorKind::PermissionDenied`].
 pub fn image(process: &Running) -> anyhow::Result<Vec<Part>> {
     let folder = format!("/proc/{}", process.pid().as_raw_nonzero());
     let memory = File::open(format!("{folder}/mem"))?;

@@ -1,9 +1,9 @@
 //! The programs that tests and the demo start as processes of their own.
 //!
-//! `cargo run --bin demo` and `cargo test` build what they name and nothing else, so nobody can
-//! count on a `vault-server` in `target/`. Therefore a binary of this package *is* all of them:
-//! started with a program's name as its first argument it is that program, the real code with the
-//! real command line.
+//! `cargo run --bin demo` and `cargo test` build the named package and nothing else, so there may be
+//! no `vault-server` in `target/`. Therefore one binary *is* all programs: started with a program's
+//! name as its first argument it is that program, the real code with the real command line. `demo`
+//! and `prove` are such binaries too.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

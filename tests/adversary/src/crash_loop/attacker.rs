@@ -1,5 +1,5 @@
-//! Somebody with the victim's login but not the password, who guesses in every life; and the victim,
-//! who registers again when nothing is left.
+//! An attacker with the victim's login but not the password guesses in every life. The victim
+//! registers again when nothing is left.
 
 use vault_protocol::messages::{AccountState, RetrievalAbandoned, RetrievalStarted, Status};
 use vault_protocol::{AccountScope, Problem, Ticket};
@@ -63,7 +63,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// Goes on guessing, until nobody answers.
+    /// Goes on guessing until the vault stops answering.
     pub async fn insist(&mut self, line: &Line) {
         let line = line.of(&self.victim.scope().account);
         for _ in 0..INSISTENCE {

@@ -1,7 +1,7 @@
-//! People whose vault dies again and again: what each of them does until then, what was answered, and
-//! what must be true in the next life.
+//! People whose vault dies again and again. Each acts until the vault dies, and checks in the next
+//! life that every answer of the last one still holds.
 //!
-//! None of them gives up: who got no answer sends the identical request once more, and then goes on.
+//! None of them gives up: without an answer they send the identical request once more, and go on.
 
 mod attacker;
 mod line;
@@ -18,7 +18,7 @@ use crate::gate::Violation;
 
 pub use self::line::{Answers, Line};
 
-/// Everybody.
+/// All that use the vault.
 pub struct People {
     attacker: Attacker,
     owner: Owner,
@@ -37,7 +37,7 @@ pub enum Order {
 }
 
 impl People {
-    /// Nobody has registered yet. `limit` is the tenant's.
+    /// Before any registration. `limit` is the tenant's.
     pub fn new(server: &ServerProcess, limit: usize) -> Self {
         Self {
             attacker: Attacker::new(server.account("victim"), limit),
@@ -46,8 +46,8 @@ impl People {
         }
     }
 
-    /// Everybody looks at what the former life left, and does something. An error that is a
-    /// [`Violation`] says that it was not what it must be; any other, that the vault did not answer.
+    /// Each checks the state that the former life left, and acts. An error that is a [`Violation`]
+    /// says that the state is wrong; any other, that the vault did not answer.
     pub async fn act(&mut self, line: &Line, order: Order) -> anyhow::Result<()> {
         let (attacker, owner) = (&mut self.attacker, &mut self.owner);
         let newcomers = &mut self.newcomers;

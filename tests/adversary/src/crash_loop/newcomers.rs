@@ -1,4 +1,4 @@
-//! Those who register for the first time, one in each life.
+//! First registrations, one in each life.
 
 use vault_protocol::AccountId;
 use vault_protocol::messages::AccountState;
@@ -55,7 +55,7 @@ fn newcomer(line: &Line, number: usize) -> anyhow::Result<(Device, Registering)>
     Ok((device, Registering::new(PASSWORD)))
 }
 
-/// Nobody has guessed at it.
+/// Its budget is whole: there was no guess.
 async fn is_there(device: &Device, line: &Line) -> anyhow::Result<()> {
     let account = &device.scope().account;
     let status = line.of(account).status().await?;

@@ -1,4 +1,4 @@
-//! Somebody with the right password: retrieves, changes the password, retrieves.
+//! An owner with the right password: retrieves, changes the password, retrieves.
 
 use vault_protocol::AccountScope;
 use vault_protocol::messages::{RetrievalFinished, RetrievalStarted};

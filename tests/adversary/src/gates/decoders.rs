@@ -73,7 +73,7 @@ fn run(listed: &Listed, damaged: usize) -> anyhow::Result<u64> {
         };
         executions += run_one(decoder, corpus, damaged)?;
     }
-    // Who tries nothing finds nothing.
+    // A run that tries nothing finds nothing.
     ensure!(executions > 0, "nothing was executed");
     Ok(executions)
 }

@@ -1,5 +1,5 @@
-//! Guessing without ever sending KE3: KE2 alone says whether a guess was right, so who never finishes
-//! must not guess for free.
+//! Guessing without ever sending KE3. KE2 alone tells whether a guess was right, so a guess without a
+//! finish must not be free.
 
 use vault_protocol::messages::AccountState;
 use vault_protocol::{Policy, Problem};

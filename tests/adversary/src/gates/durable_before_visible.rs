@@ -7,8 +7,8 @@
 //! that was synced. The request's own batch is one. (A client has one connection and one request at a
 //! time, in HTTP/1.1, so a connection carries a request, its answer, the next request.)
 //!
-//! Under load, somebody else's batch may lie between the two as well and cover up that an answer left
-//! too early. It cannot for all of them; and those who ask alone, before the others, have no one else.
+//! Under load, another request's batch may lie between the two as well and hide that an answer left
+//! too early. It cannot hide all of them, and the first requests are sent alone.
 
 mod trace;
 
@@ -73,7 +73,7 @@ pub const FORMER_KEY_STAYS: Patch = Patch {
 ",
 };
 
-/// A power loss in between leaves a database that nobody can open.
+/// A power loss in between leaves a database that no key opens.
 pub const COMMIT_BEFORE_PREPARE: Patch = Patch {
     name: "the database is committed before the anchor is prepared",
     file: "vault-server/ledger/src/engine/commit.rs",

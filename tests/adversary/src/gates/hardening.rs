@@ -38,7 +38,7 @@ pub const CORES_ARE_ALLOWED: Patch = Patch {
     instead: "    if FAULT { return Ok(()); }\n    let none = Rlimit {\n",
 };
 
-/// Nobody is told.
+/// And no warning says so.
 pub const NOT_LOCKED: Patch = Patch {
     name: "memory is not locked",
     file: "vault-server/src/process/hardening.rs",
@@ -78,8 +78,7 @@ async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     Ok(AttackReport::new(DUMPING.len(), "signals that dump core"))
 }
 
-/// Starts a program as one of many of its user, without the rights to look into everybody that root
-/// has.
+/// Starts a program as one of many of its user, without root's right to look into every process.
 fn among_peers() -> &'static [&'static str] {
     if geteuid().is_root() {
         &[
@@ -98,7 +97,7 @@ fn peer() -> Command {
     peer
 }
 
-/// As somebody would start it who wants a core, in a folder where it can lie.
+/// As an attacker would start it to get a core, in a folder that can take one.
 fn wanting_cores(folder: &Path) -> &'static [&'static str] {
     let script = format!(
         "cd '{}'; ulimit -c unlimited; exec \"$@\"",
@@ -145,7 +144,7 @@ fn an_unprotected_process_can_be_looked_into() -> anyhow::Result<()> {
 }
 
 /// Whether a process of the same user, with the same rights as the server, may read where its memory
-/// lies. Who may not do that may not read the memory itself either, for which the kernel asks for more.
+/// lies. Without that right it cannot read the memory either, for which the kernel asks for more.
 fn looks_into(pid: Pid) -> anyhow::Result<bool> {
     let maps = format!("/proc/{}/maps", Pid::as_raw(Some(pid)));
     let looked = peer().args(["head", "-c", "1", &maps]).output()?;

@@ -107,7 +107,7 @@ fn sweeps(context: &GateContext) -> Vec<Sweep> {
     context.scaled(short, usual, full)
 }
 
-/// A vault that is killed, and those who use it.
+/// A vault that is killed, and its users.
 struct Victims {
     server: ServerProcess,
     people: People,

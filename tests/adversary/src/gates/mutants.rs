@@ -1,6 +1,6 @@
-//! Mistakes that nobody thought of: cargo-mutants changes one thing of the rules at a time, and a test
-//! has to notice. Half an hour: with `prove --full` alone. What came of it, and of the ledger and the
-//! service, is in `docs/MUTANTS.md`.
+//! Mistakes that are on no list: cargo-mutants changes one thing of the rules at a time, and a test
+//! has to notice. It takes half an hour, so only `prove --full` runs it. `docs/MUTANTS.md` has the
+//! results for the rules, the ledger and the service.
 
 use std::process::{Command, Stdio};
 

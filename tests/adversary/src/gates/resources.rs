@@ -29,7 +29,7 @@ pub const GATE: Gate = Gate {
     run: |context| Box::pin(run(context)),
     controls: &[
         Control::Patch(&BODIES_WITHOUT_A_LIMIT),
-        Control::Patch(&NOBODY_HAS_TO_LEAVE),
+        Control::Patch(&NO_CONNECTION_HAS_TO_LEAVE),
         Control::Patch(&NESTED_IS_A_BUG),
         Control::Patch(&WHAT_IS_ANNOUNCED_IS_KEPT),
         Control::Patch(&LONG_MESSAGES_HOLD_UP),
@@ -44,9 +44,9 @@ pub const BODIES_WITHOUT_A_LIMIT: Patch = Patch {
     instead: "Limited::new(body, if FAULT { usize::MAX } else { limit })",
 };
 
-/// Who came first keeps its place: slow connections keep everybody else out.
-pub const NOBODY_HAS_TO_LEAVE: Patch = Patch {
-    name: "nobody has to leave for a newcomer",
+/// The first to come keeps its place: slow connections keep all others out.
+pub const NO_CONNECTION_HAS_TO_LEAVE: Patch = Patch {
+    name: "no connection has to leave for a newcomer",
     file: "vault-server/src/net/connections.rs",
     text: "            state.leave.cancel();\n",
     instead: "            if !(FAULT) { state.leave.cancel(); }\n",
@@ -60,7 +60,7 @@ pub const NESTED_IS_A_BUG: Patch = Patch {
     instead: "    assert!(!FAULT || body.iter().filter(|byte| **byte == b'[').count() < 100);\n",
 };
 
-/// Whoever announces a long body is believed.
+/// An announced length is believed.
 pub const WHAT_IS_ANNOUNCED_IS_KEPT: Patch = Patch {
     name: "as much as a peer announces is set aside for ever",
     file: "vault-server/src/http/extract.rs",
@@ -73,7 +73,7 @@ pub const WHAT_IS_ANNOUNCED_IS_KEPT: Patch = Patch {
 
 /// One message at a time, and some take long.
 pub const LONG_MESSAGES_HOLD_UP: Patch = Patch {
-    name: "a long message holds everybody up",
+    name: "a long message holds all others up",
     file: "vault-server/src/http/ohttp.rs",
     text: "    let publication = app.publication.load();\n",
     instead: "    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());\n    \
@@ -83,7 +83,7 @@ pub const LONG_MESSAGES_HOLD_UP: Patch = Patch {
               let publication = app.publication.load();\n",
 };
 
-/// Fewer places than the weaker attack's connections, and nobody leaves in time by itself.
+/// Fewer places than the weaker attack's connections, and none leaves in time by itself.
 const FEW_PLACES: &str = "[limits]\nmax_connections = 256\nhandshake_timeout_seconds = 300\n\
      header_timeout_seconds = 300\nrequest_timeout_seconds = 300\nidle_timeout_seconds = 3600\n";
 
@@ -155,7 +155,7 @@ struct Seen {
     done: String,
 }
 
-/// The vault, and what it used before anybody asked it for anything.
+/// The vault, and its memory before the first request.
 struct Attacked {
     server: ServerProcess,
     before: u64,
@@ -214,7 +214,7 @@ impl Attacked {
     }
 }
 
-/// Somebody who is not attacking.
+/// A user that does not attack.
 struct Honest {
     calls: Calls,
     root: String,

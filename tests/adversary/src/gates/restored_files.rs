@@ -1,5 +1,5 @@
-//! Old files put back: who can write to one volume keeps what was on it at every moment, and puts
-//! any mixture of that in place while the server is down.
+//! Old files put back. The operator of one volume keeps its files of every moment, and puts any
+//! mixture of them in place while the server is down.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -105,7 +105,7 @@ enum Start {
 }
 
 impl Attack {
-    /// A record with three attempts, and nobody has guessed.
+    /// A record with three attempts, before any guess.
     async fn begin(
         context: &GateContext,
         anchors: &'static [&'static str],

@@ -29,12 +29,12 @@ pub const GATE: Gate = Gate {
     controls: &[
         Control::Patch(&ANCHOR_NOT_ON_THE_DISK),
         Control::Patch(&COMMIT_FAILED),
-        Control::Patch(&NOBODY_LOOKS),
+        Control::Patch(&THE_PROCESS_GOES_ON),
         Control::Patch(&COUNTED_AT_THE_FINISH),
     ],
 };
 
-/// Nobody knows whether the former key is gone.
+/// It is unknown whether the former key is gone.
 pub const ANCHOR_NOT_ON_THE_DISK: Patch = Patch {
     name: "a failed sync of an anchor is passed over",
     file: "vault-server/ledger/src/anchor/file.rs",
@@ -46,7 +46,7 @@ pub const ANCHOR_NOT_ON_THE_DISK: Patch = Patch {
 ",
 };
 
-/// Nobody knows whether anything was charged.
+/// It is unknown whether anything was charged.
 pub const COMMIT_FAILED: Patch = Patch {
     name: "a failed COMMIT is passed over",
     file: "vault-server/ledger/src/store/sqlite/mod.rs",
@@ -56,8 +56,8 @@ pub const COMMIT_FAILED: Patch = Patch {
 ",
 };
 
-/// A vault that is not ready, and is there for who goes on asking.
-pub const NOBODY_LOOKS: Patch = Patch {
+/// A vault that is not ready, and answers further requests.
+pub const THE_PROCESS_GOES_ON: Patch = Patch {
     name: "the process does not end when its storage has failed",
     file: "vault-server/src/cli/serve.rs",
     text: "        () = ledger.failed() => return Ok(storage_failed()),\n",
@@ -150,7 +150,7 @@ fn sweeps(context: &GateContext) -> Vec<Sweep> {
     context.scaled(short, usual, full.collect())
 }
 
-/// A vault on a sick disk, and those who use it.
+/// A vault on a sick disk, and its users.
 struct Victims {
     server: ServerProcess,
     people: People,

@@ -90,7 +90,7 @@ async fn farm(context: &GateContext, limit: u64, total_limit: u64) -> anyhow::Re
     Ok(farm.guesses)
 }
 
-/// An owner who logs in again and again, and a thief with the same login at the app.
+/// An owner that logs in again and again, and a thief with the same login at the app.
 struct Farm {
     owner: Calls,
     thieves: Vec<Calls>,

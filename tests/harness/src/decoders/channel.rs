@@ -75,7 +75,7 @@ pub(super) fn inner_answer(bytes: &[u8]) -> bool {
     true
 }
 
-/// The first byte chooses who reads, the next two are the status.
+/// The first byte chooses the reader, the next two are the status.
 pub(super) fn client_answer(bytes: &[u8]) -> bool {
     let Some(([reader, high, low], content)) = bytes.split_first_chunk() else {
         return false;

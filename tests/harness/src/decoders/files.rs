@@ -98,7 +98,8 @@ fn is_line(bytes: &[u8], text: &[u8]) -> bool {
 pub(super) fn device_state(bytes: &[u8]) -> bool {
     WORKSHOP.with_borrow(|workshop| {
         let path = workshop.write("device.json", bytes);
-        let mut state = StateFile::open(&path).unwrap_or_else(|_| panic!("nobody else is here"));
+        let mut state =
+            StateFile::open(&path).unwrap_or_else(|_| panic!("no other process is here"));
         let is_connection = state.connection().is_ok();
         let Ok(Some(device)) = state.load() else {
             return is_connection;

@@ -40,8 +40,8 @@ const GENERATION: u64 = 1;
 const CREDENTIAL: &[u8] = b"credential";
 const OK: u16 = 200;
 
-/// The first byte chooses who reads, the next two are the status. The last reader is given what the
-/// session key seals.
+/// The first byte chooses the reader, the next two are the status. The last reader is given the
+/// plaintext below the session key's seal.
 pub(super) fn client_finish(bytes: &[u8]) -> bool {
     let Some(([reader, high, low], content)) = bytes.split_first_chunk() else {
         return false;

@@ -1,8 +1,8 @@
-//! What the ledger keeps, under its seals: a whole ledger is opened on files with these bytes.
+//! The ledger's plaintexts, below its seals: a whole ledger is opened on files with these bytes.
 //!
-//! The ledger's decoders are nobody's business but its own, so they are reached as somebody
-//! reaches them who writes the files and has the master key: by sealing. The seals are written out
-//! once more here, from their descriptions in `anchor/slot.rs` and `tree/mod.rs`.
+//! The ledger's decoders are private. They are reached as an attacker with the files and the master
+//! key reaches them: by sealing. The seals are written out once more here, from their descriptions
+//! in `anchor/slot.rs` and `tree/mod.rs`.
 
 mod clear;
 
@@ -143,7 +143,7 @@ pub(super) fn clear_rows(bytes: &[u8]) -> bool {
     is_indexed
 }
 
-/// Our vault's rows, and of other vaults; due times that are right, of nobody and malformed.
+/// Rows of our vault and of other vaults; due times that are right, of no account, and malformed.
 pub(super) fn clear_rows_of_all_kinds() -> Vec<Vec<u8>> {
     clear::examples(DUE, &LEAF)
 }
@@ -333,7 +333,7 @@ impl Disk {
         self.folder.path().join(name)
     }
 
-    /// The files stay what they are, also who may read them.
+    /// The files keep their owners and modes.
     fn plant(&self, planted: &Planted) {
         for name in ["data/ledger.db-wal", "data/ledger.db-shm"] {
             let _ = fs::remove_file(self.path(name));

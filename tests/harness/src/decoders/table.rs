@@ -36,7 +36,7 @@ pub const DECODERS: &[Decoder] = &[
     ),
     decoder(
         "shown_identity",
-        "whom a statement names, before it is believed",
+        "the vault that a statement names, before it is believed",
         wire::shown_identity,
     ),
     decoder("key_list", "application/ohttp-keys", channel::key_list),

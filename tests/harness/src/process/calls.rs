@@ -122,7 +122,7 @@ impl Calls {
         self.request_without_token(sealed).bearer_auth(&self.token)
     }
 
-    /// The same for whoever has no token, or another one.
+    /// The same without a token, or with another one.
     pub fn request_without_token(&self, sealed: Vec<u8>) -> reqwest::RequestBuilder {
         let request = self.http.post(&self.url);
         let request = request.header("vault-account", self.scope.account.as_str());

@@ -16,7 +16,7 @@ use crate::process::server::ServerProcess;
 /// The client library over such a network.
 pub type LossyClient = VaultClient<Lossy>;
 
-/// A vault that everybody who talks to it may kill. It is started again at once.
+/// A vault that each of its clients may kill. It is started again at once.
 pub type SharedServer = Arc<Mutex<ServerProcess>>;
 
 /// What happens to one sealed message.

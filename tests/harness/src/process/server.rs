@@ -143,7 +143,7 @@ impl VaultFolder {
         self.folder.path().join(name)
     }
 
-    /// The vault's keyring, opened with its key file: what nobody but the vault has.
+    /// The vault's keyring, opened with its key file.
     pub fn keyring(&self) -> anyhow::Result<Keyring> {
         let unlock = Unlock::KeyFile(secret_file::read_key(&self.file("unlock"))?);
         Ok(Keyring::unseal(&fs::read(self.file("keyring"))?, &unlock)?)

@@ -263,7 +263,10 @@ async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<
 
     server.terminate()?;
     assert_ne!(desk.run("laptop", "disable --forget --yes")?.0, 0);
-    assert!(desk.file("laptop").exists(), "nobody said to go on without");
+    assert!(
+        desk.file("laptop").exists(),
+        "the user did not agree to go on without"
+    );
     let forgotten = desk.done("laptop", "disable --forget --leave-records --yes")?;
     assert_eq!(forgotten["records"][0]["record"], "left");
     assert!(!desk.file("laptop").exists());

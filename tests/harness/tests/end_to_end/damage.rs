@@ -1,4 +1,4 @@
-//! What a disk, or somebody, does to the database while the server is stopped.
+//! Damage to the database while the server is stopped, by a disk or by an attacker.
 
 use std::fs;
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ async fn a_database_without_the_vaults_own_keys_is_refused_and_the_right_one_sti
     Ok(())
 }
 
-/// Fails when a start under the flag does not rebuild the database: nobody can be registered then.
+/// Fails when a start under the flag does not rebuild the database: registrations fail then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_database_goes_on_as_a_new_one_without_what_was_lost() -> anyhow::Result<()> {
     let (mut server, names) = stopped().await?;

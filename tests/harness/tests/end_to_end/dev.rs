@@ -59,7 +59,7 @@ fn the_commands_that_dev_prints_work_as_printed() -> anyhow::Result<()> {
     let [export, enable, status, backup, ..] = printed.as_slice() else {
         anyhow::bail!("it printed other commands: {printed:?}");
     };
-    // Nobody types the password here.
+    // The password is not typed here.
     let enable = format!("{enable} --password-file {}", password.display());
     let script = [export, &enable, status, backup]
         .map(String::as_str)

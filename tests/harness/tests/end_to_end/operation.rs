@@ -131,7 +131,7 @@ async fn commands_do_not_reach_another_vault_over_its_socket() -> anyhow::Result
     Ok(())
 }
 
-/// Fails with `println!`: the command panics, and nobody knows of a token that is valid.
+/// Fails with `println!`: the command panics, and the operator never sees a token that is valid.
 #[test]
 fn a_token_that_cannot_be_printed_is_an_error_that_says_how_to_get_another() -> anyhow::Result<()> {
     let vault = VaultFolder::create(&programs(), ServerOptions::default())?;
@@ -213,7 +213,7 @@ fn replace_by_pipe(vault: &VaultFolder) -> anyhow::Result<Vec<u8>> {
     Ok(former)
 }
 
-/// Waits for whoever reads it.
+/// Waits for its reader.
 fn open_pipe(vault: &VaultFolder) -> anyhow::Result<File> {
     let pipe = File::options()
         .write(true)
@@ -234,7 +234,7 @@ async fn a_certificate_that_cannot_be_read_to_its_end_holds_up_nobody() -> anyho
     Ok(())
 }
 
-/// Fails when nobody waits for SIGHUP before the certificate is read.
+/// Fails when the server does not wait for SIGHUP before it reads the certificate.
 #[test]
 fn a_reload_while_the_server_starts_does_not_end_it() -> anyhow::Result<()> {
     let vault = VaultFolder::create(&programs(), ServerOptions::default())?;

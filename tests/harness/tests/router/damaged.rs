@@ -1,6 +1,6 @@
-//! Somebody, or a disk, changed a row of the database. Whoever is below it in the key tree is told
+//! An attacker, or a disk, changed a row of the database. Accounts below it in the key tree are told
 //! that the vault cannot answer, and never that there is nothing: a lost record would be a fresh
-//! budget. Nobody else notices.
+//! budget. No other account notices.
 
 use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension, params};

@@ -1,4 +1,4 @@
-//! `POST …/deletion`: for who holds K.
+//! `POST …/deletion`: for a device with K.
 
 use http::StatusCode;
 use vault_protocol::messages::{

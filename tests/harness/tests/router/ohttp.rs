@@ -248,7 +248,7 @@ async fn tampered_and_truncated_messages_do_not_open_and_charge_nothing() {
     assert_eq!(remaining(&vault, &alice).await, 10);
 }
 
-/// Fails when every opened start is charged: whoever records messages would burn attempts.
+/// Fails when every opened start is charged: an attacker with recorded messages would burn attempts.
 #[tokio::test]
 async fn a_replayed_start_is_not_charged_twice() {
     let (vault, alice, _) = vault_of_alice().await;

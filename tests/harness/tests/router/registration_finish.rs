@@ -147,8 +147,8 @@ async fn a_proof_that_does_not_verify_is_forbidden_and_changes_nothing() {
     retrieve(&vault, &device, RIGHT).await;
 }
 
-/// Fails when `FinishRegistration` looks at the proof of a live record only: nobody has asked the
-/// owner whether a destroyed record is to be made again.
+/// Fails when `FinishRegistration` looks at the proof of a live record only: the owner was not asked
+/// whether a destroyed record is to be made again.
 #[tokio::test]
 async fn a_replacement_registers_nothing_where_there_is_no_record_any_more() {
     let (vault, alice, device) = vault_of_alice().await;
@@ -293,7 +293,7 @@ async fn the_policy_is_the_one_of_the_start() {
     assert_eq!(vault.status(&bob).await.policy, policy(20, 20));
 }
 
-/// Fails when a management key that anybody can sign for is stored.
+/// Fails when a management key is stored for which every signature is valid.
 #[tokio::test]
 async fn a_management_key_of_small_order_is_refused() {
     let vault = TestVault::start(without_waits()).await;

@@ -97,8 +97,8 @@ async fn the_generation_named_is_destroyed_and_its_tombstone_answers_the_same() 
     assert_eq!(vault.status(&alice).await.generation, 2);
 }
 
-/// Fails when the inner router has the route: who may only relay could reset, and a token with
-/// both scopes would make every device a backend.
+/// Fails when the inner router has the route: a relay's token could reset, and a token with both
+/// scopes would make every device a backend.
 #[tokio::test]
 async fn the_scope_is_ignored_inside_the_sealed_channel() {
     let (vault, alice, _) = vault_of_alice().await;

@@ -145,7 +145,7 @@ async fn with_the_clock_set_back_a_wait_begins_again_and_ends() {
     retrieve(&vault, &device, RIGHT).await;
 }
 
-/// The same, when nobody asks until the wait is over: the sweep at the start stores the present.
+/// The same without a request until the wait is over: the sweep at the start stores the present.
 /// Fails when that sweep looks only at what seems due.
 #[tokio::test]
 async fn with_the_clock_set_back_the_sweep_at_the_start_begins_the_wait() {

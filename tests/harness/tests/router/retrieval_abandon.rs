@@ -38,8 +38,8 @@ async fn an_altered_foreign_or_replaced_ticket_is_expired() {
     assert_eq!(remaining(&vault, &bob).await, 10);
 }
 
-/// Fails when abandoning takes the charge back: whoever sees in KE2 that a guess was wrong would
-/// guess without end.
+/// Fails when abandoning takes the charge back: an attacker sees in KE2 that a guess was wrong, and
+/// would guess without end.
 #[tokio::test]
 async fn abandoning_refunds_nothing_and_repeating_it_changes_nothing() {
     let (vault, alice, _) = vault_of_alice().await;

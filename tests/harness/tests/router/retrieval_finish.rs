@@ -311,7 +311,7 @@ async fn the_owner_is_told_of_failures_that_were_not_theirs() {
     assert_eq!(released.last_success_at, Some(at(3_600)));
 }
 
-/// What is released opens for nobody but the login it was released to.
+/// The released key opens only for the login that it was released to.
 #[tokio::test]
 async fn a_released_key_opens_only_for_its_own_login() {
     let (vault, alice, _) = vault_of_alice().await;

@@ -150,7 +150,7 @@ async fn the_statement_stays_the_same_for_a_day_and_is_renewed_by_upkeep() {
     assert_eq!(statement.ohttp_keys, vault.key_list().await);
 }
 
-/// Fails when keys are kept for ever: whoever steals them later opens all recorded traffic.
+/// Fails when keys are kept for ever: a later thief of the keys opens all recorded traffic.
 #[tokio::test]
 async fn keys_are_replaced_open_messages_during_the_overlap_and_are_then_forgotten() {
     let mut vault = TestVault::start(without_waits()).await;

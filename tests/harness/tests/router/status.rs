@@ -100,7 +100,7 @@ async fn an_active_account_tells_its_budget_profile_and_policy() {
     assert_eq!(both(&vault, &alice).await, expected);
 }
 
-/// Fails when `retry_at` is rounded down: who waits until then would be refused again.
+/// Fails when `retry_at` is rounded down: a device that waits until then would be refused again.
 #[tokio::test]
 async fn a_waiting_account_tells_until_when_rounded_up() {
     let vault = TestVault::start(Policy::new(2, 2, vec![300]).unwrap()).await;

@@ -1,4 +1,4 @@
-//! Upkeep as it runs in a server: nobody calls it, the ticks of [`Maintenance::run`] do
+//! Upkeep as it runs in a server: the ticks of [`Maintenance::run`] call it
 //! (PROTOCOL.md sections 5 and 7). The runtime's time is paused, so that it jumps from tick to
 //! tick; the vault's own clock moves only when a test advances it.
 //!

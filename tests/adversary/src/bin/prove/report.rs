@@ -1,4 +1,4 @@
-//! The table: on the screen, and as a file for who wants to believe us.
+//! The table: on the screen, and as a file.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

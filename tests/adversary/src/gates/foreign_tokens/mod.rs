@@ -1,5 +1,5 @@
-//! Requests of who has no right to make them: wrong, revoked, other tenants' and other scopes' tokens,
-//! and what is no token at all.
+//! Requests without the right to make them: wrong, revoked, other tenants' and other scopes' tokens,
+//! and strings that are no token at all.
 
 mod kind;
 mod tokens;
@@ -53,7 +53,7 @@ pub const REVOKED_GO_ON: Patch = Patch {
     instead: "if FAULT || tenant.revoke_token(id) {",
 };
 
-/// With this whoever may relay may reset.
+/// With this every relay may reset.
 pub const ANY_SCOPE: Patch = Patch {
     name: "a token's scopes are not looked at",
     file: "vault-server/src/http/auth.rs",

@@ -1,4 +1,4 @@
-//! Who could be attacked, and all that can be asked of the vault in such an account's name.
+//! The account under attack, and every request in its name.
 
 use anyhow::{Context, ensure};
 use reqwest::header::CONTENT_TYPE;

@@ -77,7 +77,7 @@ async fn owner(world: &mut World, rng: &mut StdRng) -> anyhow::Result<()> {
     world.owner_acts(phone, network).await
 }
 
-/// Nobody who has an attempt is left without the key.
+/// An owner with an attempt left gets the key.
 async fn finish_what_is_begun(world: &mut World) -> anyhow::Result<()> {
     for phone in [0, 1] {
         world.advance(OPEN_SECONDS);

@@ -1,11 +1,11 @@
-//! The other side of counting: whatever goes wrong on the way, and whoever guesses meanwhile, who
-//! types the right password in time gets the key.
+//! The other side of counting. The owner types the right password in time and gets the key, whatever
+//! goes wrong on the way and however often a thief guesses meanwhile.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `world` | an account, its owner's phones, a thief, time, and what the protocol says must come out |
-//! | `phone` | how far a phone is, what the network does, how a thief ends a guess |
-//! | `scenes` | what has to be tried in any case, step by step |
+//! | `world` | an account, its owner's phones, a thief, time, and a model of the protocol |
+//! | `phone` | the progress of a phone, the faults of the network, the ends of a thief's guess |
+//! | `scenes` | the scenes that are always tried, step by step |
 //! | `drive` | random steps |
 //! | `lossy` | the client library and a real vault that is killed, over a network that loses messages |
 //! | `wall_clock` | a real vault whose wall clock jumps |

@@ -1,5 +1,5 @@
-//! An account whose owner has two phones, a thief who guesses, and time; beside the vault a model of
-//! what PROTOCOL.md section 7 says must come out. Every step compares the two.
+//! An account whose owner has two phones, a guessing thief, and time. Every step compares the vault
+//! with a model of PROTOCOL.md section 7.
 
 use anyhow::{Context, anyhow};
 use vault_protocol::messages::{AccountState, RetrievalFinished, RetrievalStarted};

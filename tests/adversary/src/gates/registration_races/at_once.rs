@@ -25,7 +25,7 @@ pub async fn run(context: &GateContext, server: &ServerProcess) -> anyhow::Resul
     Ok(3 * rounds)
 }
 
-/// Everybody has started; all finish at once. One wins, and nobody can come after.
+/// All have started; all finish at once. One wins, and no other can finish later.
 async fn finishes(server: &ServerProcess, account: &str) -> anyhow::Result<()> {
     let calls = connections(server, account, PENDING).await?;
     let mut devices = Vec::new();
@@ -75,7 +75,7 @@ async fn replacements(server: &ServerProcess, account: &str) -> anyhow::Result<(
     replace(&calls[0], &owner, 2, "the third password").await
 }
 
-/// Nobody waits for anybody: more devices than can be pending, from start to finish.
+/// More devices than can be pending, from start to finish, and none waits for another.
 async fn whole_registrations(server: &ServerProcess, account: &str) -> anyhow::Result<()> {
     let calls = connections(server, account, 2 * PENDING).await?;
     let mut running = JoinSet::new();

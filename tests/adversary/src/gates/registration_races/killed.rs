@@ -1,6 +1,5 @@
-//! The vault is killed before, during and after each step of a registration and of a replacement. Who
-//! repeats the identical finish gets the same answer, whenever the first one took effect; the other
-//! device is told.
+//! The vault is killed before, during and after each step of a registration and of a replacement. The
+//! identical finish gets the same answer again if the first one took effect. The other device is told.
 
 use std::sync::{Arc, Mutex};
 
@@ -43,7 +42,7 @@ pub async fn run(context: &GateContext, mut server: ServerProcess) -> anyhow::Re
     Ok(in_flight + plans.len())
 }
 
-/// Nobody knows whether a finish that is on its way takes effect. Its repetition does or did.
+/// The outcome of a finish on its way is unknown. Its repetition takes effect, or it did.
 async fn killed_while_it_works(server: &mut ServerProcess, account: &str) -> anyhow::Result<()> {
     let calls = Calls::connect(server, account).await?;
     let owner = Device::new(calls.scope());

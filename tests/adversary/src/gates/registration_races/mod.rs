@@ -1,11 +1,11 @@
 //! Registrations that meet: two devices, a login under way, a repetition, a kill, a record that waits.
-//! The record that loses must be worth nothing afterwards, and who holds neither K nor an account
-//! without record must get none.
+//! The record that loses must be worth nothing afterwards. Without K, a record is made only for an
+//! account that has none.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
 //! | `at_once` | several devices register, or replace, at the same moment |
-//! | `replaced` | what was begun under the record that gave way |
+//! | `replaced` | logins and registrations that began under the record that gave way |
 //! | `refused` | replacements without proof, in every state of the record |
 //! | `killed` | the vault killed at every step, and while it works |
 

@@ -1,5 +1,5 @@
-//! Replacements without proof. A record is a record in whatever state: who could replace one that
-//! waits, or is exhausted, would refill its budget with a stolen login.
+//! Replacements without proof, in every state of the record. To replace one that waits or is
+//! exhausted would refill its budget with a stolen login.
 
 use vault_protocol::messages::{AccountState, RegistrationFinish};
 use vault_protocol::{Binary, Problem};

@@ -77,7 +77,7 @@ impl Scene {
         Ok(scene)
     }
 
-    /// How many messages a call has that nobody disturbs.
+    /// The number of messages of a call that is not disturbed.
     async fn messages_of(&self, call: Call) -> anyhow::Result<usize> {
         let account = format!("undisturbed-{call:?}");
         let mut phone = self.device(&account)?;
@@ -134,7 +134,7 @@ struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    /// Whom the relay lets be until it is told to begin.
+    /// A device that the relay leaves alone until it is told to begin.
     fn new(
         scene: &'a Scene,
         account: &'a str,
@@ -317,7 +317,7 @@ impl<'a> User<'a> {
         })?)
     }
 
-    /// With no more charged than these, and nothing registered that nobody asked for.
+    /// No more is charged than these, and nothing is registered without a request.
     async fn still_has_the_key(
         &mut self,
         typed: &str,

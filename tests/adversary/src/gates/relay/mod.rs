@@ -38,7 +38,7 @@ pub const ANSWERS_ARE_NOT_PADDED: Patch = Patch {
     instead: "    if !FAULT { bytes.resize(bytes.len().next_multiple_of(PADDED_LEN), 0); }\n",
 };
 
-/// Whoever signs is believed.
+/// Every signer is believed.
 pub const THE_PIN_IS_NOT_CHECKED: Patch = Patch {
     name: "the pin is not checked",
     file: "vault-client/src/trust.rs",

@@ -33,7 +33,7 @@ pub enum Mischief {
     LoseRequest,
     /// It arrives; its answer does not.
     LoseAnswer,
-    /// It arrives just before the next message, when nobody waits for it.
+    /// It arrives just before the next message, when its sender no longer waits.
     Late,
     /// It arrives twice; the first answer comes back.
     TwiceFirst,

@@ -34,7 +34,7 @@ pub struct Attack {
 
 pub type Beginning<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// Who is at work, and what they have done.
+/// The attackers at work, and the tally of their deeds.
 #[derive(Default)]
 pub struct Attackers {
     tasks: JoinSet<()>,
@@ -47,7 +47,7 @@ pub const ATTACKS: &[Attack] = &[
         begin: |target, attackers| Box::pin(slow_connections(target, attackers)),
         demands: &[
             (Deed::Arrived, SLOW_CONNECTIONS as u64, 500),
-            // Half of those for whom there is a place.
+            // Half of those that have a place.
             (Deed::Dripped, 500, 100),
         ],
     },
@@ -92,7 +92,7 @@ pub struct AttackedServer {
 /// A slow attacker sends a byte so often.
 const DRIP: Duration = Duration::from_secs(1);
 
-/// Who was cut comes back after so long.
+/// The pause before an attacker that was cut comes back.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// So many drips make a slow connection.
@@ -178,9 +178,9 @@ async fn slow_connections(
     Ok(())
 }
 
-/// Lets attackers in, one after the other; who was cut comes back. Arriving all at once would overrun
-/// the backlog, and measure the attackers' handshakes. When one cannot get in, no further one can;
-/// then fewer have arrived than there have to be.
+/// Lets attackers in, one after the other; each that was cut comes back. Arriving all at once would
+/// overrun the backlog, and measure the attackers' handshakes. When one cannot get in, no further one
+/// can; then fewer have arrived than there have to be.
 async fn arrive<A, F>(attackers: &mut Attackers, attacks: impl Iterator<Item = A>)
 where
     A: Fn(Arrival) -> F + Send + 'static,
@@ -256,8 +256,8 @@ async fn long_bodies(target: &AttackedServer, attackers: &mut Attackers) -> anyh
     Ok(())
 }
 
-/// The vault need not read a body to its end to refuse it, and then the end cannot be sent: who
-/// sends without a pause may be cut before the answer is read.
+/// The vault need not read a body to its end to refuse it, and then the end cannot be sent. A sender
+/// without a pause may be cut before it reads the answer.
 async fn send_long_body(door: Door, head: String, arrival: Arrival) -> anyhow::Result<()> {
     let mut connection = door.enter().await?;
     connection.write_all(head.as_bytes()).await?;
@@ -314,7 +314,7 @@ async fn is_answered(calls: &Calls, sealed: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Registrations that are started and never finished, each message once; then all of them again,
-/// which nobody counts.
+/// which are not counted.
 async fn tickets(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::Result<()> {
     let scope = target.calls.scope();
     let path = format!("{}/registration/start", scope.path());

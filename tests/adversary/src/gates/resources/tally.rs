@@ -15,7 +15,7 @@ pub enum Deed {
     Dripped,
     /// A body has left but for its last byte.
     Sent,
-    /// The vault has refused a body, or cut who sent it.
+    /// The vault has refused a body, or cut its sender.
     Refused,
     /// A nested body was opened and answered.
     Nested,
@@ -42,7 +42,7 @@ const DEEDS: [(Deed, &str); 8] = [
 #[derive(Clone, Default)]
 pub struct Tally {
     counts: Arc<[AtomicU64; DEEDS.len()]>,
-    /// Why something came to nothing, for who asks why there are so few.
+    /// Why an attacker failed: explains a low count.
     last_error: Arc<Mutex<Option<String>>>,
 }
 
@@ -100,12 +100,12 @@ impl Arrival {
         }
     }
 
-    /// Who comes back is no further attacker.
+    /// An attacker that comes back is counted once.
     pub fn is_in(&self) {
         if !self.was_in.swap(true, Ordering::Relaxed) {
             self.tally.count(Deed::Arrived);
         }
-        // Nobody listens any more when all have arrived.
+        // The receiver is gone when all have arrived.
         let _ = self.ready.try_send(());
     }
 

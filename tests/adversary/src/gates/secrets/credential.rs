@@ -1,5 +1,5 @@
-//! What the vault has of a live record and shows to nobody, as it is computed by who has keyring,
-//! anchor and database of one moment.
+//! The secrets of a live record that the vault never shows, computed from keyring, anchor and database
+//! of one moment.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;

@@ -1,9 +1,9 @@
-//! Every ticket where it does not belong, too late, too often, altered: what it must lead to is
-//! written down here once more, from PROTOCOL.md section 7 step 4 and section 6.
+//! Every ticket where it does not belong, too late, too often, altered. The expected answer is written
+//! down here once more, from PROTOCOL.md section 7 step 4 and section 6.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `cell` | tickets of attempts: who presents which, when, with what, and what must come of it |
+//! | `cell` | tickets of attempts: the presenting account, the moment, the message, the answer |
 //! | `retrieval` | tries each such cell |
 //! | `registration` | tickets of registrations, likewise |
 //! | `altered` | every bit of a ticket, and tickets of one kind in the place of the other |

@@ -52,9 +52,9 @@ enum Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
     None,
-    /// By who holds K of the live record.
+    /// By a device with K of the live record.
     Right,
-    /// By who holds another key.
+    /// By a device with another key.
     Wrong,
 }
 
@@ -217,7 +217,7 @@ impl Trial {
     }
 }
 
-/// A registration that is pending, and who holds K of the record that is live then.
+/// A registration that is pending, and a device with K of the record that is live then.
 async fn pending(
     target: &Target,
     record: Record,

@@ -1,5 +1,5 @@
-//! The rows that are not sealed: whose database it is, and the index of due times. `STRICT` and
-//! `CHECK` hold for SQL only, so who writes the file can put values of any kind there.
+//! The rows that are not sealed: the database's identity, and the index of due times. `STRICT` and
+//! `CHECK` hold for SQL only, so a process that writes the file can put values of any kind there.
 
 use rusqlite::Connection;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
