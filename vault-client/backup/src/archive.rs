@@ -119,7 +119,7 @@ impl<W: Write> ArchiveWriter<W> {
     }
 }
 
-/// Owners are not kept: they mean nothing on another device and would tell who made the backup.
+/// Owners are not kept: they mean nothing on another device and would name the user.
 fn new_header(kind: EntryType, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 /// by recursion: without a limit a small archive could keep the device busy, or overflow the stack.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
-/// The bits of a mode that are kept: who may read, write and execute. Not setuid, setgid, sticky.
+/// The bits of a mode that are kept: the rights to read, write and execute. Not setuid, setgid, sticky.
 const PERMISSIONS: u32 = 0o777;
 
-/// What is kept of a file, folder or link beside its content.
+/// The attributes that are kept of a file, folder or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attributes {
     /// Permission bits, at most `0o777`.

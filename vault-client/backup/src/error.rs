@@ -122,7 +122,7 @@ pub enum Refusal {
 }
 
 impl BackupError {
-    /// Names the file behind a sink, for who gave a path and not a sink.
+    /// Names the file behind a sink, for a caller that gave a path and not a sink.
     pub(crate) fn with_target(self, target: &Path) -> Self {
         match self {
             Self::Sink(source) => Self::Unwritable {

@@ -23,7 +23,7 @@ impl Faults {
         self.0.borrow().is_some()
     }
 
-    /// What went wrong below; if nothing did, what was read and authenticated is no archive.
+    /// The fault that was noted below; if there is none, the authenticated bytes are no archive.
     pub(crate) fn explain(&self) -> BackupError {
         let fault = self.0.borrow_mut().take();
         fault.unwrap_or(BackupError::NotABackup(NotABackup::Content))

@@ -24,13 +24,13 @@ pub(crate) const HEAD_LIMIT: usize = 1024;
 /// The first line of every age file of version 1.
 const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
 
-/// What the last line of a header begins with...
+/// How the last line of a header begins...
 const LAST_LINE: &[u8] = b"\n--- ";
 
 /// ...before 43 characters of base64 and a line feed.
 const MAC_AND_END: usize = 43 + 1;
 
-/// What the beginning of a file says.
+/// The beginning of a file, as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// A whole header of this many bytes.

@@ -9,7 +9,7 @@
 //! What is kept: names (any bytes), contents, symbolic links as links, permission bits, times of
 //! modification to the nanosecond; of the given folder itself too. What is not:
 //!
-//! - setuid, setgid and sticky bits are dropped on both ways. A restore belongs to whoever runs it, and
+//! - setuid, setgid and sticky bits are dropped on both ways. A restore belongs to the user that runs it, and
 //!   with those bits a program would run with rights its new owner never gave to it.
 //! - owners, access control lists, extended attributes, times of access.
 //! - hard links become ordinary files, holes are filled with zeros.
@@ -68,7 +68,7 @@ use self::walk::FileId;
 ///
 /// [`BackupError::SourceNotAFolder`], [`BackupError::Unreadable`] and
 /// [`BackupError::SourceChanged`] name the file in question, [`BackupError::Sink`] is the sink's
-/// own error. What was written until then is worthless.
+/// own error. The bytes written until then are worthless.
 pub fn create(
     source: &Path,
     sink: impl Write,

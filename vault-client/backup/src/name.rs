@@ -8,7 +8,7 @@ use std::path::Path;
 
 use vault_protocol::KeyId;
 
-/// What a key id follows in a name.
+/// The part of a name before the key id.
 const PREFIX: &[u8] = b"backup-";
 
 /// Hexadecimal digits of a key id.

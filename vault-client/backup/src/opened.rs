@@ -1,7 +1,7 @@
 //! The reading half of a backup's envelope: age, then zstd. Tells apart why a file does not open.
 //!
 //! age authenticates every chunk of 64 KiB before it lets go of it, so that zstd and tar only ever
-//! see what someone with the key has written. Only that the end is missing shows at the end.
+//! see what a holder of the key has written. Only that the end is missing shows at the end.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -141,7 +141,7 @@ impl Claim {
             .map_err(|error| self.not_opened(&error, faults))
     }
 
-    /// age's own words are not used: they suggest what does not apply here, and the text for
+    /// age's own words are not used: they suggest remedies that do not apply here, and the text for
     /// `ExcessiveWork` computes with numbers from the file.
     fn not_opened(self, error: &DecryptError, faults: &Faults) -> BackupError {
         match error {

@@ -16,7 +16,7 @@ use crate::walk::{FileId, Found, Kind, Walk};
 /// Bytes read at once.
 const PIECE: usize = 64 * 1024;
 
-/// The bytes in all files below `source`: what the progress is measured by.
+/// The bytes in all files below `source`, by which the progress is measured.
 pub(crate) fn scan(
     source: &Path,
     excluded: &[FileId],

@@ -15,7 +15,7 @@ pub trait Progress {
     }
 }
 
-/// Nobody is watching.
+/// Shows nothing, and never cancels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;
 

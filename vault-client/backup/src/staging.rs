@@ -42,7 +42,7 @@ impl StagedFile {
         &self.file
     }
 
-    /// Gives the file its name. What had the name before is replaced.
+    /// Gives the file its name. A file that had the name before is replaced.
     pub(crate) fn commit(mut self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, target)?;
@@ -60,7 +60,7 @@ impl Drop for StagedFile {
     }
 }
 
-/// A folder in the making, which nobody else can enter.
+/// A folder in the making, which no other user can enter.
 pub(crate) struct StagedFolder {
     path: PathBuf,
     /// As the caller named it.

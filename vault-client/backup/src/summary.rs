@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::walk::SpecialKind;
 
-/// What a backup or a restore moved.
+/// The files, folders, links and bytes that a backup or a restore moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Ordinary files.
@@ -15,7 +15,7 @@ pub struct Summary {
     pub links: u64,
     /// Bytes of content of all files.
     pub bytes: u64,
-    /// What was left out of a backup because it is neither a file, a folder nor a link. Always
+    /// Left out of a backup, because it is neither a file, a folder nor a link. Always
     /// empty after a restore.
     pub skipped: Vec<Skipped>,
 }

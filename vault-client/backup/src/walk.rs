@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::beneath::{self, Attributes, MAX_DEPTH};
 use crate::error::BackupError;
 
-/// What a backup skips.
+/// A kind of file that a backup skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpecialKind {
@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
         Ok(self.current.insert(folder))
     }
 
-    /// What was listed a moment ago and is gone, or is now something else, has changed.
+    /// An entry that was listed a moment ago and is gone, or is now another kind, has changed.
     fn failed(&self, path: &Path, errno: Errno) -> BackupError {
         match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => {

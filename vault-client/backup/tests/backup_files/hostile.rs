@@ -1,4 +1,4 @@
-//! Archives made to do harm by someone who has the key. Every one is also a committed file, so that
+//! Archives made to do harm by an attacker that has the key. Every one is also a committed file, so that
 //! what was refused once stays refused.
 
 use std::fs;

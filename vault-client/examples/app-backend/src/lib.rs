@@ -13,7 +13,7 @@
 //! ```
 //!
 //! In a real backend the two `/v1` routes stand beside the app's own, behind its TLS, its login and
-//! its rate limits. Who steals a login cannot read a key, but can use up its attempts.
+//! its rate limits. An attacker that steals a login cannot read a key, but can use up its attempts.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
