@@ -1,12 +1,12 @@
-//! Commands and options. The help is written for somebody who sees the program for the first time.
+//! Commands and options. The help is written for a person who sees the program for the first time.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::code::Code;
-use super::connection::ConnectionArguments;
-use super::secrets::{GivenKey, NewPassword};
+use crate::code::Code;
+use crate::connection::ConnectionArguments;
+use crate::secrets::{GivenKey, NewPassword};
 
 const ABOUT: &str = "Keeps a backup key safe with a password, and backups encrypted with it
 
@@ -18,8 +18,8 @@ after this device is lost there are two ways, each of which can be switched on a
 
 The vault and everything in between learn neither the password nor the key.
 
-This device keeps the key in its state file, readable by you alone: whoever can read that file can
-read your backups. Passwords, digits and tokens are asked for or read from files, never taken from
+This device keeps the key in its state file, readable by you alone: another program that can read
+that file can read your backups. Passwords, digits and tokens are asked for or read from files, never taken from
 arguments or the environment.";
 
 const FIRST_STEPS: &str = "First steps:
@@ -48,21 +48,21 @@ Files:
     after_help = "See --help for the first steps and the exit codes.",
     after_long_help = after_help(),
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// This device's state file
     #[arg(long, global = true, value_name = "FILE", display_order = 90)]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 
     /// Print one JSON object on standard output, also for errors
     #[arg(long, global = true, display_order = 91)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     Enable(Enable),
     Backup(Backup),
     Restore(Restore),
@@ -71,17 +71,18 @@ pub enum Command {
     ChangePassword(ChangePassword),
     ShowKey(ShowKey),
     Disable(Disable),
-    /// Show the pinned fingerprints, and compare them with what the vault shows
+    /// Show the pinned fingerprints, and compare them with the one that the vault shows
     Fingerprint,
 }
 
 /// Protect this device's key: with a password at a vault, or by its 64 digits alone
 ///
 /// The key is made the first time and stays the same from then on, whichever way it is protected.
-/// Run it again to switch between the ways, to finish what was interrupted, or to register the key
+/// Run it again to switch between the ways, to finish an interrupted run, or to register the key
 /// anew after the vault has lost its record. After it has destroyed one, --after-destroyed says that
 /// you want that; choose another password if it was destroyed by too many wrong ones. Connection
-/// options replace the stored ones once they have worked.
+/// options replace the stored ones once they have worked. For another vault or account, delete the
+/// record at the former one first (disable).
 #[derive(Args, Debug)]
 #[command(
     verbatim_doc_comment,
@@ -92,22 +93,22 @@ pub enum Command {
     --fingerprint '12345 67890 …' --tenant photos --account alice
   vault-client enable --key-only"
 )]
-pub struct Enable {
+pub(crate) struct Enable {
     /// No password and no vault: show the 64 digits to write down
     #[arg(long, conflicts_with_all = ["ConnectionArguments", "password_file"])]
-    pub key_only: bool,
+    pub(crate) key_only: bool,
     /// With --key-only: delete the record at the vault without asking
     #[arg(long, requires = "key_only")]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Register the key although the vault has destroyed a record of this account
     #[arg(long, conflicts_with = "key_only")]
-    pub after_destroyed: bool,
+    pub(crate) after_destroyed: bool,
     #[command(flatten)]
-    pub key: GivenKey,
+    pub(crate) key: GivenKey,
     #[command(flatten)]
-    pub password: NewPassword,
+    pub(crate) password: NewPassword,
     #[command(flatten)]
-    pub connection: ConnectionArguments,
+    pub(crate) connection: ConnectionArguments,
 }
 
 /// Encrypt a folder into a backup file
@@ -124,13 +125,13 @@ pub struct Enable {
 Without this program: zstd and age open the file, the 64 digits without spaces are the passphrase.
   age --decrypt backup-….age | zstd --decompress | tar --extract"
 )]
-pub struct Backup {
+pub(crate) struct Backup {
     /// The folder to back up
     #[arg(value_name = "SOURCE")]
-    pub source: PathBuf,
+    pub(crate) source: PathBuf,
     /// A folder, in which the file is named backup-<key id>.age, or a file, which is replaced
     #[arg(long, short, value_name = "DIR|FILE", default_value = ".")]
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
 }
 
 /// Restore a backup file into a new folder
@@ -147,23 +148,23 @@ pub struct Backup {
   vault-client restore backup-….age --to Pictures --url https://vault.example --ca-file ca.pem \\
     --fingerprint '12345 67890 …' --tenant photos --account alice --token-file token"
 )]
-pub struct Restore {
+pub(crate) struct Restore {
     /// The backup
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The folder to restore into: a new or an empty one
     #[arg(long, value_name = "DIR")]
-    pub to: PathBuf,
+    pub(crate) to: PathBuf,
     #[command(flatten)]
-    pub key: GivenKey,
+    pub(crate) key: GivenKey,
     /// Get the key from the vault, whatever this device holds
     #[arg(long, conflicts_with = "GivenKey")]
-    pub by_password: bool,
+    pub(crate) by_password: bool,
     /// Take the password from a file (one line break at its end does not count)
     #[arg(long, value_name = "FILE", conflicts_with = "GivenKey")]
-    pub password_file: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
     #[command(flatten)]
-    pub connection: ConnectionArguments,
+    pub(crate) connection: ConnectionArguments,
 }
 
 /// Set another password
@@ -171,36 +172,36 @@ pub struct Restore {
 /// The key and the backups stay as they are; the old password opens nothing any more. The old one is
 /// not asked for: this device holds the key.
 #[derive(Args, Debug)]
-pub struct ChangePassword {
+pub(crate) struct ChangePassword {
     #[command(flatten)]
-    pub password: NewPassword,
+    pub(crate) password: NewPassword,
 }
 
 /// Show the 64 digits of this device's key
 ///
-/// Whoever has them can read the backups. Write them down where nobody else looks.
+/// They open the backups. Write them down and keep them where only you look.
 #[derive(Args, Debug)]
-pub struct ShowKey {
+pub(crate) struct ShowKey {
     /// Draw a QR code as well
     #[arg(long, conflicts_with = "json")]
-    pub qr: bool,
+    pub(crate) qr: bool,
 }
 
 /// Delete the record at the vault, so that no password opens it any more
 ///
-/// The same at every other place where this device has registered the key, if there are any. The key
-/// stays on this device, protected by its 64 digits alone: write them down (show-key).
+/// The same wherever a record was left behind (--leave-record): status names such places. The key stays
+/// on this device, protected by its 64 digits alone: write them down (show-key).
 #[derive(Args, Debug)]
-pub struct Disable {
+pub(crate) struct Disable {
     /// Remove the key from this device too: without the 64 digits all backups are lost
     #[arg(long)]
-    pub forget: bool,
+    pub(crate) forget: bool,
     /// Go on where a record cannot be deleted: it stays there, and its password opens the key
-    #[arg(long)]
-    pub leave_records: bool,
+    #[arg(long, alias = "leave-records")]
+    pub(crate) leave_record: bool,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 fn after_help() -> String {

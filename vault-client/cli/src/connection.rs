@@ -7,20 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use vault_client::client::VaultClient;
-use vault_client::http::{BearerToken, HttpOptions, HttpTransport, InvalidTransport, system_clock};
-use vault_client::trust::{Trust, TrustMemory};
+use vault_client::device::Place;
+use vault_client::http::{BearerToken, HttpOptions, HttpTransport, InvalidTransport};
+use vault_client::trust::TrustMemory;
 use vault_client::{AccountId, Fingerprint, TenantId};
-use vault_protocol::AccountScope;
 
-use super::failure::Failure;
-use super::output::Screen;
-use super::secrets;
+use crate::error::CliError;
+use crate::output::Screen;
+use crate::secrets;
 
 /// Which vault and which account. Kept in this device's state.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Connection (given once, then kept in the state)")]
-pub struct ConnectionArguments {
+pub(crate) struct ConnectionArguments {
     /// The vault itself, https://host:port; goes with --token-file
     #[arg(long, value_name = "URL", conflicts_with = "relay")]
     url: Option<String>,
@@ -47,29 +46,24 @@ pub struct ConnectionArguments {
     fingerprints: Vec<Fingerprint>,
 }
 
-/// How to reach one account at one vault.
+/// The way to a place, as it is kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Connection {
-    route: Route,
-    ca_file: Option<PathBuf>,
-    tenant: TenantId,
-    account: AccountId,
-    fingerprints: Vec<Fingerprint>,
-    /// Of the newest statement; guards against older ones.
-    memory: Option<TrustMemory>,
+pub(crate) struct Address {
+    pub(crate) route: Route,
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum Route {
+pub(crate) enum Route {
     Direct { url: String, token_file: PathBuf },
     Relay { url: String, session_file: PathBuf },
 }
 
 impl ConnectionArguments {
     /// Whether none was given.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.url.is_none()
             && self.relay.is_none()
             && self.ca_file.is_none()
@@ -80,9 +74,10 @@ impl ConnectionArguments {
             && self.fingerprints.is_empty()
     }
 
-    /// The stored connection with what was given in place of what was stored.
-    pub fn resolve(&self, stored: Option<&Connection>) -> Result<Connection, Failure> {
-        let route = self.route(stored.map(|stored| &stored.route))?;
+    /// The stored place, with each part that was given in place of the stored one.
+    pub(crate) fn resolve(&self, stored: Option<&Place>) -> Result<Place, CliError> {
+        let address = stored.map(Address::of).transpose()?;
+        let route = self.route(address.as_ref().map(|address| &address.route))?;
         let fingerprints = match stored {
             Some(stored) if self.fingerprints.is_empty() => stored.fingerprints.clone(),
             _ => self.fingerprints.clone(),
@@ -90,26 +85,25 @@ impl ConnectionArguments {
         if fingerprints.is_empty() {
             return Err(missing("--fingerprint"));
         }
-        let (tenant, account) = (self.tenant.clone(), self.account.clone());
         let ca_file = match &self.ca_file {
             Some(file) => Some(absolute(file)?),
-            None => stored.and_then(|stored| stored.ca_file.clone()),
+            None => address.and_then(|address| address.ca_file),
         };
-        Ok(Connection {
-            route,
-            ca_file,
-            tenant: tenant
-                .or_else(|| stored.map(|stored| stored.tenant.clone()))
-                .ok_or_else(|| missing("--tenant"))?,
-            account: account
-                .or_else(|| stored.map(|stored| stored.account.clone()))
-                .ok_or_else(|| missing("--account"))?,
-            memory: stored.and_then(|stored| stored.memory_for(&fingerprints)),
+        let tenant = self.tenant.as_ref().or(stored.map(|stored| &stored.tenant));
+        let account = self
+            .account
+            .as_ref()
+            .or(stored.map(|stored| &stored.account));
+        Ok(Place {
+            tenant: tenant.ok_or_else(|| missing("--tenant"))?.clone(),
+            account: account.ok_or_else(|| missing("--account"))?.clone(),
+            memory: stored.and_then(|stored| memory_for(stored, &fingerprints)),
             fingerprints,
+            address: Address { route, ca_file }.to_text()?,
         })
     }
 
-    fn route(&self, stored: Option<&Route>) -> Result<Route, Failure> {
+    fn route(&self, stored: Option<&Route>) -> Result<Route, CliError> {
         let (stored_token, stored_session) = match stored {
             Some(Route::Direct { token_file, .. }) => (Some(token_file), None),
             Some(Route::Relay { session_file, .. }) => (None, Some(session_file)),
@@ -148,115 +142,68 @@ impl ConnectionArguments {
     }
 }
 
-impl Connection {
-    /// The app's name.
-    pub fn tenant(&self) -> &TenantId {
-        &self.tenant
+impl Address {
+    pub(crate) fn of(place: &Place) -> Result<Self, CliError> {
+        let read = serde_json::from_str(&place.address)
+            .context("the address in the state file is damaged: give the connection options again");
+        Ok(read?)
     }
 
-    /// The user's account.
-    pub fn account(&self) -> &AccountId {
-        &self.account
+    /// Fails for paths that are not UTF-8.
+    pub(crate) fn to_text(&self) -> Result<String, CliError> {
+        let text =
+            serde_json::to_string(self).context("a path cannot be stored: choose one in UTF-8");
+        Ok(text?)
     }
 
-    /// Which account of which vault, for a person.
-    pub fn place(&self) -> String {
+    fn url(&self) -> &str {
         let (Route::Direct { url, .. } | Route::Relay { url, .. }) = &self.route;
-        format!("the account {} of {} ({url})", self.account, self.tenant)
-    }
-
-    /// What is pinned.
-    pub fn fingerprints(&self) -> &[Fingerprint] {
-        &self.fingerprints
-    }
-
-    /// Takes over what the client has learnt.
-    pub fn remember(&mut self, client: &VaultClient<HttpTransport>) {
-        if let Some(memory) = client.trust_memory() {
-            self.memory = Some(memory);
-        }
-    }
-
-    /// The vault, app and account, once the vault has shown itself.
-    pub fn scope(&self) -> Option<AccountScope> {
-        self.memory.as_ref().map(|memory| AccountScope {
-            vault: memory.vault.clone(),
-            tenant: self.tenant.clone(),
-            account: self.account.clone(),
-        })
-    }
-
-    /// Takes over what `other` knows of the same vault, and nothing else.
-    pub fn learn(&mut self, other: &Self) {
-        let is_same_vault = match (&self.memory, &other.memory) {
-            (Some(mine), Some(theirs)) => mine.vault == theirs.vault,
-            (None, _) | (_, None) => true,
-        };
-        if is_same_vault && other.memory.is_some() && self.shares_pin(&other.fingerprints) {
-            self.memory.clone_from(&other.memory);
-        }
-    }
-
-    /// Whether this is the same account of the same vault.
-    pub fn is_at(&self, other: &Self) -> bool {
-        let is_account = (&self.tenant, &self.account) == (&other.tenant, &other.account);
-        is_account && self.shares_pin(&other.fingerprints)
-    }
-
-    /// Whether one of `pins` is pinned here: what has none of them is another vault.
-    pub fn shares_pin(&self, pins: &[Fingerprint]) -> bool {
-        self.fingerprints.iter().any(|pin| pins.contains(pin))
-    }
-
-    /// A client of this account.
-    pub fn client(&self, screen: Screen) -> Result<VaultClient<HttpTransport>, Failure> {
-        let mut trust = Trust::new(self.fingerprints.iter().copied());
-        if let Some(memory) = &self.memory {
-            trust = trust.remembering(memory.clone());
-        }
-        // The pauses are in `work` still.
-        let client = VaultClient::new(
-            self.transport(screen)?,
-            trust,
-            self.tenant.clone(),
-            self.account.clone(),
-            Box::new(system_clock),
-        );
-        Ok(client.with_pauses(&[]))
-    }
-
-    /// The way there, without any trust in what is at its end.
-    pub fn transport(&self, screen: Screen) -> Result<HttpTransport, Failure> {
-        let options = HttpOptions {
-            roots: self.ca_file.as_deref().map(read_certificates).transpose()?,
-            ..HttpOptions::default()
-        };
-        let transport = match &self.route {
-            Route::Direct { url, token_file } => {
-                let token = token(token_file, screen)?;
-                HttpTransport::direct(url, &token, &self.account, &options)
-            }
-            Route::Relay { url, session_file } => {
-                let session = token(session_file, screen)?;
-                HttpTransport::through_relay(url, &session, &options)
-            }
-        };
-        transport.map_err(unusable)
-    }
-
-    /// What is remembered stays valid as long as one pin stays; new pins are another vault.
-    fn memory_for(&self, pins: &[Fingerprint]) -> Option<TrustMemory> {
-        self.memory.clone().filter(|_| self.shares_pin(pins))
+        url
     }
 }
 
-fn missing(option: &str) -> Failure {
-    Failure::Usage(format!(
+/// Which account of which vault, for a person.
+pub(crate) fn describe(place: &Place) -> String {
+    let account = format!("the account {} of {}", place.account, place.tenant);
+    match Address::of(place) {
+        Ok(address) => format!("{account} ({})", address.url()),
+        Err(_) => account,
+    }
+}
+
+/// The way there, without any trust in the vault at its end.
+pub(crate) fn transport(place: &Place, screen: Screen) -> Result<HttpTransport, CliError> {
+    let Address { route, ca_file } = Address::of(place)?;
+    let options = HttpOptions {
+        roots: ca_file.as_deref().map(read_certificates).transpose()?,
+        ..HttpOptions::default()
+    };
+    let transport = match &route {
+        Route::Direct { url, token_file } => {
+            let token = token(token_file, screen)?;
+            HttpTransport::direct(url, &token, &place.account, &options)
+        }
+        Route::Relay { url, session_file } => {
+            let session = token(session_file, screen)?;
+            HttpTransport::through_relay(url, &session, &options)
+        }
+    };
+    transport.map_err(unusable)
+}
+
+/// A vault's memory stays valid as long as one pin stays; with none of them it is another vault.
+fn memory_for(stored: &Place, pins: &[Fingerprint]) -> Option<TrustMemory> {
+    let stays = stored.fingerprints.iter().any(|pin| pins.contains(pin));
+    stored.memory.clone().filter(|_| stays)
+}
+
+fn missing(option: &str) -> CliError {
+    CliError::usage(format!(
         "this device does not know its vault yet, {option} is missing: give --url with --token-file, or --relay with --session-file, and --tenant, --account, --fingerprint"
     ))
 }
 
-fn file(given: Option<&Path>, stored: Option<&PathBuf>, option: &str) -> Result<PathBuf, Failure> {
+fn file(given: Option<&Path>, stored: Option<&PathBuf>, option: &str) -> Result<PathBuf, CliError> {
     match given {
         Some(file) => absolute(file),
         None => stored.cloned().ok_or_else(|| missing(option)),
@@ -264,11 +211,11 @@ fn file(given: Option<&Path>, stored: Option<&PathBuf>, option: &str) -> Result<
 }
 
 /// Later runs may be started elsewhere.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     Ok(std::path::absolute(path).with_context(|| format!("cannot use {}", path.display()))?)
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read_certificates(path: &Path) -> Result<Vec<u8>, CliError> {
     let read = std::fs::read(path).with_context(|| {
         format!(
             "cannot read the certificates {}: check --ca-file",
@@ -278,13 +225,13 @@ fn read_certificates(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(read?)
 }
 
-fn token(path: &Path, screen: Screen) -> Result<BearerToken, Failure> {
+fn token(path: &Path, screen: Screen) -> Result<BearerToken, CliError> {
     let text = secrets::read_file(path, "the token", screen)?;
     BearerToken::new(text.trim()).map_err(unusable)
 }
 
-fn unusable(error: InvalidTransport) -> Failure {
-    Failure::Usage(error.to_string())
+fn unusable(error: InvalidTransport) -> CliError {
+    CliError::usage(error.to_string())
 }
 
 #[cfg(test)]
@@ -323,7 +270,7 @@ mod tests {
             let Err(failure) = arguments.resolve(None) else {
                 panic!("accepted without {option}");
             };
-            assert!(failure.message().contains(option), "{option}");
+            assert!(failure.message.contains(option), "{option}");
         }
     }
 
@@ -358,28 +305,6 @@ mod tests {
         assert_eq!(memory(vec![pin('2')]), None);
     }
 
-    // Fails if `learn` looks at no pins: one vault's serials would shut out another one.
-    #[test]
-    fn what_another_vault_showed_is_not_learnt() {
-        let memory = |serial: u64| -> TrustMemory {
-            let digest = "A".repeat(43);
-            let text =
-                format!(r#"{{"vault":"v","seen":{{"serial":{serial},"digest":"{digest}"}}}}"#);
-            serde_json::from_str(&text).unwrap()
-        };
-        let mut stored = direct().resolve(None).unwrap();
-        stored.memory = Some(memory(1));
-        let mut other = stored.clone();
-        other.memory = Some(memory(2));
-        other.fingerprints = vec![pin('2')];
-        stored.learn(&other);
-        assert_eq!(stored.memory, Some(memory(1)));
-        other.fingerprints = vec![pin('2'), pin('1')];
-        stored.learn(&other);
-        assert_eq!(stored.memory, Some(memory(2)));
-        assert_eq!(stored.fingerprints, [pin('1')]);
-    }
-
     #[test]
     fn one_option_replaces_one_part() {
         let stored = direct().resolve(None).unwrap();
@@ -392,7 +317,7 @@ mod tests {
             url: "https://vault.example".to_owned(),
             token_file: PathBuf::from("/other"),
         };
-        assert_eq!(resolved.route, expected);
+        assert_eq!(Address::of(&resolved).unwrap().route, expected);
         assert_eq!(resolved.account, stored.account);
     }
 }

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// No core dumps, by limit and, where there is such a thing, by making the process not dumpable: a
 /// core *pattern* that is a pipe ignores the limit. Where it is not allowed, the command runs
 /// without: its user could do nothing about it.
-pub fn harden() {
+pub(crate) fn harden() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),

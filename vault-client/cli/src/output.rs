@@ -1,16 +1,15 @@
 //! What goes where: results to standard output, everything else to standard error. With `--json`
 //! exactly one object on standard output, whatever happens.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use vault_client::Timestamp;
-use vault_client::http::system_clock;
+use vault_client::BackupKey;
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use crate::code::Code;
+use crate::error::CliError;
 
 /// Standard output and error.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +17,12 @@ pub struct Screen {
     json: bool,
 }
 
-/// What a command that succeeded has to say, for people and for programs.
-pub struct Outcome {
+/// The result of a command that succeeded, for people and for programs.
+pub(crate) struct Outcome {
     /// Whole lines, without the last line break. May show the key.
-    pub text: Zeroizing<String>,
+    pub(crate) text: Zeroizing<String>,
     /// An object.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
 impl Screen {
@@ -33,24 +32,24 @@ impl Screen {
     }
 
     /// Whether a program reads along.
-    pub fn is_json(self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
     /// Tells the user something on the way.
-    pub fn note(self, text: &str) {
-        // Without a standard error there is nobody to tell.
+    pub(crate) fn note(self, text: &str) {
+        // Without a standard error there is no place for it.
         let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// Tells the user something they should act on.
-    pub fn warn(self, text: &str) {
+    pub(crate) fn warn(self, text: &str) {
         self.note(&format!("warning: {text}"));
     }
 
     /// Prints a part of the result that must be seen before the rest is done. With `--json` it is in
     /// the one object at the end.
-    pub fn show(self, text: &str) -> io::Result<()> {
+    pub(crate) fn show(self, text: &str) -> io::Result<()> {
         if self.json {
             return Ok(());
         }
@@ -59,7 +58,7 @@ impl Screen {
     }
 
     /// Prints the result.
-    pub fn finish(self, outcome: &Outcome) -> ExitCode {
+    pub(crate) fn finish(self, outcome: &Outcome) -> ExitCode {
         let printed = if self.json {
             writeln!(io::stdout(), "{}", outcome.json)
         } else {
@@ -67,34 +66,43 @@ impl Screen {
         };
         match printed.and_then(|()| io::stdout().flush()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => self.fail(&Failure::Other(error.into())),
+            Err(error) => self.fail(&unprintable(&error)),
         }
     }
 
     /// Prints what went wrong, and gives the exit code.
-    pub fn fail(self, failure: &Failure) -> ExitCode {
-        self.note(&format!("error: {}", failure.message()));
-        if let Some(cause) = failure.cause() {
+    pub(crate) fn fail(self, error: &CliError) -> ExitCode {
+        self.note(&format!("error: {}", error.message));
+        if let Some(cause) = &error.cause {
             self.note(&format!("  because: {cause}"));
         }
-        for hint in failure.hints() {
+        for hint in &error.hints {
             self.note(&format!("  {hint}"));
         }
-        self.fail_silently(failure)
+        self.fail_silently(error)
     }
 
-    /// The same for what the user has been told already.
-    pub fn fail_silently(self, failure: &Failure) -> ExitCode {
+    /// The same for an error that the user has been told already.
+    pub(crate) fn fail_silently(self, error: &CliError) -> ExitCode {
         if self.json {
-            let _ = writeln!(io::stdout(), "{}", failure.json());
+            let _ = writeln!(io::stdout(), "{}", error.json());
         }
-        ExitCode::from(failure.code().number())
+        ExitCode::from(error.code.number())
     }
+}
+
+/// Standard output takes nothing.
+pub(crate) fn unprintable(error: &io::Error) -> CliError {
+    CliError::new(
+        Code::Failure,
+        "cannot print the result: check standard output",
+    )
+    .because(error)
 }
 
 impl Outcome {
     /// For a result without secrets.
-    pub fn new(text: impl Into<String>, json: Value) -> Self {
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self {
             text: Zeroizing::new(text.into()),
             json,
@@ -103,7 +111,7 @@ impl Outcome {
 }
 
 /// The 64 digits as they are shown: for writing down, and for a program.
-pub fn show_digits(key: &vault_client::BackupKey) -> (Zeroizing<String>, Value) {
+pub(crate) fn show_digits(key: &BackupKey) -> (Zeroizing<String>, Value) {
     let grouped = key.grouped_digits();
     let mut lines = Zeroizing::new(String::with_capacity(128));
     for (index, group) in grouped.split(' ').enumerate() {
@@ -118,53 +126,9 @@ pub fn show_digits(key: &vault_client::BackupKey) -> (Zeroizing<String>, Value) 
     (lines, json!(grouped.as_str()))
 }
 
-/// A time to wait for, for a person who does not count in UTC: how far off it is, and RFC 3339.
-pub fn until(time: Timestamp) -> String {
-    let distance = duration(time.seconds_since(system_clock()));
-    format!("{} (in {distance})", time.to_rfc3339())
-}
-
-/// The same for a time that has passed.
-pub fn since(time: Timestamp) -> String {
-    let distance = duration(system_clock().seconds_since(time));
-    format!("{} ({distance} ago)", time.to_rfc3339())
-}
-
-/// Bytes for a person.
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        1 => "1 byte".to_owned(),
-        0..1024 => format!("{bytes} bytes"),
-        _ => indicatif::BinaryBytes(bytes).to_string(),
-    }
-}
-
-/// `1 file`, `2 files`.
-pub fn count(number: u64, one: &str) -> String {
-    let mut text = format!("{number} {one}");
-    if number != 1 {
-        // Writing to a string does not fail.
-        let _ = write!(text, "s");
-    }
-    text
-}
-
-fn duration(seconds: u64) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    match seconds {
-        0..120 => count(seconds, "second"),
-        120..7200 => count((seconds + MINUTE / 2) / MINUTE, "minute"),
-        7200..172_800 => count((seconds + HOUR / 2) / HOUR, "hour"),
-        _ => count((seconds + DAY / 2) / DAY, "day"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vault_client::BackupKey;
 
     #[test]
     fn the_digits_are_shown_in_four_lines_of_four_groups() {
@@ -176,19 +140,5 @@ mod tests {
         let expected = "  0011 2233 4455 6677\n  8899 aabb ccdd eeff\n".repeat(2);
         assert_eq!(lines.as_str(), expected.trim_end_matches('\n'));
         assert_eq!(json.as_str().unwrap().split(' ').count(), 16);
-    }
-
-    #[test]
-    fn durations_are_rounded_in_words() {
-        for (seconds, words) in [
-            (1, "1 second"),
-            (119, "119 seconds"),
-            (121, "2 minutes"),
-            (301, "5 minutes"),
-            (86_400, "24 hours"),
-            (172_801, "2 days"),
-        ] {
-            assert_eq!(duration(seconds), words);
-        }
     }
 }

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use serde_json::json;
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use vault_client::strength::{self, MinimumStrength};
 use vault_client::{BackupKey, Password};
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
-use super::output::Screen;
+use crate::code::Code;
+use crate::error::CliError;
+use crate::output::Screen;
 
 /// No password, key or token is longer, in bytes.
 const MAX_LEN: usize = 64 * 1024;
@@ -23,9 +25,9 @@ const MAX_LEN: usize = 64 * 1024;
 /// How often a new password is asked for at a terminal.
 const MAX_TRIES: usize = 3;
 
-/// A new password.
+/// A password that a record is to have.
 #[derive(Args, Debug)]
-pub struct NewPassword {
+pub(crate) struct NewPassword {
     /// Take the password from a file (one line break at its end does not count)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -37,24 +39,24 @@ pub struct NewPassword {
 /// A key that is given as its 64 digits.
 #[derive(Args, Debug, Default)]
 #[group(multiple = false)]
-pub struct GivenKey {
+pub(crate) struct GivenKey {
     /// Ask for the 64 digits (spaces, hyphens and capitals do not matter)
     #[arg(long)]
-    pub by_key: bool,
+    pub(crate) by_key: bool,
     /// Take the 64 digits from a file
     #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 impl NewPassword {
-    /// Whether nobody has to type it.
-    pub fn is_in_file(&self) -> bool {
+    /// Whether it is read from a file, so that it can be checked before anything is sent.
+    pub(crate) fn is_in_file(&self) -> bool {
         self.password_file.is_some()
     }
 
-    /// Asks twice, or reads the file; refuses what is too easy to guess. `about_user` is what an
+    /// Asks twice, or reads the file; refuses a password that is too easy to guess. `about_user` is what an
     /// attacker tries first.
-    pub fn choose(&self, about_user: &[&str], screen: Screen) -> Result<Password, Failure> {
+    pub(crate) fn choose(&self, about_user: &[&str], screen: Screen) -> Result<Password, CliError> {
         if let Some(file) = &self.password_file {
             let typed = read_file(file, "the password", screen)?;
             return self.check(&typed, about_user);
@@ -66,43 +68,43 @@ impl NewPassword {
             let result = if *typed == *prompt("The same again: ", "--password-file", screen)? {
                 self.check(&typed, about_user)
             } else {
-                Err(Failure::Usage(
-                    "the two passwords differ: start again".to_owned(),
-                ))
+                Err(CliError::usage("the two passwords differ: start again"))
             };
             match result {
-                Err(failure) if tries < MAX_TRIES => {
-                    screen.note(&failure.message());
-                    failure.hints().iter().for_each(|hint| screen.note(hint));
+                Err(refused) if tries < MAX_TRIES => {
+                    screen.note(&refused.message);
+                    refused.hints.iter().for_each(|hint| screen.note(hint));
                 }
                 result => return result,
             }
         }
     }
 
-    fn check(&self, typed: &str, about_user: &[&str]) -> Result<Password, Failure> {
-        let password = Password::prepare(typed).map_err(Failure::Password)?;
+    fn check(&self, typed: &str, about_user: &[&str]) -> Result<Password, CliError> {
+        let password = prepare(typed)?;
         let minimum = self.minimum_strength;
         let verdict = strength::assess(password.expose_secret(), about_user, minimum);
         if verdict.sufficient {
             return Ok(password);
         }
-        Err(Failure::Weak {
-            score: verdict.score,
-            minimum: minimum.score(),
-            advice: verdict.advice,
-        })
+        let (score, minimum) = (verdict.score, minimum.score());
+        let mut weak = CliError::usage(format!(
+            "the password is too easy to guess (strength {score} of 4, at least {minimum} is needed): choose another one"
+        ));
+        weak.hints
+            .extend(verdict.advice.iter().map(|&line| line.to_owned()));
+        Err(weak.details(json!({"score": score, "minimum": minimum, "advice": verdict.advice})))
     }
 }
 
 impl GivenKey {
     /// Whether a key is given at all.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.by_key || self.key_file.is_some()
     }
 
     /// Reads or asks for it; `None` if none is given.
-    pub fn read(&self, screen: Screen) -> Result<Option<BackupKey>, Failure> {
+    pub(crate) fn read(&self, screen: Screen) -> Result<Option<BackupKey>, CliError> {
         let digits = match &self.key_file {
             Some(file) => read_file(file, "the 64 digits", screen)?,
             None if self.by_key => prompt("The 64 digits: ", "--key-file", screen)?,
@@ -113,34 +115,56 @@ impl GivenKey {
 }
 
 /// The password of an existing record.
-pub fn password(file: Option<&Path>, screen: Screen) -> Result<Password, Failure> {
+pub(crate) fn password(file: Option<&Path>, screen: Screen) -> Result<Password, CliError> {
     let typed = match file {
         Some(file) => read_file(file, "the password", screen)?,
         None => prompt("Password: ", "--password-file", screen)?,
     };
-    Password::prepare(&typed).map_err(Failure::Password)
+    prepare(&typed)
 }
 
-/// Asks before something that cannot be undone, unless `yes` was said already. A program is not
-/// asked, it says so beforehand.
-pub async fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), Failure> {
+fn prepare(typed: &str) -> Result<Password, CliError> {
+    Password::prepare(typed)
+        .map_err(|error| CliError::usage(format!("{error}: choose another one")))
+}
+
+/// The answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// There is no terminal. A program is not asked, it says so beforehand.
+    Unasked,
+}
+
+/// Asks before something that cannot be undone, unless the options have said `yes` already.
+pub(crate) async fn confirm(question: &str, yes: bool, screen: Screen) -> Result<(), CliError> {
+    match ask(question, yes, screen).await? {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(CliError::new(Code::Failure, "nothing was changed")),
+        Answer::Unasked => Err(CliError::usage(format!("{question} Say so with --yes."))),
+    }
+}
+
+/// The same for a question whose answer may be no.
+pub(crate) async fn ask(question: &str, yes: bool, screen: Screen) -> Result<Answer, CliError> {
     if yes {
-        return Ok(());
+        return Ok(Answer::Yes);
     }
     if screen.is_json() || !io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!("{question} Say so with --yes.")));
+        return Ok(Answer::Unasked);
     }
     screen.note(&format!("{question} Type yes to go on:"));
-    // Off this thread, so that Ctrl-C is heard whether or not somebody listens for it already.
+    // Off this thread, so that Ctrl-C is heard even if nothing has listened for it before.
     let answer = tokio::select! {
         answer = tokio::task::spawn_blocking(read_answer) => answer.context("cannot read the answer")?,
-        _ = ctrl_c() => return Err(Failure::Interrupted),
+        _ = ctrl_c() => return Err(CliError::interrupted()),
     };
     let answer = answer.context("cannot read the answer")?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "yes" | "y" => Ok(()),
-        _ => Err(Failure::Declined),
-    }
+    Ok(match answer.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" => Answer::Yes,
+        _ => Answer::No,
+    })
 }
 
 fn read_answer() -> io::Result<String> {
@@ -150,7 +174,7 @@ fn read_answer() -> io::Result<String> {
 }
 
 /// A file with one secret. One line break at the end does not count.
-pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<String>, Failure> {
+pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<String>, CliError> {
     let unreadable = || format!("cannot read {what} from {}", path.display());
     let file = File::open(path).with_context(unreadable)?;
     let metadata = file.metadata().with_context(unreadable)?;
@@ -179,19 +203,19 @@ pub fn read_file(path: &Path, what: &str, screen: Screen) -> Result<Zeroizing<St
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-fn prompt(text: &str, instead: &str, screen: Screen) -> Result<Zeroizing<String>, Failure> {
+fn prompt(text: &str, instead: &str, screen: Screen) -> Result<Zeroizing<String>, CliError> {
     if screen.is_json() {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::usage(format!(
             "with --json nothing is asked: give {instead} FILE"
         )));
     }
-    // With nobody listening, Ctrl-C would end the process inside the prompt, and the terminal would
-    // stay without echo.
+    // Without a listener Ctrl-C would end the process inside the prompt, and the terminal would stay
+    // without echo.
     let _listening = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     match rpassword::prompt_password(text) {
         Ok(typed) => Ok(Zeroizing::new(typed)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::Interrupted),
-        Err(_) => Err(Failure::Usage(format!(
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(CliError::interrupted()),
+        Err(_) => Err(CliError::usage(format!(
             "there is no terminal to ask at: give {instead} FILE"
         ))),
     }
@@ -208,7 +232,7 @@ fn strength_score(text: &str) -> Result<MinimumStrength, String> {
 mod tests {
     use super::*;
 
-    fn read(content: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    fn read(content: &[u8]) -> Result<Zeroizing<String>, CliError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, content).unwrap();

@@ -94,10 +94,10 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "admin_request" => admin_requests(),
         "admin_answer" => admin_answers(),
         "secret_file" => secret_files(),
-        "device_state" => vec![
-            fs::read(repository().join("vault-client/cli/tests/data/device-v1.json"))
-                .expect("the fixture"),
-        ],
+        "device_state" => ["device-v1.json", "device-v2.json"]
+            .map(|name| repository().join("vault-client/cli/tests/data").join(name))
+            .map(|path| fs::read(path).expect("the fixture"))
+            .to_vec(),
         "backup_file" => vec![files::sealed(&compressed(&files::archives()[0]))],
         "backup_compressed" => files::archives()
             .iter()

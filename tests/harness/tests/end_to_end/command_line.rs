@@ -210,10 +210,10 @@ async fn a_keys_whole_life_from_the_command_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if `enable` at a second place forgets the first one, if `disable` asks one place alone, or if a
-/// device that was not first cannot go back to its digits.
+/// Fails if `enable` moves on while a record may be at the former account, or if a device that was not
+/// first cannot go back to its digits.
 #[tokio::test(flavor = "multi_thread")]
-async fn records_are_deleted_wherever_a_registration_was_sent() -> anyhow::Result<()> {
+async fn a_move_is_refused_while_a_record_may_be_at_the_former_place() -> anyhow::Result<()> {
     let server = start(three_attempts())?;
     let (desk, enable) = desk_of(&server)?;
     desk.done("phone", &enable)?;
@@ -224,25 +224,52 @@ async fn records_are_deleted_wherever_a_registration_was_sent() -> anyhow::Resul
     assert!(status.contains("unsettled") && status.contains("active"));
 
     let elsewhere = enable.replace("--account alice", "--account bob");
-    desk.done("tablet", &elsewhere)?;
-    let status = desk.done("tablet", "status")?;
-    assert_eq!(status["elsewhere"][0]["account"], "alice", "{status}");
+    assert_eq!(desk.run("tablet", &elsewhere)?.0, 13, "one is pending");
     let disabled = desk.done("tablet", "disable --yes")?;
-    let records = ["alice", "bob"].map(|account| {
-        let all = disabled["records"].as_array().into_iter().flatten();
-        all.filter(|record| record["account"] == account)
-            .map(|record| record["record"].to_string())
-            .collect::<String>()
-    });
-    let expected = ["\"of-another-key\"", "\"deleted\""];
-    assert_eq!(records, expected, "{disabled}");
-    assert_eq!(
-        desk.done("tablet", "status")?["elsewhere"],
-        serde_json::Value::Null
-    );
+    assert_eq!(records(&disabled), [("alice", "of-another-key")]);
+    desk.done("tablet", &elsewhere)?;
+    assert_eq!(desk.run("tablet", &enable)?.0, 13, "one is registered");
+    let disabled = desk.done("tablet", "disable --yes")?;
+    assert_eq!(records(&disabled), [("bob", "deleted")]);
     let status = desk.done("phone", "status")?.to_string();
     assert!(status.contains("active"), "the phone's record: {status}");
     Ok(())
+}
+
+/// Fails if `--leave-record` forgets the place, or if `disable` asks the present one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_left_behind_stays_named_until_it_is_deleted() -> anyhow::Result<()> {
+    let server = start(three_attempts())?;
+    let (desk, enable) = desk_of(&server)?;
+    desk.done("phone", &enable)?;
+    // As if the vault were gone.
+    desk.secret("token", "not-the-token")?;
+    assert_eq!(desk.run("phone", "disable --yes")?.0, 14);
+    let left = desk.done("phone", "disable --leave-record --yes")?;
+    assert_eq!(records(&left), [("alice", "left")]);
+    let status = desk.done("phone", "status")?;
+    assert_eq!(status["elsewhere"][0]["account"], "alice", "{status}");
+    assert_ne!(desk.run("phone", "disable --forget --yes")?.0, 0);
+    assert!(desk.file("phone").exists(), "the record is still named");
+
+    desk.secret("token", server.token())?;
+    desk.done("phone", &enable.replace("--account alice", "--account bob"))?;
+    let status = desk.done("phone", "status")?;
+    assert_eq!(status["elsewhere"][0]["account"], "alice", "{status}");
+    let disabled = desk.done("phone", "disable --yes")?;
+    let expected = [("bob", "deleted"), ("alice", "deleted")];
+    assert_eq!(records(&disabled), expected);
+    let status = desk.done("phone", "status")?;
+    assert_eq!(status["elsewhere"], serde_json::Value::Null);
+    Ok(())
+}
+
+/// What became of the record of which account.
+fn records(disabled: &serde_json::Value) -> Vec<(&str, &str)> {
+    let records = disabled["records"].as_array().into_iter().flatten();
+    let both = records.map(|record| (record["account"].as_str(), record["record"].as_str()));
+    both.filter_map(|(account, record)| account.zip(record))
+        .collect()
 }
 
 /// Fails if `disable` ends at a record of another key, or at a vault that does not answer whatever the
@@ -258,17 +285,17 @@ async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<
         lose_an_answer(&desk, device)?;
     }
     let forgotten = desk.done("tablet", "disable --forget --yes")?;
-    assert_eq!(forgotten["records"][0]["record"], "of-another-key");
+    assert_eq!(records(&forgotten), [("alice", "of-another-key")]);
     assert!(!desk.file("tablet").exists());
 
     server.terminate()?;
     assert_ne!(desk.run("laptop", "disable --forget --yes")?.0, 0);
     assert!(
         desk.file("laptop").exists(),
-        "the user did not agree to go on without"
+        "the user has not said to go on without"
     );
-    let forgotten = desk.done("laptop", "disable --forget --leave-records --yes")?;
-    assert_eq!(forgotten["records"][0]["record"], "left");
+    let forgotten = desk.done("laptop", "disable --forget --leave-record --yes")?;
+    assert_eq!(records(&forgotten), [("alice", "left")]);
     assert!(!desk.file("laptop").exists());
     Ok(())
 }
@@ -287,6 +314,6 @@ fn desk_of(server: &ServerProcess) -> anyhow::Result<(Desk, String)> {
 fn lose_an_answer(desk: &Desk, device: &str) -> anyhow::Result<()> {
     let text = fs::read_to_string(desk.file(device))?;
     let mut state: serde_json::Value = serde_json::from_str(&text)?;
-    state["places"] = serde_json::json!([state["connection"]]);
+    state["record"] = serde_json::json!({"registering": {"former": null}});
     Ok(fs::write(desk.file(device), state.to_string())?)
 }

@@ -6,18 +6,16 @@ use serde_json::{Value, json};
 use vault_backup::{Skipped, SpecialKind, Summary};
 use vault_client::KeyId;
 
-use super::super::Context;
-use super::super::arguments::Backup;
-use super::super::device::StateFile;
-use super::super::failure::Failure;
-use super::super::output::{Outcome, count, size};
-use super::super::work;
-use super::load_protected;
+use crate::arguments::Backup;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::Outcome;
+use crate::words::{count, size};
+use crate::work;
 
-pub async fn run(context: &Context, options: Backup) -> Result<Outcome, Failure> {
+pub(crate) async fn run(context: &Context, options: Backup) -> Result<Outcome, CliError> {
     // Read and let go: the state is free for others while the backup runs.
-    let device = load_protected(&StateFile::open(&context.state)?)?;
-    let key = device.key;
+    let key = context.used_key()?;
     let key_id = key.key_id();
     let target = target(&options.output, key_id);
     let written = target.clone();
@@ -43,7 +41,7 @@ pub async fn run(context: &Context, options: Backup) -> Result<Outcome, Failure>
 }
 
 /// Numbers of a summary, for programs.
-pub fn numbers(summary: &Summary) -> Value {
+pub(super) fn numbers(summary: &Summary) -> Value {
     json!({
         "files": summary.files,
         "folders": summary.folders,
@@ -54,7 +52,7 @@ pub fn numbers(summary: &Summary) -> Value {
 }
 
 /// The same for people.
-pub fn words(summary: &Summary) -> String {
+pub(super) fn words(summary: &Summary) -> String {
     let mut parts = vec![
         count(summary.files, "file"),
         count(summary.folders, "folder"),

@@ -1,43 +1,33 @@
 //! `change-password`: another password for the same key.
 
 use serde_json::json;
+use vault_client::device::Record;
 
-use super::super::Context;
-use super::super::arguments::ChangePassword;
-use super::super::device::{Protection, StateFile};
-use super::super::failure::{Failure, Sent};
-use super::super::output::Outcome;
-use super::super::work;
-use super::{finish_registration, learnt, load_protected, store_registered};
+use crate::arguments::ChangePassword;
+use crate::commands::registration;
+use crate::context::{Context, Online};
+use crate::error::CliError;
+use crate::output::Outcome;
 
-pub async fn run(context: &Context, options: ChangePassword) -> Result<Outcome, Failure> {
+pub(crate) async fn run(context: &Context, options: ChangePassword) -> Result<Outcome, CliError> {
     let screen = context.screen;
-    let mut file = StateFile::open(&context.state)?;
-    let device = load_protected(&file)?;
-    let (Protection::Password(_), Some(mut connection)) =
-        (&device.protection, device.connection.clone())
-    else {
-        return Err(Failure::NoKey(
-            "this device's key is not protected by a password: run vault-client enable",
-        ));
+    let (file, state) = context.load_used_key()?;
+    let key_id = state.key().map(|key| key.key_id().to_string());
+    let place = match (state.record(), state.place()) {
+        (Record::None, _) | (_, None) => {
+            return Err(CliError::no_key(
+                "this device's key is not protected by a password: run vault-client enable",
+            ));
+        }
+        (_, Some(place)) => place.clone(),
     };
-    let about_user = [connection.account().as_str(), connection.tenant().as_str()];
+    let about_user = [place.account.as_str(), place.tenant.as_str()];
     let password = options.password.choose(&about_user, screen)?;
-    let mut client = connection.client(screen)?;
-    let prepare = client.prepare(password, &device.key, Some(&device.key));
-    let prepared = work::online(screen, "Stretching the password …", prepare).await;
-    let prepared = learnt(prepared, &client, &mut connection, &mut file)?;
-    let finish = finish_registration(&mut client, &prepared, Sent::Registration, screen);
-    let registered = finish.await;
-    let registered = learnt(registered, &client, &mut connection, &mut file)?;
-    let device = store_registered(&mut file, device, connection, &registered)?;
-    let key_id = device.key.key_id().to_string();
+    let mut device = context.connect(file, state, place.clone())?;
+    let change = async |device: &mut Online| device.change_password(password).await;
+    let registered = registration::send(screen, &mut device, change).await?;
     let text = "The password is changed. The key and your backups are the same as before.";
-    let json = json!({
-        "key_id": key_id,
-        "vault": registered.registration.vault,
-        "generation": registered.registration.generation,
-        "policy": registered.policy,
-    });
+    let mut json = registration::json(&registered);
+    json["key_id"] = json!(key_id);
     Ok(Outcome::new(text, json))
 }

@@ -1,37 +1,43 @@
 //! `disable`: deletes the record at the vault, and on request the key on the device.
 
 use serde_json::json;
+use vault_client::device::{DeviceState, Place};
 
-use super::super::Context;
-use super::super::arguments::Disable;
-use super::super::device::{Device, Protection, StateFile};
-use super::super::failure::Failure;
-use super::super::output::Outcome;
-use super::super::secrets;
-use super::{load, removal};
+use crate::arguments::Disable;
+use crate::commands::removal::{self, Removed};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::Outcome;
+use crate::secrets;
 
-pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failure> {
-    let mut file = StateFile::open(&context.state)?;
-    let mut device = load(&file)?;
-    if device.places.is_empty() && !options.forget {
-        ask_where_it_talks_to(&mut device)?;
-    }
-    let question = question(&device, options.forget);
+pub(crate) async fn run(context: &Context, options: &Disable) -> Result<Outcome, CliError> {
+    let (file, state) = context.load_key()?;
+    let key_id = state.key().map(|key| key.key_id().to_string());
+    let places = places(&state, options.forget)?;
+    let question = question(&places, options.forget);
     secrets::confirm(&question, options.yes, context.screen).await?;
-    let leaves = options.leave_records;
-    let ended = removal::delete_records(&mut file, &mut device, leaves, context.screen).await?;
+    let leaves = options.leave_record;
+    let removed = removal::delete_records(context, file, state, places, leaves).await?;
+    let Removed {
+        mut file,
+        state,
+        ended,
+    } = removed;
     let key = if options.forget {
-        file.forget()?;
+        file.remove()?;
         "This device has forgotten the key."
+    } else if state.is_used() {
+        "This device keeps the key. If its 64 digits are not written down, do that now: vault-client show-key. Without them and without this device the backups are lost."
     } else {
-        keep(&mut file, &mut device)?
+        // Digits that were never shown protect nothing.
+        "This device keeps the key, which nothing protects yet: run vault-client enable."
     };
     let records = match ended.as_slice() {
         [] => "No vault was asked: this device knows of no record of the key.".to_owned(),
         ended => removal::words(ended),
     };
     let json = json!({
-        "key_id": device.key.key_id().to_string(),
+        "key_id": key_id,
         "record_deleted": removal::is_any_deleted(&ended),
         "records": removal::json(&ended),
         "forgotten": options.forget,
@@ -39,19 +45,23 @@ pub async fn run(context: &Context, options: &Disable) -> Result<Outcome, Failur
     Ok(Outcome::new(format!("{records}\n{key}"), json))
 }
 
-/// Another device may have registered the same key.
-fn ask_where_it_talks_to(device: &mut Device) -> Result<(), Failure> {
-    let Some(connection) = device.connection.clone() else {
-        return Err(Failure::NoKey(
+/// Where a record is asked for. If none is known of, another device may have registered the same key
+/// at the place that this one talks to.
+fn places(state: &DeviceState, forgets: bool) -> Result<Vec<Place>, CliError> {
+    let known = removal::known(state);
+    if !known.is_empty() || forgets {
+        return Ok(known);
+    }
+    let here = state.place().ok_or_else(|| {
+        CliError::no_key(
             "this device's key is protected by its 64 digits alone: there is nothing at a vault to delete",
-        ));
-    };
-    device.add_place(&connection);
-    Ok(())
+        )
+    })?;
+    Ok(vec![here.clone()])
 }
 
-fn question(device: &Device, forgets: bool) -> String {
-    let places = removal::places(device);
+fn question(places: &[Place], forgets: bool) -> String {
+    let places = removal::places(places);
     match (forgets, places.as_str()) {
         (true, "") => "The key on this device will be deleted: without the 64 digits, written down, all backups are lost.".to_owned(),
         (true, places) => format!(
@@ -61,18 +71,4 @@ fn question(device: &Device, forgets: bool) -> String {
             "The record at {places} will be deleted: the password will open nothing any more, only the 64 digits (vault-client show-key) and this device."
         ),
     }
-}
-
-/// Keeps the key without a record.
-fn keep(file: &mut StateFile, device: &mut Device) -> Result<&'static str, Failure> {
-    // Digits that nobody has seen yet protect nothing.
-    let words = if device.protection == Protection::Unfinished {
-        "This device keeps the key, which nothing protects yet: run vault-client enable."
-    } else {
-        device.protection = Protection::KeyOnly;
-        "This device keeps the key. If its 64 digits are not written down, do that now: vault-client show-key. Without them and without this device the backups are lost."
-    };
-    device.places.clear();
-    file.store(device)?;
-    Ok(words)
 }

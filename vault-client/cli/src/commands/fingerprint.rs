@@ -10,44 +10,42 @@ use vault_client::transport::Transport as _;
 use vault_protocol::identity::IdentityKey;
 use vault_protocol::statement::StatementRefused;
 
-use super::super::Context;
-use super::super::device::StateFile;
-use super::super::failure::Failure;
-use super::super::output::Outcome;
-use super::super::work;
-use super::{learnt, load};
+use crate::code::Code;
+use crate::connection;
+use crate::context::{Context, open};
+use crate::error::CliError;
+use crate::output::Outcome;
+use crate::work;
 
-/// The part of a statement that names who signed it.
+/// The part of a statement that names its signer.
 #[derive(Deserialize)]
 struct Shown {
     identity_key: IdentityKey,
 }
 
-pub async fn run(context: &Context) -> Result<Outcome, Failure> {
-    let mut file = StateFile::open(&context.state)?;
-    let device = load(&file)?;
-    let mut connection = device.connection.ok_or(Failure::NoKey(
-        "this device knows no vault: give the connection to vault-client enable",
-    ))?;
-    let pinned = connection.fingerprints().to_vec();
+pub(crate) async fn run(context: &Context) -> Result<Outcome, CliError> {
+    let screen = context.screen;
+    let (file, state) = context.load_key()?;
+    let place = state.place().cloned().ok_or_else(|| {
+        CliError::no_key("this device knows no vault: give the connection to vault-client enable")
+    })?;
+    let pinned = place.fingerprints.clone();
     let lines: Vec<String> = pinned.iter().map(|pin| format!("pinned  {pin}")).collect();
-    let transport = connection.transport(context.screen)?;
-    let asked = work::online(context.screen, "Asking the vault …", shown(&transport));
-    let shown = asked.await?;
+    let lines = lines.join("\n");
+    let transport = connection::transport(&place, screen)?;
+    let asked = work::online(screen, "Asking the vault …", shown(&transport)).await;
+    let shown = asked.ok_or_else(CliError::interrupted)??;
     if !pinned.contains(&shown) {
-        return Err(Failure::OtherFingerprint(format!(
-            "the vault shows {shown}, and that is not pinned: do not go on, and tell the app's operator\n{}",
-            lines.join("\n")
-        )));
+        let message = format!(
+            "the vault shows {shown}, and that is not pinned: do not go on, and tell the app's operator\n{lines}"
+        );
+        return Err(CliError::new(Code::WrongVault, message));
     }
-    // Shown and signed by: the same, or somebody only repeats a public key.
-    let mut client = connection.client(context.screen)?;
-    let status = work::online(context.screen, "Asking the vault …", client.status()).await;
-    learnt(status, &client, &mut connection, &mut file)?;
-    let text = format!(
-        "{}\nshown   {shown}\nThe vault is the pinned one.",
-        lines.join("\n")
-    );
+    // Shown and signed by: the same, or another one only repeats a public key.
+    let mut device = open(transport, place, state, file);
+    let status = work::online(screen, "Asking the vault …", device.status()).await;
+    status.ok_or_else(CliError::interrupted)??;
+    let text = format!("{lines}\nshown   {shown}\nThe vault is the pinned one.");
     let json = json!({"pinned": pinned, "shown": shown, "same": true});
     Ok(Outcome::new(text, json))
 }
@@ -63,7 +61,7 @@ async fn shown(transport: &HttpTransport) -> Result<Fingerprint, Error> {
     Ok(shown_in(&body)?)
 }
 
-/// Whom a statement names as its signer; whether it has signed is not looked at.
+/// The signer that a statement names. The signature is not checked.
 pub fn shown_in(statement: &[u8]) -> Result<Fingerprint, StatementRefused> {
     let shown: Shown =
         serde_json::from_slice(statement).map_err(|_| StatementRefused::Malformed)?;

@@ -1,89 +1,134 @@
 //! Deleting the records of this device's key, wherever there may be one.
 
 use serde_json::{Value, json};
+use vault_client::device::{Deleted, DeviceError, DeviceState, Place, Record};
 
-use super::super::connection::Connection;
-use super::super::device::{Device, StateFile};
-use super::super::failure::{Failure, Sent};
-use super::super::output::Screen;
-use super::super::work::{self, Deleted};
-use super::learnt;
+use crate::connection;
+use crate::context::{Context, Online, open};
+use crate::error::{CliError, Sent};
+use crate::output::Screen;
+use crate::state::StateFile;
+use crate::work;
 
 /// What became of the record at one place.
-pub struct Ended {
-    place: Connection,
-    /// `None`: nobody knows, and the user goes on without.
+pub(super) struct Ended {
+    place: Place,
+    /// `None`: it is not known, and the user goes on without.
     deleted: Option<Deleted>,
 }
 
-/// Asks for the deletion at every place that `device` knows of, and takes the places out that are
-/// done. With `leaves` it goes on where that fails; without, what failed stays known, and so does
-/// the key.
-pub async fn delete_records(
-    file: &mut StateFile,
-    device: &mut Device,
+/// The device after its records were deleted or left.
+pub(super) struct Removed {
+    pub(super) file: StateFile,
+    pub(super) state: DeviceState,
+    pub(super) ended: Vec<Ended>,
+}
+
+/// Where a vault may have a record of the key: first the place that the device talks to.
+pub(super) fn known(state: &DeviceState) -> Vec<Place> {
+    let is_pending_here = *state.record() != Record::None;
+    let here = state.place().filter(|_| is_pending_here);
+    here.into_iter().chain(state.elsewhere()).cloned().collect()
+}
+
+/// Asks for the deletion at each of `places`. With `leaves` it goes on where that fails, and the
+/// place stays named in the state; without, what failed stays as it was.
+pub(super) async fn delete_records(
+    context: &Context,
+    mut file: StateFile,
+    mut state: DeviceState,
+    places: Vec<Place>,
     leaves: bool,
-    screen: Screen,
-) -> Result<Vec<Ended>, Failure> {
-    let mut ended = Vec::new();
-    let mut failed = None;
-    for place in device.places.clone() {
-        let deleted = match delete_record(file, device, &place, screen).await {
+) -> Result<Removed, CliError> {
+    let screen = context.screen;
+    let (mut ended, mut failed) = (Vec::new(), None);
+    for place in places {
+        let result = match connection::transport(&place, screen) {
+            Ok(transport) => {
+                let mut device = open(transport, place.clone(), state, file);
+                let result = delete_record(&mut device, screen).await?;
+                (state, file) = device.into_parts();
+                result
+            }
+            Err(error) => Err(error),
+        };
+        let deleted = match result {
             Ok(deleted) => Some(deleted),
-            Err(failure) if is_about_this_device(&failure) => return Err(failure),
-            Err(failure) if leaves => {
-                screen.warn(&format!("{}: {}", place.place(), failure.message()));
+            Err(error) if leaves => {
+                let place = connection::describe(&place);
+                screen.warn(&format!("{place}: {}", error.message));
                 None
             }
-            // The other places are asked all the same: one vault that is gone stands in nobody's way.
-            Err(failure) => {
+            // The other places are asked all the same: one vault that is gone does not stand in the
+            // way.
+            Err(error) => {
                 screen.warn(&format!(
-                    "whether a record is left at {} is not known; if it cannot be deleted there any more, vault-client disable --leave-records goes on without",
-                    place.place(),
+                    "whether a record is left at {} is not known; if it cannot be deleted there any more, vault-client disable --leave-record goes on without",
+                    connection::describe(&place),
                 ));
-                failed.get_or_insert(failure);
+                failed.get_or_insert(error);
                 continue;
             }
         };
+        if deleted.is_none() && is_here(&state, &place) {
+            state.leave_record()?;
+            file.save(&state)?;
+        }
         ended.push(Ended { place, deleted });
     }
     match failed {
-        Some(failure) => Err(failure),
-        None => Ok(ended),
+        Some(error) => Err(error),
+        None => Ok(Removed { file, state, ended }),
     }
 }
 
-/// Which places `device` has to ask, for the question beforehand.
-pub fn places(device: &Device) -> String {
-    let places: Vec<String> = device.places.iter().map(Connection::place).collect();
+/// Ctrl-C, and a state that cannot be stored, are no reason to go to the next place.
+async fn delete_record(
+    device: &mut Online,
+    screen: Screen,
+) -> Result<Result<Deleted, CliError>, CliError> {
+    match work::online(screen, "Deleting the record …", device.disable()).await {
+        None => Err(CliError::unknown(Sent::Deletion, None)),
+        Some(Err(error @ (DeviceError::NotStored(_) | DeviceError::TooLong))) => Err(error.into()),
+        Some(result) => Ok(result.map_err(|error| CliError::change(Sent::Deletion, error))),
+    }
+}
+
+/// Whether the device's own record is, or may be, at `place`.
+fn is_here(state: &DeviceState, place: &Place) -> bool {
+    let is_place = state.place().is_some_and(|here| here.is_same(place));
+    is_place && *state.record() != Record::None
+}
+
+/// Which places have to be asked, for the question beforehand.
+pub(super) fn places(places: &[Place]) -> String {
+    let places: Vec<String> = places.iter().map(connection::describe).collect();
     places.join(", ")
 }
 
 /// What became of the records, one line each.
-pub fn words(ended: &[Ended]) -> String {
+pub(super) fn words(ended: &[Ended]) -> String {
     let lines: Vec<String> = ended.iter().map(Ended::words).collect();
     lines.join("\n")
 }
 
 /// The same for programs.
-pub fn json(ended: &[Ended]) -> Value {
+pub(super) fn json(ended: &[Ended]) -> Value {
     ended.iter().map(Ended::json).collect()
 }
 
-/// Whether anything was deleted.
-pub fn is_any_deleted(ended: &[Ended]) -> bool {
-    ended
-        .iter()
-        .any(|ended| ended.deleted == Some(Deleted::Record))
+pub(super) fn is_any_deleted(ended: &[Ended]) -> bool {
+    let mut ended = ended.iter();
+    ended.any(|ended| ended.deleted == Some(Deleted::Record))
 }
 
 impl Ended {
     fn words(&self) -> String {
-        let place = self.place.place();
+        let place = connection::describe(&self.place);
         match self.deleted {
             Some(Deleted::Record) => format!("The record at {place} is deleted."),
             Some(Deleted::Nothing) => format!("There was no record at {place}."),
-            Some(Deleted::NothingOfThisKey) => format!(
+            Some(Deleted::OfAnotherKey) => format!(
                 "The record at {place} belongs to another key than this device's: it stays as it is, and its password does not open this key."
             ),
             None => format!(
@@ -94,37 +139,14 @@ impl Ended {
 
     fn json(&self) -> Value {
         json!({
-            "tenant": self.place.tenant(),
-            "account": self.place.account(),
+            "tenant": self.place.tenant,
+            "account": self.place.account,
             "record": match self.deleted {
                 Some(Deleted::Record) => "deleted",
                 Some(Deleted::Nothing) => "none",
-                Some(Deleted::NothingOfThisKey) => "of-another-key",
+                Some(Deleted::OfAnotherKey) => "of-another-key",
                 None => "left",
             },
         })
     }
-}
-
-async fn delete_record(
-    file: &mut StateFile,
-    device: &mut Device,
-    place: &Connection,
-    screen: Screen,
-) -> Result<Deleted, Failure> {
-    let mut connection = place.clone();
-    let mut client = connection.client(screen)?;
-    let work = work::delete(&mut client, &device.key);
-    let result = work::sending(screen, "Deleting the record …", Sent::Deletion, work).await;
-    let deleted = learnt(result, &client, &mut connection, file);
-    device.learn(&connection);
-    let deleted = deleted?;
-    device.remove_place(&connection);
-    file.store(device)?;
-    Ok(deleted)
-}
-
-/// Ctrl-C, or a state that cannot be stored: no reason to go to the next place.
-fn is_about_this_device(failure: &Failure) -> bool {
-    matches!(failure, Failure::Unknown(_, None) | Failure::State(_))
 }

@@ -7,18 +7,16 @@ use serde_json::json;
 use vault_client::BackupKey;
 use zeroize::Zeroizing;
 
-use super::super::Context;
-use super::super::arguments::ShowKey;
-use super::super::device::StateFile;
-use super::super::failure::Failure;
-use super::super::output::{Outcome, show_digits};
-use super::load_protected;
+use crate::arguments::ShowKey;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::{Outcome, show_digits};
 
-pub fn run(context: &Context, options: &ShowKey) -> Result<Outcome, Failure> {
-    let device = load_protected(&StateFile::open(&context.state)?)?;
-    let (mut text, digits) = show_digits(&device.key);
+pub(crate) fn run(context: &Context, options: &ShowKey) -> Result<Outcome, CliError> {
+    let key = context.used_key()?;
+    let (mut text, digits) = show_digits(&key);
     if options.qr {
-        let drawn = qr_code(&device.key)?;
+        let drawn = qr_code(&key)?;
         let mut both = Zeroizing::new(String::with_capacity(text.len() + 2 + drawn.len()));
         // Room for all of it: growing would leave a copy of the digits behind.
         for part in [text.as_str(), "\n\n", drawn.as_str()] {
@@ -28,13 +26,13 @@ pub fn run(context: &Context, options: &ShowKey) -> Result<Outcome, Failure> {
     }
     context
         .screen
-        .note("Whoever has these digits can read your backups.");
-    let json = json!({"key_id": device.key.key_id().to_string(), "digits": digits});
+        .note("These digits open your backups: keep them where only you look.");
+    let json = json!({"key_id": key.key_id().to_string(), "digits": digits});
     Ok(Outcome { text, json })
 }
 
 /// The digits without spaces and in lower case: what `age` wants as the passphrase.
-fn qr_code(key: &BackupKey) -> Result<Zeroizing<String>, Failure> {
+fn qr_code(key: &BackupKey) -> Result<Zeroizing<String>, CliError> {
     let code = QrCode::new(key.digits().as_bytes()).context("cannot draw the QR code")?;
     // Inverted: terminals are dark more often than not, and readers want dark on light.
     let drawn = code

@@ -3,59 +3,29 @@
 
 use serde_json::{Map, Value, json};
 use vault_client::Policy;
-use vault_client::protection::{Protection as Found, Reason};
-use vault_protocol::messages::{AccountState, DestructionReason, Status};
+use vault_client::device::{DeviceState, Place, Record};
+use vault_client::protection::{Protection, Reason};
+use vault_protocol::messages::{AccountState, Status};
 
-use super::super::Context;
-use super::super::connection::Connection;
-use super::super::device::{Device, Protection, StateFile};
-use super::super::failure::Failure;
-use super::super::output::{Outcome, since, until};
-use super::super::work;
-use super::{describe_policy, describe_reason, learnt, load};
+use crate::connection;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::Outcome;
+use crate::{words, work};
 
-pub async fn run(context: &Context) -> Result<Outcome, Failure> {
-    let mut file = StateFile::open(&context.state)?;
-    let mut device = load(&file)?;
+pub(crate) async fn run(context: &Context) -> Result<Outcome, CliError> {
+    let (file, state) = context.load_key()?;
     let mut report = Report::default();
-    report.device(&device);
-    let asks_vault = device.protection != Protection::KeyOnly || !device.places.is_empty();
-    if let Some(mut connection) = device.connection.clone().filter(|_| asks_vault) {
-        let mut client = connection.client(context.screen)?;
-        let status = work::online(context.screen, "Asking the vault …", client.status()).await;
-        let status = learnt(status, &client, &mut connection, &mut file)?;
-        device.connection = Some(connection);
+    report.device(&state);
+    let asks_vault = !state.is_used() || *state.record() != Record::None;
+    if let Some(place) = state.place().cloned().filter(|_| asks_vault) {
+        let mut device = context.connect(file, state, place)?;
+        let status = work::online(context.screen, "Asking the vault …", device.status()).await;
+        let status = status.ok_or_else(CliError::interrupted)??;
         report.record(&status);
-        report.verdict(&device, &status);
+        report.verdict(device.state(), &status);
     }
     Ok(report.outcome())
-}
-
-/// Why a key has to be registered again, and what to do.
-pub fn describe_need(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Moved => {
-            "this device now uses another vault or account than the key is registered at: register it there with vault-client enable"
-        }
-        Reason::Lost => {
-            "the vault has no record of this key: register it again with vault-client enable"
-        }
-        Reason::Destroyed(DestructionReason::Exhausted) => {
-            "too many wrong passwords have destroyed the record: register the key again with vault-client enable --after-destroyed, and with another password"
-        }
-        Reason::Destroyed(DestructionReason::Deleted | DestructionReason::Reset) => {
-            "the record was deleted: if that was not meant so, register the key again with vault-client enable --after-destroyed"
-        }
-        Reason::Replaced => {
-            "another device has registered since: with the same key if it was yours; vault-client change-password sets the password from here, if the key is the same"
-        }
-        Reason::WeakStretching => {
-            "the password is stretched less than it should be today: register it again with vault-client enable"
-        }
-        Reason::LooserPolicy => {
-            "the vault allows more wrong passwords than it should: register the key again with vault-client enable"
-        }
-    }
 }
 
 #[derive(Default)]
@@ -65,55 +35,41 @@ struct Report {
 }
 
 impl Report {
-    fn device(&mut self, device: &Device) {
-        let key_id = device.key.key_id().to_string();
-        let (mode, words) = match &device.protection {
-            Protection::Unfinished => (
-                "unfinished",
-                "begun and not finished: run vault-client enable",
-            ),
-            Protection::KeyOnly if device.places.is_empty() => {
-                ("key-only", "by its 64 digits alone")
-            }
-            Protection::KeyOnly => (
-                "unsettled",
-                "by its 64 digits; whether a password does too is not known: run vault-client enable, or disable",
-            ),
-            Protection::Password(_) => ("password", "by a password"),
-        };
+    fn device(&mut self, state: &DeviceState) {
+        if let Some(key) = state.key() {
+            let key_id = key.key_id().to_string();
+            self.json.insert("key_id".to_owned(), json!(key_id));
+            self.rows.push(("Key id", key_id));
+        }
+        let (mode, words) = mode(state);
         self.json.insert("mode".to_owned(), json!(mode));
-        self.json.insert("key_id".to_owned(), json!(key_id));
-        self.rows.push(("Key id", key_id));
         self.rows.push(("Protected", words.to_owned()));
-        self.elsewhere(device);
-        let Some(connection) = &device.connection else {
-            return;
-        };
-        let (tenant, account) = (connection.tenant(), connection.account());
-        self.json.insert("tenant".to_owned(), json!(tenant));
-        self.json.insert("account".to_owned(), json!(account));
-        self.rows
-            .push(("Account", format!("{account} of {tenant}")));
+        if !state.elsewhere().is_empty() {
+            self.elsewhere(state.elsewhere());
+        }
+        if let Some(Place {
+            tenant, account, ..
+        }) = state.place()
+        {
+            self.json.insert("tenant".to_owned(), json!(tenant));
+            self.json.insert("account".to_owned(), json!(account));
+            let account = format!("{account} of {tenant}");
+            self.rows.push(("Account", account));
+        }
     }
 
     /// What `disable` deletes besides the record that is asked for.
-    fn elsewhere(&mut self, device: &Device) {
-        let asked = device.connection.as_ref();
-        let is_elsewhere =
-            |place: &&Connection| asked.is_none_or(|connection| !connection.is_at(place));
-        for place in device.places.iter().filter(is_elsewhere) {
-            let words = format!(
-                "perhaps at {}: vault-client disable deletes it",
-                place.place()
-            );
-            self.rows.push(("Elsewhere", words));
-            let place = json!({"tenant": place.tenant(), "account": place.account()});
-            let others = self.json.entry("elsewhere").or_insert_with(|| json!([]));
-            others
-                .as_array_mut()
-                .into_iter()
-                .for_each(|others| others.push(place.clone()));
-        }
+    fn elsewhere(&mut self, places: &[Place]) {
+        let json: Value = places
+            .iter()
+            .map(|place| json!({"tenant": place.tenant, "account": place.account}))
+            .collect();
+        self.json.insert("elsewhere".to_owned(), json);
+        self.rows.extend(places.iter().map(|place| {
+            let place = connection::describe(place);
+            let words = format!("perhaps at {place}: vault-client disable deletes it");
+            ("Elsewhere", words)
+        }));
     }
 
     fn record(&mut self, status: &Status) {
@@ -121,12 +77,16 @@ impl Report {
             AccountState::Absent => "none".to_owned(),
             AccountState::Active => "active".to_owned(),
             AccountState::Waiting => match status.retry_at {
-                Some(time) => format!("waiting until {}", until(time)),
+                Some(time) => format!("waiting until {}", words::until(time)),
                 None => "waiting".to_owned(),
             },
             AccountState::Destroyed => match (status.destroyed_at, status.reason) {
                 (Some(time), Some(reason)) => {
-                    format!("destroyed {}, {}", since(time), describe_reason(reason))
+                    format!(
+                        "destroyed {}, {}",
+                        words::since(time),
+                        words::reason(reason)
+                    )
                 }
                 _ => "destroyed".to_owned(),
             },
@@ -136,7 +96,7 @@ impl Report {
             let left = format!(
                 "{} left; {}",
                 status.attempts_remaining,
-                describe_policy(&status.policy)
+                words::policy(&status.policy)
             );
             self.rows.push(("Attempts", left));
         }
@@ -145,22 +105,21 @@ impl Report {
         }
     }
 
-    fn verdict(&mut self, device: &Device, status: &Status) {
-        let Protection::Password(enrolled) = &device.protection else {
+    fn verdict(&mut self, state: &DeviceState, status: &Status) {
+        let scope = state.place().and_then(Place::scope);
+        let (Some(scope), Some(found)) = (scope, state.compare(status, &Policy::default())) else {
             return;
         };
-        let scope = device.connection.as_ref().and_then(Connection::scope);
-        let Some(scope) = scope else { return };
-        let found = enrolled.compare(&scope, status, &Policy::default());
         self.json.insert("vault".to_owned(), json!(scope.vault));
+        let is_protected = found == Protection::Protected;
         self.json
-            .insert("protected".to_owned(), json!(found == Found::Protected));
+            .insert("protected".to_owned(), json!(is_protected));
         let words = match found {
-            Found::Protected => "protected".to_owned(),
-            Found::NeedsRegistration(reason) => {
+            Protection::Protected => "protected".to_owned(),
+            Protection::NeedsRegistration(reason) => {
                 self.json
                     .insert("needs".to_owned(), json!(need_name(reason)));
-                format!("not as it should be: {}", describe_need(reason))
+                format!("not as it should be: {}", words::need(reason))
             }
         };
         self.rows.push(("Verdict", words));
@@ -175,6 +134,26 @@ impl Report {
             lines.collect::<Vec<_>>().join("\n"),
             Value::Object(self.json),
         )
+    }
+}
+
+/// How the key is protected, for programs and for people.
+fn mode(state: &DeviceState) -> (&'static str, &'static str) {
+    match state.record() {
+        Record::Registered(_) => ("password", "by a password"),
+        _ if !state.is_used() => (
+            "unfinished",
+            "begun and not finished: run vault-client enable",
+        ),
+        Record::None => ("key-only", "by its 64 digits alone"),
+        Record::Registering { .. } => (
+            "unsettled",
+            "by its 64 digits; whether a password does too is not known: run vault-client enable, or disable",
+        ),
+        Record::Deleting { .. } => (
+            "unsettled",
+            "by its 64 digits; whether the record is deleted is not known: run vault-client disable",
+        ),
     }
 }
 
