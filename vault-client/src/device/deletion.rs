@@ -77,3 +77,63 @@ impl From<SentDeletion> for Before {
         sent.before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{key, place, reference, unknown, unreachable};
+    use super::*;
+
+    fn registered() -> (Place, DeviceState) {
+        let at = place("alice", &[1]);
+        let registered = Some((at.clone(), reference(&at, 1)));
+        let state = DeviceState::adopt(key(1), true, registered, vec![]);
+        (at, state)
+    }
+
+    fn ended(state: &mut DeviceState, at: &Place, result: Result<(), Error>) -> Option<Deleted> {
+        let sent = state.begin_deletion(at).unwrap().stored();
+        assert!(matches!(state.record(), Record::Deleting { .. }));
+        state.deletion_ended(sent, result).ok()
+    }
+
+    // Fails if `deletion_ended` takes `NotThisKey` for a failure (no user could go on from there), or for
+    // `NotRegistered` (the user would not hear of the record that stays).
+    #[test]
+    fn a_vault_that_says_whose_record_there_is_has_said_enough() {
+        for (result, deleted) in [
+            (Ok(()), Deleted::Record),
+            (Err(Error::NotRegistered), Deleted::Nothing),
+            (Err(Error::NotThisKey), Deleted::OfAnotherKey),
+        ] {
+            let (at, mut state) = registered();
+            assert_eq!(ended(&mut state, &at, result), Some(deleted));
+            assert!(!state.may_be_registered());
+            assert!(state.key().is_some() && state.is_used());
+        }
+    }
+
+    // Fails if `deletion_ended` undoes what may have been done, or leaves pending what was not sent.
+    #[test]
+    fn a_deletion_without_an_answer_is_pending_and_one_that_was_not_sent_is_not() {
+        for error in [unknown(), Error::Overloaded, Error::TicketExpired] {
+            let (at, mut state) = registered();
+            assert_eq!(ended(&mut state, &at, Err(error)), None);
+            let former = Some(reference(&at, 1));
+            assert_eq!(state.record(), &Record::Deleting { former });
+            assert_eq!(ended(&mut state, &at, Ok(())), Some(Deleted::Record));
+        }
+        let (at, mut state) = registered();
+        assert_eq!(ended(&mut state, &at, Err(unreachable())), None);
+        assert_eq!(state.record(), &Record::Registered(reference(&at, 1)));
+    }
+
+    // Fails if `begin_deletion` asks for a record that is known.
+    #[test]
+    fn the_place_is_asked_although_no_record_is_known() {
+        let at = place("alice", &[1]);
+        let mut state = DeviceState::adopt(key(1), true, None, vec![]);
+        state.use_place(at.clone()).unwrap();
+        let result = Err(Error::NotRegistered);
+        assert_eq!(ended(&mut state, &at, result), Some(Deleted::Nothing));
+    }
+}

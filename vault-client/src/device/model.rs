@@ -4,13 +4,15 @@
 
 use proptest::prelude::*;
 use vault_protocol::identity::Fingerprint;
-use vault_protocol::{AccountId, BackupKey, Policy, TenantId, VaultId};
+use vault_protocol::statement::SeenStatement;
+use vault_protocol::{AccountId, BackupKey, Binary, Policy, TenantId, VaultId};
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::error::{Error, NoAnswer};
 use crate::flows::Registered;
 use crate::protection::RegistrationRef;
+use crate::trust::TrustMemory;
 
 /// The account at a vault that has these identities.
 pub(super) fn place(account: &str, pins: &[u8]) -> Place {
@@ -45,6 +47,14 @@ pub(super) fn registered(at: &Place, generation: u64) -> Registered {
         registration: reference(at, generation),
         policy: Policy::default(),
     }
+}
+
+pub(super) fn memory(vault: &str, serial: u64) -> Option<TrustMemory> {
+    let digest = Binary([0; 32]);
+    Some(TrustMemory {
+        vault: VaultId::new(vault).unwrap(),
+        seen: SeenStatement { serial, digest },
+    })
 }
 
 pub(super) fn unknown() -> Error {

@@ -83,20 +83,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::place;
+    use super::super::model::{memory, place};
     use super::*;
-    use vault_protocol::statement::SeenStatement;
-    use vault_protocol::{Binary, VaultId};
-
-    fn memory(vault: &str, serial: u64) -> Option<TrustMemory> {
-        Some(TrustMemory {
-            vault: VaultId::new(vault).unwrap(),
-            seen: SeenStatement {
-                serial,
-                digest: Binary([0; 32]),
-            },
-        })
-    }
 
     // Fails if `is_same` compares no pins, or all of them.
     #[test]

@@ -142,3 +142,128 @@ fn destroyed(status: &Status) -> Result<Option<Destroyed>, Error> {
         (AccountState::Absent | AccountState::Active | AccountState::Waiting, _, _) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{key, memory, place, reference, unknown};
+    use super::*;
+    use rand::rngs::OsRng;
+    use vault_protocol::{StretchingProfile, VaultId};
+
+    fn status(state: AccountState, reason: Option<DestructionReason>) -> Status {
+        Status {
+            state,
+            generation: 3,
+            attempts_remaining: 10,
+            retry_at: None,
+            destroyed_at: reason.map(|_| Timestamp::from_millis(0)),
+            reason,
+            stretching_profile: Some(StretchingProfile::CURRENT),
+            policy: Policy::default(),
+        }
+    }
+
+    fn alice() -> Place {
+        Place {
+            memory: memory("v", 1),
+            ..place("alice", &[1])
+        }
+    }
+
+    fn protected() -> DeviceState {
+        let registered = Some((alice(), reference(&alice(), 3)));
+        DeviceState::adopt(key(1), true, registered, vec![])
+    }
+
+    fn plan(
+        state: &DeviceState,
+        given: Option<u8>,
+        at: &Place,
+        status: &Status,
+    ) -> Result<Planned, DeviceError> {
+        let scope = at.scope().unwrap();
+        let maximum = Policy::default();
+        state.plan(given.map(key), at, &scope, status, &maximum, &mut OsRng)
+    }
+
+    fn to_register(planned: Result<Planned, DeviceError>) -> Plan {
+        match planned.unwrap() {
+            Planned::Register(plan) => plan,
+            Planned::Protected => panic!("protected already"),
+        }
+    }
+
+    // Fails if `replaces_live_record` leaves the refusal to the vault.
+    #[test]
+    fn a_new_key_is_refused_before_a_password_is_chosen_where_there_is_a_record() {
+        let live = status(AccountState::Active, None);
+        let refused = plan(&DeviceState::new(), None, &alice(), &live);
+        let is_refused = matches!(
+            refused,
+            Err(DeviceError::Vault(Error::AlreadyRegistered {
+                generation: 3
+            }))
+        );
+        assert!(is_refused);
+        assert!(to_register(plan(&DeviceState::new(), Some(1), &alice(), &live)).replaces());
+        let absent = status(AccountState::Absent, None);
+        assert!(!to_register(plan(&DeviceState::new(), None, &alice(), &absent)).replaces());
+    }
+
+    // Fails if `into_key` lets any reason pass.
+    #[test]
+    fn nothing_is_registered_after_a_destruction_unless_it_is_said() {
+        for reason in [
+            DestructionReason::Exhausted,
+            DestructionReason::Deleted,
+            DestructionReason::Reset,
+        ] {
+            let destroyed = status(AccountState::Destroyed, Some(reason));
+            let plan = || to_register(plan(&protected(), None, &alice(), &destroyed));
+            assert_eq!(plan().reason(), Some(Reason::Destroyed(reason)));
+            assert_eq!(plan().destroyed().unwrap().reason, reason);
+            assert!(matches!(plan().into_key(), Err(Error::Destroyed { .. })));
+            let key = plan().although_destroyed().into_key().unwrap();
+            assert!(key.is_same(&self::key(1)));
+        }
+    }
+
+    // Fails if `plan` compares the vault and the generation alone, or no pins.
+    #[test]
+    fn a_key_is_not_protected_already_where_it_was_never_registered() {
+        let live = status(AccountState::Active, None);
+        let same = plan(&protected(), None, &alice(), &live);
+        assert!(matches!(same, Ok(Planned::Protected)));
+        let mut tenant = alice();
+        tenant.tenant = "other".parse().unwrap();
+        let mut account = alice();
+        account.account = "bob".parse().unwrap();
+        let mut pinned = alice();
+        pinned.fingerprints = place("alice", &[2]).fingerprints;
+        for other in [tenant, account, pinned] {
+            let refused = plan(&protected(), None, &other, &live);
+            assert!(matches!(refused, Err(DeviceError::RecordElsewhere)));
+        }
+        let mut renamed = alice();
+        renamed.memory = memory("w", 1);
+        assert_eq!(renamed.scope().unwrap().vault, VaultId::new("w").unwrap());
+        let plan = to_register(plan(&protected(), None, &renamed, &live));
+        assert_eq!(plan.reason(), Some(Reason::Moved));
+    }
+
+    // Fails if `plan` replaces what another device has registered since, or takes a change that is
+    // pending for one that was made.
+    #[test]
+    fn a_newer_record_is_left_alone_unless_it_may_be_from_here() {
+        let mut newer = status(AccountState::Active, None);
+        newer.generation = 4;
+        let refused = plan(&protected(), None, &alice(), &newer);
+        assert!(matches!(refused, Err(DeviceError::RegisteredSince)));
+        let mut pending = protected();
+        let unstored = pending.begin_registration(key(1), alice()).unwrap();
+        pending.registration_ended(unstored.stored(), &Err(unknown()));
+        for status in [newer, status(AccountState::Active, None)] {
+            assert!(to_register(plan(&pending, None, &alice(), &status)).replaces());
+        }
+    }
+}

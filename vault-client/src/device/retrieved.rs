@@ -49,3 +49,51 @@ impl DeviceState {
         self.key.is_none() || (is_free && self.check_place(place).is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{key, place, reference};
+    use super::*;
+
+    // Fails if `makes_room_at` looks at no places: what is at the other one would be forgotten.
+    #[test]
+    fn a_key_that_may_be_registered_elsewhere_stays_on_the_device() {
+        let [alice, bob] = ["alice", "bob"].map(|account| place(account, &[1]));
+        let held = |places: &[&Place]| {
+            let places = places.iter().copied().cloned().collect();
+            DeviceState::adopt(key(1), false, None, places)
+        };
+        let retrieve = |mut state: DeviceState, number| {
+            let at = reference(&alice, 1);
+            let kept = state.keep_retrieved(key(number), alice.clone(), at);
+            (kept, state)
+        };
+        for room in [DeviceState::new(), held(&[]), held(&[&alice])] {
+            let (kept, state) = retrieve(room, 2);
+            assert_eq!(kept, Kept::Held);
+            assert!(state.key().unwrap().is_same(&key(2)) && state.is_used());
+            assert_eq!(state.record(), &Record::Registered(reference(&alice, 1)));
+            assert_eq!(state.elsewhere(), []);
+        }
+        let used = DeviceState::adopt(key(1), true, None, vec![]);
+        for full in [held(&[&alice, &bob]), held(&[&bob]), used] {
+            let (kept, state) = retrieve(full, 2);
+            assert_eq!(kept, Kept::OtherKey);
+            assert!(state.key().unwrap().is_same(&key(1)));
+        }
+    }
+
+    // Fails if a second place takes that of the first, or is forgotten.
+    #[test]
+    fn the_same_key_from_a_second_place_makes_that_place_known() {
+        let [alice, bob] = ["alice", "bob"].map(|account| place(account, &[1]));
+        let mut state = DeviceState::adopt(key(1), false, None, vec![bob.clone()]);
+        let kept = state.keep_retrieved(key(1), alice.clone(), reference(&alice, 1));
+        assert_eq!((kept, state.is_used()), (Kept::Held, true));
+        assert_eq!(state.place(), Some(&bob));
+        assert_eq!(state.elsewhere(), std::slice::from_ref(&alice));
+        let kept = state.keep_retrieved(key(1), bob.clone(), reference(&bob, 4));
+        assert_eq!(kept, Kept::Held);
+        assert_eq!(state.record(), &Record::Registered(reference(&bob, 4)));
+    }
+}

@@ -308,3 +308,131 @@ pub(crate) fn copy(key: &BackupKey) -> BackupKey {
     bytes.copy_from_slice(key.expose_secret());
     BackupKey::from_bytes(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{key, place, reference};
+    use super::super::{Deleted, Unstored};
+    use super::*;
+    use crate::error::Error;
+    use rand::rngs::OsRng;
+
+    fn used(number: u8) -> DeviceState {
+        DeviceState::adopt(key(number), true, None, vec![])
+    }
+
+    fn digits(state: &mut DeviceState, given: Option<u8>) -> Result<(), DeviceError> {
+        state.use_digits(given.map(key), &mut OsRng)
+    }
+
+    // Fails if `check_key` lets a given key take the place of any other.
+    #[test]
+    fn a_key_that_is_used_is_never_replaced() {
+        let refused = digits(&mut used(1), Some(2));
+        let is_other = matches!(
+            refused,
+            Err(DeviceError::OtherKey {
+                may_be_registered: false,
+                ..
+            })
+        );
+        assert!(is_other);
+    }
+
+    // Fails if `is_spare` looks at no record, or at none elsewhere.
+    #[test]
+    fn a_key_that_may_be_registered_makes_room_for_none() {
+        let mut pending = DeviceState::adopt(key(1), false, None, vec![place("alice", &[1])]);
+        let refused = digits(&mut pending, Some(2));
+        let is_other = |refused| {
+            matches!(
+                refused,
+                Err(DeviceError::OtherKey {
+                    may_be_registered: true,
+                    ..
+                })
+            )
+        };
+        assert!(is_other(refused));
+        pending.leave_record().unwrap();
+        assert!(is_other(digits(&mut pending, Some(2))));
+    }
+
+    #[test]
+    fn a_key_of_which_nothing_depends_makes_room_and_the_held_one_stays_otherwise() {
+        let mut spare = DeviceState::adopt(key(1), false, None, vec![]);
+        digits(&mut spare, None).unwrap();
+        assert!(spare.key().unwrap().is_same(&key(1)) && spare.is_used());
+        let mut spare = DeviceState::adopt(key(1), false, None, vec![]);
+        digits(&mut spare, Some(2)).unwrap();
+        assert!(spare.key().unwrap().is_same(&key(2)));
+        digits(&mut spare, Some(2)).unwrap();
+        let mut new = DeviceState::new();
+        digits(&mut new, None).unwrap();
+        assert!(new.key().is_some());
+    }
+
+    // Fails if `forget` looks at nothing.
+    #[test]
+    fn a_key_is_not_forgotten_while_it_may_be_registered() {
+        let at = place("alice", &[1]);
+        let mut state = DeviceState::adopt(key(1), true, None, vec![at.clone()]);
+        assert!(matches!(state.forget(), Err(DeviceError::MayBeRegistered)));
+        state.leave_record().unwrap();
+        assert!(matches!(state.forget(), Err(DeviceError::MayBeRegistered)));
+        assert!(state.key().is_some());
+        state.forget_leaving_records();
+        assert!(state.key().is_none() && !state.may_be_registered());
+        assert_eq!(state.place(), Some(&at));
+        used(1).forget().unwrap();
+    }
+
+    // Fails if `leave_record` only drops the record.
+    #[test]
+    fn a_record_that_is_left_behind_stays_named_until_it_is_deleted() {
+        let (alice, bob) = (place("alice", &[1]), place("bob", &[2]));
+        let registered = Some((alice.clone(), reference(&alice, 1)));
+        let mut state = DeviceState::adopt(key(1), true, registered, vec![]);
+        let refused = state.begin_registration(key(1), bob.clone());
+        assert!(matches!(refused, Err(DeviceError::RecordElsewhere)));
+        state.leave_record().unwrap();
+        assert!(matches!(state.leave_record(), Err(DeviceError::NoRecord)));
+
+        let moved = state.begin_registration(key(1), bob.clone()).unwrap();
+        drop(moved.stored());
+        assert_eq!(state.place(), Some(&bob));
+        assert_eq!(state.elsewhere(), std::slice::from_ref(&alice));
+        let sent = state.begin_deletion(&alice).map(Unstored::stored).unwrap();
+        assert!(matches!(state.record(), Record::Registering { .. }));
+        let deleted = state.deletion_ended(sent, Ok(()));
+        assert_eq!(deleted.unwrap(), Deleted::Record);
+        assert_eq!(state.elsewhere(), []);
+    }
+
+    // Fails if `adopt` leaves a place out.
+    #[test]
+    fn every_place_is_taken_over() {
+        let [alice, bob] = ["alice", "bob"].map(|account| place(account, &[1]));
+        let both = vec![alice.clone(), bob.clone()];
+        let state = DeviceState::adopt(key(1), false, None, both.clone());
+        assert_eq!(state.record(), &Record::Registering { former: None });
+        assert_eq!(state.place(), Some(&alice));
+        assert_eq!(state.elsewhere(), std::slice::from_ref(&bob));
+        let registered = Some((bob.clone(), reference(&bob, 3)));
+        let state = DeviceState::adopt(key(1), true, registered, both);
+        assert_eq!(state.record(), &Record::Registered(reference(&bob, 3)));
+        assert_eq!(state.elsewhere(), [alice]);
+    }
+
+    #[test]
+    fn a_device_prints_nothing_and_needs_a_key_to_delete() {
+        let mut state = DeviceState::new();
+        assert_eq!(format!("{state:?}"), "DeviceState(…)");
+        let refused = state.begin_deletion(&place("alice", &[1]));
+        assert!(matches!(refused, Err(DeviceError::NoKey)));
+        let refused = used(1).begin_deletion(&place("alice", &[1]));
+        assert!(matches!(refused, Err(DeviceError::NoRecord)));
+        let error = DeviceError::from(Error::NotThisKey);
+        assert_eq!(error.to_string(), Error::NotThisKey.to_string());
+    }
+}

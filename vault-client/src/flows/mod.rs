@@ -12,6 +12,7 @@
 //! A step's `request` gives the same bytes however often it is called: after a lost answer send
 //! them again, each time sealed anew.
 
+mod checks;
 mod deletion;
 mod registration;
 mod retrieval;
@@ -25,26 +26,3 @@ pub use retrieval::{
     Abandonment, EvaluatedRetrieval, Opening, ProvenRetrieval, Retrieval, Retrieved,
 };
 pub use status::{StatusQuery, check_registrable};
-
-use vault_protocol::Policy;
-use zeroize::{Zeroize, Zeroizing};
-
-use crate::error::Error;
-
-/// Refuses a policy with larger limits than the app's maximum.
-fn check_policy(policy: &Policy, maximum: &Policy) -> Result<(), Error> {
-    if policy.is_looser_than(maximum) {
-        return Err(Error::PolicyTooLoose {
-            limit: policy.limit(),
-            total_limit: policy.total_limit(),
-        });
-    }
-    Ok(())
-}
-
-/// Moves a secret out of the library's result, which would not erase it.
-fn take_secret(bytes: &mut [u8]) -> Zeroizing<Vec<u8>> {
-    let secret = Zeroizing::new(bytes.to_vec());
-    bytes.zeroize();
-    secret
-}

@@ -14,7 +14,7 @@ use vault_protocol::suite::{self, Identities, REGISTRATION_RECORD_LEN, Suite};
 use vault_protocol::{BackupKey, Binary, Policy, StretchingProfile, wrapping};
 use zeroize::Zeroizing;
 
-use super::{check_policy, take_secret};
+use super::checks::{check_policy, take_secret};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::Error;
 use crate::protection::RegistrationRef;

@@ -15,8 +15,8 @@ use vault_protocol::suite::{self, Identities, KE1_LEN, KE3_LEN, Suite};
 use vault_protocol::{BackupKey, Binary, Policy, StretchingProfile, Ticket, Timestamp, wrapping};
 use zeroize::Zeroizing;
 
+use super::checks::{check_policy, take_secret};
 use super::status::destroyed;
-use super::{check_policy, take_secret};
 use crate::call::{InnerAnswer, InnerCall};
 use crate::error::Error;
 use crate::protection::RegistrationRef;
