@@ -17,35 +17,35 @@ pub const BACKUP_KEY_LEN: usize = 32;
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct BackupKey(Box<[u8; BACKUP_KEY_LEN]>);
 
-/// The text was not a 64-digit key.
+/// Why a text is no key. The message says what to look for, and repeats none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDigits {
-    /// There is a character that is no hexadecimal digit, space or hyphen.
+    /// It has a character that is no hexadecimal digit, space or hyphen.
     #[error(
         "a backup key has only the digits 0-9 and the letters a-f: check for a mistyped character"
     )]
     Character,
-    /// There are more or fewer than 64 digits.
+    /// It has more or fewer than 64 digits.
     #[error("a backup key has 64 digits (16 groups of 4), this has {0}")]
     Length(usize),
 }
 
 impl BackupKey {
-    /// Draws a new key.
+    /// K is drawn on a device and nowhere else.
     pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
         let mut key = Self(Box::new([0; BACKUP_KEY_LEN]));
         rng.fill_bytes(key.0.as_mut());
         key
     }
 
-    /// Takes over 32 bytes.
+    /// Copies the bytes; the buffer that they came in erases itself.
     pub fn from_bytes(bytes: &Zeroizing<[u8; BACKUP_KEY_LEN]>) -> Self {
         let mut key = Self(Box::new([0; BACKUP_KEY_LEN]));
         key.0.copy_from_slice(bytes.as_slice());
         key
     }
 
-    /// The 32 bytes.
+    /// The caller keeps no copy beyond its use.
     pub fn expose_secret(&self) -> &[u8; BACKUP_KEY_LEN] {
         &self.0
     }
@@ -68,7 +68,7 @@ impl BackupKey {
         text
     }
 
-    /// Tells a backup's key apart from another without revealing it: the first 8 bytes of
+    /// The public name by which the key of a backup is told from another: the first 8 bytes of
     /// SHA-256 over the label `backup-key-vault/v1 key id` and K (see [`crate::labelled`]).
     pub fn key_id(&self) -> KeyId {
         // Hashed without `Labelled`, which would leave a copy of K behind.
@@ -83,7 +83,7 @@ impl BackupKey {
         KeyId(id)
     }
 
-    /// Whether two keys are the same, in constant time.
+    /// Compares in constant time.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.ct_eq(&*other.0).into()
     }
@@ -130,7 +130,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// The text was not a key id.
+/// The text is no key id: it has another length, or a character that is no hexadecimal digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key id has 16 hexadecimal digits")]
 pub struct InvalidKeyId;

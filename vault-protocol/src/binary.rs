@@ -12,26 +12,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Binary<const N: usize>(pub [u8; N]);
 
-/// Longest retrieval ticket, in bytes, that is looked at.
+/// The longest retrieval ticket that is decoded, in bytes.
 pub const MAX_TICKET_LEN: usize = 1024;
 
-/// A retrieval ticket: sealed by the vault, opaque to everybody else, at most
-/// [`MAX_TICKET_LEN`] bytes.
+/// A retrieval ticket: sealed by the vault and opaque to the device, 1 to [`MAX_TICKET_LEN`] bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket(pub Vec<u8>);
 
-/// Encodes bytes as base64url without padding.
+/// Base64url without padding (RFC 4648, section 5).
 pub fn to_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Decodes base64url without padding; anything non-canonical is refused.
+/// Reads base64url without padding. `None` for anything that [`to_base64url`] would not write.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 impl<const N: usize> Binary<N> {
-    /// The bytes.
+    /// All `N` of them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -28,30 +28,30 @@ pub struct IdentityKey(pub Binary<32>);
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u32; GROUPS]);
 
-/// The text was no fingerprint.
+/// The text has another number of digits, or another character than digits, spaces and hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint has 60 digits (12 groups of 5)")]
 pub struct InvalidFingerprint;
 
 impl IdentitySigner {
-    /// From the 32-byte seed.
+    /// The seed is the private key of RFC 8032, 32 random bytes.
     pub fn from_seed(seed: &Zeroizing<[u8; 32]>) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
 
-    /// The public half.
+    /// The half that travels beside each statement.
     pub fn identity_key(&self) -> IdentityKey {
         IdentityKey(Binary(self.0.verifying_key().to_bytes()))
     }
 
-    /// Signs labelled bytes.
+    /// Ed25519 (RFC 8032). The label keeps a signature from being taken for another kind's.
     pub fn sign(&self, message: &Labelled) -> Binary<64> {
         Binary(self.0.sign(message.as_slice()).to_bytes())
     }
 }
 
 impl IdentityKey {
-    /// The fingerprint to compare with a pinned one.
+    /// To be compared with a pinned one before the key is used.
     pub fn fingerprint(&self) -> Fingerprint {
         let label = Labelled::new("backup-key-vault/v1 identity");
         let hash = label.bytes(self.0.as_bytes()).sha512();
@@ -65,7 +65,7 @@ impl IdentityKey {
         Fingerprint(groups)
     }
 
-    /// Whether this key signed these labelled bytes.
+    /// Verifies strictly: a key of small order verifies nothing.
     pub fn verify(&self, message: &Labelled, signature: &Binary<64>) -> bool {
         let signature = Signature::from_bytes(&signature.0);
         VerifyingKey::from_bytes(&self.0.0)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A name was not of the form PROTOCOL.md section 2 gives.
+/// The name does not have the form of PROTOCOL.md section 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a {kind} has 1 to {max_len} characters of {alphabet}")]
 pub struct InvalidName {
@@ -31,7 +31,7 @@ pub struct TenantId(String);
 pub struct AccountId(String);
 
 impl VaultId {
-    /// Checks a vault id.
+    /// Refuses a name of another length or with another character.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         const RULE: InvalidName = InvalidName {
             kind: "vault id",
@@ -41,7 +41,7 @@ impl VaultId {
         checked(name.into(), RULE, |c| is_lower(c) || c == b'.' || c == b'-').map(Self)
     }
 
-    /// The name as text.
+    /// As it is written on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,7 +53,7 @@ impl VaultId {
 }
 
 impl TenantId {
-    /// Checks a tenant's name.
+    /// Refuses a name of another length or with another character.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         const RULE: InvalidName = InvalidName {
             kind: "tenant",
@@ -63,14 +63,14 @@ impl TenantId {
         checked(name.into(), RULE, |c| is_lower(c) || c == b'-').map(Self)
     }
 
-    /// The name as text.
+    /// As it is written on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl AccountId {
-    /// Checks an account id.
+    /// Refuses an id of another length or with another character.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         const RULE: InvalidName = InvalidName {
             kind: "account id",
@@ -88,13 +88,13 @@ impl AccountId {
         .map(Self)
     }
 
-    /// The id as text.
+    /// As it is written on the wire. It names a person: it does not belong in a log.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whose key is meant, in full: every proof, wrapping and identity is bound to all three.
+/// One account in full. Every proof, wrapping and identity is bound to all three names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AccountScope {
     /// The vault that keeps the record.
@@ -111,7 +111,7 @@ impl AccountScope {
         format!("{}/{}", self.tenant, self.account)
     }
 
-    /// The path all of the account's endpoints are below (PROTOCOL.md section 6). Needs no
+    /// All endpoints of the account are below this path (PROTOCOL.md section 6). It needs no
     /// escaping: no name has a character that a path treats specially.
     pub fn path(&self) -> String {
         format!("/v1/tenants/{}/accounts/{}", self.tenant, self.account)

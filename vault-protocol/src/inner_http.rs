@@ -1,41 +1,40 @@
-//! What travels inside the sealed channel: binary HTTP (RFC 9292), padded with zeros so that its
-//! length says nothing (PROTOCOL.md section 5).
+//! The messages inside the sealed channel: binary HTTP (RFC 9292), padded with zeros so that the
+//! length tells the relay nothing (PROTOCOL.md section 5).
 
 use std::io::Cursor;
 
 use bhttp::{ControlData, Message, Mode, StatusCode};
 
-/// Inner messages are padded to a multiple of so many bytes.
+/// Inner messages are padded to a multiple of this, in bytes.
 pub const PADDED_LEN: usize = 2048;
 
-/// The longest sealed message that is looked at, in bytes: a body of 8 KiB, its headers, padding
-/// and encapsulation.
+/// The longest sealed message that is opened, in bytes: a body of 8 KiB, its headers, padding and
+/// encapsulation.
 pub const MAX_SEALED_LEN: usize = 16 * 1024;
 
-/// An inner request.
+/// A request as it came out of the channel.
 pub struct InnerRequest {
     /// `GET` or `POST`, not yet checked.
     pub method: Vec<u8>,
-    /// The path, not yet checked.
+    /// Not yet checked.
     pub path: Vec<u8>,
-    /// Header fields, names in the case they came in.
+    /// Names in the case in which they came.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The body.
+    /// JSON, not yet checked; empty for a `GET`.
     pub content: Vec<u8>,
 }
 
-/// An inner answer.
+/// An answer before it goes into the channel, or as it came out.
 pub struct InnerResponse {
-    /// The HTTP status.
+    /// Of HTTP, and final.
     pub status: u16,
-    /// Header fields.
+    /// Names and values.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The body.
+    /// JSON, or a problem's.
     pub content: Vec<u8>,
 }
 
-/// The inner message is no binary HTTP, is no request (or answer) or is padded with something
-/// else than zeros.
+/// The inner message is no binary HTTP, is no request (or answer), or its padding is not of zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a well-formed inner message")]
 pub struct MalformedInner;

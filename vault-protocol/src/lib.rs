@@ -1,9 +1,9 @@
-//! The wire contract of the backup key vault in Rust: what a device, an app backend and a vault
-//! have to agree on, byte for byte. PROTOCOL.md is the text; its section numbers are cited here.
+//! The wire contract of the backup key vault in Rust. A device, an app backend and a vault have to
+//! agree on it, byte for byte. PROTOCOL.md is the text; its section numbers are cited here.
 //!
 //! Nothing in this crate does I/O, reads a clock or is asynchronous. Randomness is a parameter.
 //!
-//! | module | PROTOCOL.md | what |
+//! | module | PROTOCOL.md | content |
 //! |---|---|---|
 //! | [`ids`] | 2 | vault id, tenant, account, and the identities OPAQUE binds |
 //! | [`binary`], [`time`], [`labelled`] | 2 | encodings |
@@ -11,7 +11,7 @@
 //! | [`password`], [`stretching`] | 3 | preparing and stretching a password |
 //! | [`backup_key`] | 3 | K, its 64 digits, its key id |
 //! | [`suite`] | 4 | OPAQUE's configuration and strict decoders |
-//! | [`inner_http`], [`ohttp_keys`], [`statement`], [`identity`] | 5 | the sealed channel and what a device pins |
+//! | [`inner_http`], [`ohttp_keys`], [`statement`], [`identity`] | 5 | the sealed channel, and pins |
 //! | [`messages`], [`wrapping`], [`management`] | 6 | requests, answers, what travels in them |
 //! | [`problem`] | 8 | the closed list of problems |
 
@@ -45,7 +45,7 @@ pub use time::Timestamp;
 /// The protocol version that the statement names (PROTOCOL.md section 5).
 pub const PROTOCOL_VERSION: u64 = 1;
 
-/// The largest integer on the wire is below this: 2^53, what JSON readers keep exactly
+/// Integers on the wire are below 2^53, because readers of JSON keep only those exactly
 /// (PROTOCOL.md section 2).
 pub const INTEGER_LIMIT: u64 = 1 << 53;
 

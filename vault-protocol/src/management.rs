@@ -1,5 +1,5 @@
-//! Who holds K can manage the record (PROTOCOL.md section 6): an Ed25519 key (RFC 8032) derived
-//! from K signs replacements and deletions. A stolen login cannot.
+//! The holder of K can manage the record (PROTOCOL.md section 6): an Ed25519 key (RFC 8032) derived
+//! from K signs replacements and deletions. An attacker with a stolen login cannot sign them.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
@@ -26,12 +26,12 @@ impl ManagementSigner {
         Self(SigningKey::from_bytes(&seed))
     }
 
-    /// What is registered beside the record.
+    /// Registered beside the record, so that the vault can verify what this key signs.
     pub fn management_key(&self) -> ManagementKey {
         Binary(self.0.verifying_key().to_bytes())
     }
 
-    /// Proves that a replacement of this generation by this finish is wanted.
+    /// Binds the finish to the generation that it may replace: neither can be exchanged.
     pub fn sign_replacement(
         &self,
         scope: &AccountScope,
@@ -42,7 +42,7 @@ impl ManagementSigner {
         Binary(self.0.sign(message.as_slice()).to_bytes())
     }
 
-    /// Proves that the deletion of this generation is wanted.
+    /// Bound to the generation: a proof that was kept deletes no later record.
     pub fn sign_deletion(&self, scope: &AccountScope, generation: u64) -> Proof {
         Binary(
             self.0

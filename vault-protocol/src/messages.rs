@@ -31,14 +31,14 @@ pub struct RegistrationStart {
 pub struct RegistrationStarted {
     /// RFC 9807, section 5.1: the evaluated element and the vault's public key.
     pub registration_response: Binary<REGISTRATION_RESPONSE_LEN>,
-    /// To finish with.
+    /// The finish refers to the registration by it.
     pub registration_ticket: RegistrationTicket,
-    /// What the record will be bound to.
+    /// Binding for the record that a finish makes.
     #[serde(deserialize_with = "policy::of_answer")]
     pub policy: Policy,
     /// The generation that a finish would replace; 0 when there was none.
     pub generation: u64,
-    /// When the ticket expires.
+    /// 15 minutes after the start; from then on no finish is accepted.
     pub expires_at: Timestamp,
 }
 
@@ -52,11 +52,11 @@ pub struct RegistrationFinish {
     pub registration_record: Binary<REGISTRATION_RECORD_LEN>,
     /// K under the export key.
     pub wrapped_key: WrappedKey,
-    /// How the password was stretched.
+    /// The password was stretched under it.
     pub stretching_profile: StretchingProfile,
-    /// Who may replace or delete the record.
+    /// Its holder may replace or delete the record.
     pub management_key: ManagementKey,
-    /// By the live record's management key, when there is a live record.
+    /// By the live record's management key; only if a record is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace_proof: Option<Proof>,
 }
@@ -64,9 +64,9 @@ pub struct RegistrationFinish {
 /// Its answer, 201.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegistrationFinished {
-    /// The new record's.
+    /// One more than the former record's.
     pub generation: u64,
-    /// The new record's.
+    /// As the start announced it.
     #[serde(deserialize_with = "policy::of_answer")]
     pub policy: Policy,
 }
@@ -84,11 +84,11 @@ pub struct RetrievalStart {
 pub struct RetrievalStarted {
     /// KE2 (RFC 9807, section 6.1). It belongs to this ticket.
     pub credential_response: Binary<KE2_LEN>,
-    /// To finish or abandon with.
+    /// The finish or the abandonment refers to the attempt by it.
     pub retrieval_ticket: Ticket,
-    /// How many are left after this one.
+    /// After this one.
     pub attempts_remaining: u64,
-    /// The record's.
+    /// The ticket is of no use for a later one.
     pub generation: u64,
 }
 
@@ -105,17 +105,17 @@ pub struct RetrievalFinish {
 /// Its answer, 200.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RetrievalFinished {
-    /// K's wrapping, for who ran this login.
+    /// K's wrapping, sealed for the device that ran this login.
     pub released_key: ReleasedKey,
-    /// Failures between the last success and this one. The client shows its user those that were
-    /// not theirs.
+    /// Failures between the last success and this one. The client shows its user those that came
+    /// from elsewhere.
     pub failures_since_success: u64,
     /// Failures of the whole generation before this success.
     pub failures_in_generation: u64,
-    /// When the key was retrieved before.
+    /// The last retrieval of the key before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_at: Option<Timestamp>,
-    /// The record's.
+    /// The released key is bound to it.
     pub generation: u64,
 }
 
@@ -130,14 +130,14 @@ pub struct RetrievalAbandon {
 /// Its answer, 200. Nothing was refunded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RetrievalAbandoned {
-    /// How many are left.
+    /// The smaller of both budgets.
     pub attempts_remaining: u64,
-    /// When the next may start, if not at once.
+    /// When the next attempt may start; absent if at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// What the failure made of the record.
+    /// As it is after the failure.
     pub state: AccountState,
-    /// The record's.
+    /// The one that the ticket was for.
     pub generation: u64,
 }
 
@@ -153,7 +153,7 @@ pub struct Deletion {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reset {
-    /// Exactly the generation to destroy.
+    /// Exactly this one is destroyed, and no registration that came after it.
     pub generation: u64,
 }
 
@@ -164,11 +164,11 @@ pub struct Removed {
     pub generation: u64,
 }
 
-/// What an account's record is at the moment.
+/// The state of an account's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountState {
-    /// Never registered.
+    /// No registration was ever completed.
     Absent,
     /// An attempt can be started.
     Active,
@@ -182,9 +182,9 @@ pub enum AccountState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DestructionReason {
-    /// Too many failures.
+    /// One of the two budgets was used up.
     Exhausted,
-    /// By who holds K.
+    /// By the owner, who holds K.
     Deleted,
     /// By the app's operator.
     Reset,
@@ -193,22 +193,22 @@ pub enum DestructionReason {
 /// The answer of `GET …`, 200. Asking costs nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// What the record is.
+    /// Which of the fields below are there depends on it.
     pub state: AccountState,
-    /// 0 when there never was one.
+    /// 0 before the first completed registration.
     pub generation: u64,
     /// The smaller of both budgets; 0 when absent or destroyed.
     pub attempts_remaining: u64,
-    /// When waiting: until when.
+    /// The end of a wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
-    /// When destroyed: since when.
+    /// Of a destroyed record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroyed_at: Option<Timestamp>,
-    /// When destroyed: why.
+    /// Of a destroyed record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<DestructionReason>,
-    /// How the record's password is stretched.
+    /// Of a live record: the device stretches the password under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stretching_profile: Option<StretchingProfile>,
     /// The record's policy, or the tenant's when there is no record.
@@ -216,8 +216,8 @@ pub struct Status {
     pub policy: Policy,
 }
 
-/// What identifies a finish, so that repeating it gives the same answer: SHA-256 over label
-/// `backup-key-vault/v1 finish` and the fields.
+/// SHA-256 over label `backup-key-vault/v1 finish` and the fields. By it the vault knows a finish
+/// that is repeated, and gives the same answer.
 pub fn finish_digest(
     registration_ticket: &[u8; 32],
     registration_record: &[u8; REGISTRATION_RECORD_LEN],

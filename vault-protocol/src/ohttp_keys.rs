@@ -17,12 +17,12 @@ pub const RESPONSE_MEDIA_TYPE: &str = "message/ohttp-res";
 /// HKDF-SHA256) (0x0020, RFC 9180), with the length of their public keys in bytes.
 const PREFERENCE: [(Kem, usize); 2] = [(Kem::XWing, 1216), (Kem::X25519Sha256, 32)];
 
-/// The key configurations cannot be used; nothing was sent.
+/// None of the key configurations can be used. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the vault offers no key configuration that this client can use")]
 pub struct NoUsableKey;
 
-/// Which key encapsulation a vault's key is for.
+/// The key encapsulations for which a vault has keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// Post-quantum hybrid.

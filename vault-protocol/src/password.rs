@@ -1,9 +1,9 @@
 //! Preparing a password so that every device types the same one (PROTOCOL.md section 3).
 //!
 //! The result depends on two Unicode tables: unicode-general-category 1.1.0 (Unicode 16.0.0) says
-//! what Cc and Zs are, unicode-normalization 0.1.26 (Unicode 18.0.0) what NFC is. They may differ in
-//! version, and from another device's: Cc can never change, Zs has not changed since Unicode 6.3,
-//! and NFC of a text whose characters are all assigned never changes (Unicode's stability
+//! what Cc and Zs are, unicode-normalization 0.1.26 (Unicode 18.0.0) what NFC is. They may differ
+//! in version, and from another device's: Cc can never change, Zs has not changed since Unicode
+//! 6.3, and NFC of a text whose characters are all assigned never changes (Unicode's stability
 //! policies). Only a password with a code point that one of the devices does not know yet can come
 //! out differently, when that code point turns out to be a combining mark or to decompose.
 
@@ -20,16 +20,16 @@ pub const MAX_CODE_POINTS: usize = 256;
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Password(String);
 
-/// Why a password cannot be used; none of the messages repeats any of it.
+/// Why a password cannot be used. No message repeats any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
-    /// Nothing was typed.
+    /// It has no character.
     #[error("the password is empty")]
     Empty,
-    /// More than 256 code points.
+    /// It has more than 256 code points.
     #[error("the password has more than {MAX_CODE_POINTS} characters")]
     TooLong,
-    /// A control character such as a tab or a line break.
+    /// It has a character of Unicode's category Cc, a tab or a line break for example.
     #[error("the password has a control character (a tab or a line break, for example)")]
     ControlCharacter,
 }
@@ -59,7 +59,7 @@ impl Password {
         Ok(prepared)
     }
 
-    /// The bytes that OPAQUE blinds.
+    /// OPAQUE blinds these bytes.
     pub fn expose_secret(&self) -> &str {
         &self.0
     }

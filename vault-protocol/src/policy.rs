@@ -1,4 +1,4 @@
-//! How many guesses a record allows, and how long one waits between them (PROTOCOL.md section 2).
+//! How many guesses a record allows, and the waits between them (PROTOCOL.md section 2).
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,7 +10,8 @@ pub const MAX_LIMIT: u64 = 32;
 /// The largest `total_limit`.
 pub const MAX_TOTAL_LIMIT: u64 = 1000;
 
-/// A checked policy. It is copied into a record at registration and binding for it.
+/// A policy that is within its bounds. It is copied into a record at registration, and binding for
+/// it.
 ///
 /// - `limit`, 1 to 32: so many failures in a row destroy the record.
 /// - `total_limit`, `limit` to 1000: so many failures of one generation destroy it, whatever
@@ -25,7 +26,7 @@ pub struct Policy {
     waits: Vec<u64>,
 }
 
-/// Why a policy was refused; the message says what to write instead.
+/// Why a policy was refused. The message says what to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
     /// `limit` is out of range.
@@ -51,7 +52,7 @@ struct Unchecked {
 }
 
 impl Policy {
-    /// Checks a policy; waits are in seconds.
+    /// The waits are in seconds.
     pub fn new(limit: u64, total_limit: u64, waits: Vec<u64>) -> Result<Self, InvalidPolicy> {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(InvalidPolicy::Limit);
@@ -95,7 +96,8 @@ impl Policy {
         index.and_then(|i| self.waits.get(i)).copied().unwrap_or(0)
     }
 
-    /// Whether this policy gives a guesser more than `maximum` does (PROTOCOL.md section 6).
+    /// Whether this policy gives an attacker more guesses than `maximum` does (PROTOCOL.md section
+    /// 6).
     pub fn is_looser_than(&self, maximum: &Self) -> bool {
         self.limit > maximum.limit || self.total_limit > maximum.total_limit
     }

@@ -9,15 +9,15 @@ use crate::time::Timestamp;
 /// Media type of a problem.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
-/// What all our types begin with.
+/// The URIs of our own types begin with it.
 const PREFIX: &str = "urn:backup-key-vault:problem:";
 /// RFC 9458, section 5.3.
 const OHTTP_KEY: &str = "https://iana.org/assignments/http-problem-types#ohttp-key";
 
-/// Why the request itself is refused.
+/// Why the request itself is refused, each with a status of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
-    /// 400: a field or the form is wrong.
+    /// 400: a field or the JSON is wrong.
     Malformed,
     /// 404: no such route.
     Route,
@@ -32,16 +32,17 @@ pub enum InvalidRequest {
 /// A problem. None of them carries text from inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// 400 (404, 405, 408, 415): the request is wrong; `field` names what, where it can.
+    /// 400 (404, 405, 408, 415): the request is wrong.
     InvalidRequest {
-        /// Which of the reasons.
+        /// The status tells which.
         kind: InvalidRequest,
         /// The field of the body or the header that is wrong.
         field: Option<String>,
     },
-    /// 400: the message is for another account than the relay vouches for.
+    /// 400: the message is for another account than the one that the relay vouches for.
     AccountMismatch,
-    /// 400: the sealed message is for a key the vault does not have: fetch the statement again.
+    /// 400: the sealed message is for a key that the vault does not have: fetch the statement
+    /// again.
     OhttpKey,
     /// 401: no valid tenant token.
     Unauthenticated,
@@ -49,51 +50,51 @@ pub enum Problem {
     Forbidden,
     /// 403: the password was wrong.
     WrongPassword {
-        /// How many attempts are left.
+        /// The smaller of both budgets.
         attempts_remaining: u64,
-        /// When the next may start, if not at once.
+        /// When the next attempt may start; `None` is at once.
         retry_at: Option<Timestamp>,
     },
-    /// 404: there never was a record.
+    /// 404: no registration was ever completed.
     NotRegistered,
-    /// 409: there is a live record.
+    /// 409: a record is live.
     AlreadyRegistered {
-        /// Its generation.
+        /// The live record's.
         generation: u64,
     },
     /// 409: the ticket is expired, used up, replaced, foreign or of another generation.
     TicketExpired,
     /// 410: the record is gone for good.
     Destroyed {
-        /// Since when.
+        /// The tombstone's time.
         destroyed_at: Timestamp,
-        /// Why.
+        /// The rule that destroyed it.
         reason: DestructionReason,
-        /// Which.
+        /// The one that was destroyed.
         generation: u64,
     },
     /// 413: the body is too large.
     TooLarge,
     /// 429: no attempt can be started yet; nothing was charged.
     Waiting {
-        /// Until when.
+        /// The end of the wait.
         retry_at: Timestamp,
     },
-    /// 503: too much to do at the moment.
+    /// 503: too many requests at once; this one was not carried out.
     Overloaded,
     /// 503: this account's state cannot be read, or the vault is stopping.
     Unavailable,
 }
 
-/// A problem as it is written.
+/// A problem as JSON (RFC 9457, section 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDetails {
-    /// Which problem.
+    /// A URN of ours, or the URI of RFC 9458.
     #[serde(rename = "type")]
     pub type_uri: String,
     /// A fixed text for each type.
     pub title: String,
-    /// The HTTP status.
+    /// The same as the answer's.
     pub status: u16,
     /// See [`Problem::InvalidRequest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +117,7 @@ pub struct ProblemDetails {
 }
 
 impl Problem {
-    /// A malformed request, with the field at fault.
+    /// 400, with the name of the field at fault.
     pub fn invalid_field(field: impl Into<String>) -> Self {
         Self::InvalidRequest {
             kind: InvalidRequest::Malformed,
@@ -124,7 +125,7 @@ impl Problem {
         }
     }
 
-    /// A malformed request.
+    /// 400, where no field can be named.
     pub fn malformed() -> Self {
         Self::InvalidRequest {
             kind: InvalidRequest::Malformed,
@@ -132,12 +133,12 @@ impl Problem {
         }
     }
 
-    /// The HTTP status.
+    /// Of HTTP.
     pub fn status(&self) -> u16 {
         self.describe().1
     }
 
-    /// The problem as it is written.
+    /// With the fields that this problem carries, and no others.
     pub fn details(&self) -> ProblemDetails {
         let (name, status, title) = self.describe();
         let type_uri = match self {
@@ -159,8 +160,7 @@ impl Problem {
         details
     }
 
-    /// The problem that was written, or `None` if it is none of this list, or lacks what it must
-    /// carry.
+    /// `None` if the type is not in this list, or a field is missing that it must carry.
     pub fn from_details(details: &ProblemDetails) -> Option<Self> {
         if details.type_uri == OHTTP_KEY {
             return Some(Self::OhttpKey);
@@ -197,7 +197,7 @@ impl Problem {
         })
     }
 
-    /// Name, status and title.
+    /// The name at the end of the URN, the status and the title.
     fn describe(&self) -> (&'static str, u16, &'static str) {
         match self {
             Self::InvalidRequest { kind, .. } => {

@@ -1,4 +1,4 @@
-//! The AEAD and the key derivation every sealed value uses (PROTOCOL.md section 2): AES-256-GCM,
+//! The AEAD and the key derivation of every sealed value (PROTOCOL.md section 2): AES-256-GCM,
 //! written as 12 random bytes, ciphertext and tag; HKDF-SHA-512 with an empty salt.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -13,7 +13,7 @@ pub const OVERHEAD: usize = NONCE_LEN + 16;
 
 const NONCE_LEN: usize = 12;
 
-/// The sealed value does not open: another key, other associated data, or changed bytes.
+/// The key or the associated data is another, or bytes were changed. Which one cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed value does not open")]
 pub struct DoesNotOpen;
@@ -48,7 +48,7 @@ pub fn seal<R: RngCore + CryptoRng>(
     sealed
 }
 
-/// Opens what [`seal`] made.
+/// The plaintext is erased when dropped.
 pub fn open(
     key: &[u8; 32],
     associated_data: &[u8],

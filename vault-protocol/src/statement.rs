@@ -1,5 +1,5 @@
-//! What a vault says about itself, signed by its identity key (PROTOCOL.md section 5). A device
-//! takes keys from nowhere else.
+//! A vault's statement of its name and keys, signed by its identity key (PROTOCOL.md section 5). A
+//! device takes keys from nowhere else.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,16 +28,16 @@ pub struct SignedStatement {
     pub identity_key: IdentityKey,
 }
 
-/// A statement's content.
+/// The JSON inside a [`SignedStatement`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statement {
-    /// The vault's name.
+    /// Compared with the name that the device expects.
     pub vault_id: VaultId,
     /// The protocol version, [`PROTOCOL_VERSION`].
     pub protocol: u64,
     /// Grows with every statement a vault signs.
     pub serial: u64,
-    /// When it must no longer be used.
+    /// At most [`LIFETIME_SECONDS`] after it was signed; not to be used from then on.
     pub expires_at: Timestamp,
     /// The key configurations of the sealed channel, as `application/ohttp-keys`.
     #[serde(with = "bytes")]
@@ -46,14 +46,14 @@ pub struct Statement {
     pub opaque_server_public_key: Binary<32>,
 }
 
-/// What a device remembers of the newest statement it has accepted: a vault cannot show different
-/// statements of one serial, nor go back to an older one.
+/// The newest statement that a device has accepted. It remembers it, so that a vault can neither
+/// show different statements of one serial, nor go back to an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenStatement {
-    /// Its serial.
+    /// No statement below it is accepted.
     pub serial: u64,
-    /// SHA-256 of its text.
+    /// SHA-256 of the statement's text.
     pub digest: Binary<32>,
 }
 
@@ -66,7 +66,7 @@ pub enum StatementRefused {
     /// The key that signed is not pinned, or it did not sign this.
     #[error("this is not the vault that was pinned: do not go on, and tell the app's operator")]
     NotPinned,
-    /// It speaks a version this device does not know.
+    /// The vault speaks a version that this device does not know.
     #[error("the vault speaks another protocol version: update the app")]
     OtherProtocol,
     /// It is for another vault than expected.
@@ -81,12 +81,12 @@ pub enum StatementRefused {
     #[error("the device's clock is behind the vault's: set the date right and try again")]
     WrongClock,
     /// An older one than the device has already seen, or another of the same serial.
-    #[error("somebody shows an old or forged statement: do not go on, and tell the app's operator")]
+    #[error("the statement is old or forged: do not go on, and tell the app's operator")]
     Replayed,
 }
 
 impl Statement {
-    /// Signs the statement.
+    /// Signs the JSON text as it is sent: no device has to write the same text again.
     pub fn sign(&self, signer: &IdentitySigner) -> SignedStatement {
         let text = serde_json::to_string(self).expect("a statement has only string keys");
         SignedStatement {
@@ -98,9 +98,8 @@ impl Statement {
 }
 
 impl SignedStatement {
-    /// Checks everything a device must check, in this order: pin, signature, form, version, vault,
-    /// time, serial. `vault` is `None` on first contact. Returns the statement and what to
-    /// remember of it.
+    /// Every check that a device must make, in this order: pin, signature, form, version, vault,
+    /// time, serial. `vault` is `None` on first contact. The [`SeenStatement`] is to be remembered.
     pub fn verify(
         &self,
         pins: &[Fingerprint],

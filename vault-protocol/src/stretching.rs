@@ -7,8 +7,8 @@ use opaque_ke::errors::InternalError;
 use opaque_ke::ksf::Ksf;
 use serde::{Deserialize, Serialize};
 
-/// The number of a stretching profile, as it is stored and sent. Any number can be stored: it is
-/// the client that refuses what it does not know.
+/// The number of a stretching profile, as it is stored and sent. The vault stores any number; a
+/// client refuses one that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StretchingProfile(pub u16);
@@ -16,13 +16,13 @@ pub struct StretchingProfile(pub u16);
 impl StretchingProfile {
     /// Profile 1: RFC 9807's memory-constrained choice.
     pub const ONE: Self = Self(1);
-    /// What new registrations use.
+    /// For new registrations.
     pub const CURRENT: Self = Self::ONE;
-    /// The weakest a client accepts for an existing record.
+    /// A client attempts no record with a weaker one.
     pub const WEAKEST_ACCEPTED: Self = Self::ONE;
 
-    /// The function of this profile; `None` for a number that is not known here, upon which a
-    /// client stops *before* an attempt is charged.
+    /// `None` for a number that is not known here: the client then stops *before* an attempt is
+    /// charged.
     pub fn function(self) -> Option<Stretching> {
         (self >= Self::WEAKEST_ACCEPTED && self == Self::ONE).then(Stretching::default)
     }

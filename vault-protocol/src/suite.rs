@@ -13,17 +13,17 @@ use sha2::Sha512;
 use crate::ids::AccountScope;
 use crate::stretching::Stretching;
 
-/// Length of a registration request in bytes.
+/// In bytes: a group element.
 pub const REGISTRATION_REQUEST_LEN: usize = 32;
-/// Length of a registration response in bytes.
+/// In bytes: a group element and the vault's public key.
 pub const REGISTRATION_RESPONSE_LEN: usize = 64;
-/// Length of a registration record in bytes.
+/// In bytes: the client's public key, the masking key and the envelope.
 pub const REGISTRATION_RECORD_LEN: usize = 192;
-/// Length of KE1, the credential request, in bytes.
+/// Of the credential request, in bytes.
 pub const KE1_LEN: usize = 96;
-/// Length of KE2, the credential response, in bytes.
+/// Of the credential response, in bytes.
 pub const KE2_LEN: usize = 320;
-/// Length of KE3, the credential finalization, in bytes.
+/// Of the credential finalization, in bytes: a MAC.
 pub const KE3_LEN: usize = 64;
 
 /// The one cipher suite. Vault and device use the same type.
@@ -35,50 +35,50 @@ impl CipherSuite for Suite {
     type Ksf = Stretching;
 }
 
-/// The bytes were no such message: not a canonical encoding, or the identity element.
+/// The bytes are no such message: not a canonical encoding, or the identity element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid OPAQUE message")]
 pub struct Malformed;
 
-/// Decodes a registration request.
+/// From a device, before anything is stored.
 pub fn registration_request(
     bytes: &[u8; REGISTRATION_REQUEST_LEN],
 ) -> Result<RegistrationRequest<Suite>, Malformed> {
     RegistrationRequest::deserialize(bytes).map_err(malformed)
 }
 
-/// Decodes a registration response.
+/// From a vault.
 pub fn registration_response(
     bytes: &[u8; REGISTRATION_RESPONSE_LEN],
 ) -> Result<RegistrationResponse<Suite>, Malformed> {
     RegistrationResponse::deserialize(bytes).map_err(malformed)
 }
 
-/// Decodes a registration record.
+/// From a device, or from the vault's own state.
 pub fn registration_record(
     bytes: &[u8; REGISTRATION_RECORD_LEN],
 ) -> Result<RegistrationUpload<Suite>, Malformed> {
     RegistrationUpload::deserialize(bytes).map_err(malformed)
 }
 
-/// Decodes KE1.
+/// KE1, from a device, before anything is charged.
 pub fn credential_request(bytes: &[u8; KE1_LEN]) -> Result<CredentialRequest<Suite>, Malformed> {
     CredentialRequest::deserialize(bytes).map_err(malformed)
 }
 
-/// Decodes KE2.
+/// KE2, from a vault.
 pub fn credential_response(bytes: &[u8; KE2_LEN]) -> Result<CredentialResponse<Suite>, Malformed> {
     CredentialResponse::deserialize(bytes).map_err(malformed)
 }
 
-/// Decodes KE3.
+/// KE3, from a device.
 pub fn credential_finalization(
     bytes: &[u8; KE3_LEN],
 ) -> Result<CredentialFinalization<Suite>, Malformed> {
     CredentialFinalization::deserialize(bytes).map_err(malformed)
 }
 
-/// The identities both sides bind into the envelope and the key exchange.
+/// Both sides bind these names into the envelope and the key exchange.
 pub struct Identities {
     client: String,
     server: String,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A point in time: milliseconds since 1970-01-01T00:00:00Z. On the wire whole seconds, *rounded
-/// up*, so that who waits until the time named has waited long enough.
+/// Milliseconds since 1970-01-01T00:00:00Z. On the wire whole seconds, *rounded up*: a device that
+/// waits until the time named has waited long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -15,17 +15,17 @@ pub struct Timestamp(u64);
 const LAST_MS: u64 = 253_402_300_799_000;
 
 impl Timestamp {
-    /// From milliseconds since 1970; later than the year 9999 becomes its last second.
+    /// A time after the year 9999 becomes its last second: RFC 3339 cannot write it.
     pub const fn from_millis(millis: u64) -> Self {
         Self(if millis > LAST_MS { LAST_MS } else { millis })
     }
 
-    /// Milliseconds since 1970.
+    /// Since 1970-01-01T00:00:00Z.
     pub const fn millis(self) -> u64 {
         self.0
     }
 
-    /// This time plus so many seconds.
+    /// At most the end of the year 9999.
     pub const fn plus_seconds(self, seconds: u64) -> Self {
         Self::from_millis(self.0.saturating_add(seconds.saturating_mul(1000)))
     }

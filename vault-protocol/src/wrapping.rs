@@ -1,5 +1,5 @@
-//! K's two wrappings (PROTOCOL.md section 6): under the export key, which only the password
-//! yields, and for the way back once more under the session key of one verified login.
+//! K's two wrappings (PROTOCOL.md section 6): under the export key, which only the password yields;
+//! and for the way back once more, under the session key of one verified login.
 
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
@@ -10,15 +10,15 @@ use crate::ids::AccountScope;
 use crate::labelled::Labelled;
 use crate::sealing::{self, DoesNotOpen, OVERHEAD};
 
-/// Length of a wrapped key in bytes.
+/// In bytes: nonce, ciphertext and tag.
 pub const WRAPPED_KEY_LEN: usize = BACKUP_KEY_LEN + OVERHEAD;
-/// Length of a released key in bytes.
+/// In bytes: nonce, the wrapped key as ciphertext, and tag.
 pub const RELEASED_KEY_LEN: usize = WRAPPED_KEY_LEN + OVERHEAD;
 
 const WRAP_LABEL: &str = "backup-key-vault/v1 wrap";
 const RELEASE_LABEL: &str = "backup-key-vault/v1 release";
 
-/// K as the vault keeps it.
+/// K as the vault keeps it: the vault cannot open it.
 pub type WrappedKey = Binary<WRAPPED_KEY_LEN>;
 /// K's wrapping as it leaves the vault.
 pub type ReleasedKey = Binary<RELEASED_KEY_LEN>;
@@ -35,8 +35,8 @@ pub fn wrap_key<R: RngCore + CryptoRng>(
     Binary::try_from(sealed.as_slice()).expect("K has 32 bytes")
 }
 
-/// Opens a wrapped key. A failure means that the record belongs to another account, or that it
-/// was damaged: the password has been proven right before.
+/// A failure means that the record belongs to another account, or that it was damaged: the password
+/// has been proven right before.
 pub fn unwrap_key(
     export_key: &[u8],
     scope: &AccountScope,
@@ -68,7 +68,7 @@ pub fn release_key<R: RngCore + CryptoRng>(
     Binary::try_from(sealed.as_slice()).expect("a wrapped key has 60 bytes")
 }
 
-/// Opens a released key with the session key of the login it was released to.
+/// Opens only with the session key of the login for which it was released.
 pub fn open_released_key(
     session_key: &[u8],
     scope: &AccountScope,

@@ -1,5 +1,5 @@
-//! What happened, for notifications and the audit log. Events are stored by the same commit as the
-//! change they tell of. They hold no secret and no name.
+//! Events, for notifications and the audit log. Each is stored by the commit of the change that it
+//! tells of. They hold no secret and no name.
 
 use serde::{Deserialize, Serialize};
 use vault_protocol::Timestamp;
@@ -8,25 +8,25 @@ use vault_protocol::messages::DestructionReason;
 use crate::codec;
 use crate::versioned::{self, StoredError};
 
-/// The version of stored events.
+/// The version that is written, and the only one that is read.
 const VERSION: u8 = 1;
 
-/// One thing that happened to an account.
+/// One step in the history of an account.
 ///
-/// Answers that are given again (the same start, the same finish, the same deletion) cause none,
-/// refused commands neither, unless something had become due.
+/// An answer that is given again (the same start, finish or deletion) causes none. A refused command
+/// causes none either, unless something had become due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When the command was applied that caused it.
+    /// The time of the command that caused it.
     #[serde(with = "codec::millis")]
     pub at: Timestamp,
-    /// The generation it happened to.
+    /// The record that it is about.
     pub generation: u64,
-    /// What happened.
+    /// With its attempt, time or reason.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// A start that is refused has no kind: what was not charged did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A registration was completed and began this generation.
@@ -35,19 +35,19 @@ pub enum EventKind {
     Replaced,
     /// An attempt was charged: from now on its guess may be evaluated.
     Charged {
-        /// Its number.
+        /// Its number within the generation.
         attempt: u64,
     },
     /// The wrapped key was released for the first time to this attempt.
     Succeeded {
-        /// Its number.
+        /// Its number within the generation.
         attempt: u64,
     },
     /// An open attempt ended without success.
     Failed {
-        /// Its number.
+        /// Its number within the generation.
         attempt: u64,
-        /// How it ended.
+        /// Told apart by the request that ended it, or by none.
         cause: FailureCause,
     },
     /// A charge began a wait. Follows `Charged`, because that is when the wait begins; a success
@@ -60,9 +60,9 @@ pub enum EventKind {
     /// A charge used up a budget; follows `Charged`. Nothing more is charged, unless an open
     /// attempt succeeds.
     Exhausted,
-    /// The record was destroyed and only its tombstone is left. Exactly one for each tombstone.
+    /// Only the record's tombstone is left. Exactly one event for each tombstone.
     Destroyed {
-        /// Why.
+        /// The tombstone's.
         reason: DestructionReason,
     },
     /// The owner deleted the record; `Destroyed` follows.
@@ -71,24 +71,24 @@ pub enum EventKind {
     Reset,
 }
 
-/// How an attempt failed.
+/// How an open attempt ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureCause {
     /// KE3 did not verify.
     WrongPassword,
     /// The device gave up: it saw from KE2 that the password was wrong.
     Abandoned,
-    /// Nothing came in time.
+    /// Neither KE3 nor an abandonment came in time.
     Expired,
 }
 
 impl Event {
-    /// The stored form: a version byte and the event.
+    /// A version byte and the event.
     pub fn encode(&self) -> Vec<u8> {
         versioned::encode(VERSION, self).to_vec()
     }
 
-    /// Reads the stored form. No other bytes are accepted than those that `encode` writes.
+    /// Accepts no other bytes than those that `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoredError> {
         versioned::decode(VERSION, bytes)
     }

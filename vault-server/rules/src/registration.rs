@@ -152,8 +152,8 @@ impl FinishRegistration {
         ))
     }
 
-    /// A live record, whatever its state, is replaced only by the holder of its K: an attacker with a
-    /// stolen login must not take the owner's record away, nor refill its budget.
+    /// A live record, whatever its state, is replaced only by the holder of its K: an attacker with
+    /// a stolen login must not take the owner's record away, nor refill its budget.
     fn refusal_to_replace(&self, record: &LiveRecord, digest: &Binary<32>) -> Option<Refusal> {
         let generation = record.generation;
         let Some(proof) = &self.replace_proof else {

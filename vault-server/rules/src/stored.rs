@@ -17,7 +17,7 @@ impl Account {
         versioned::encode(VERSION, &(&self.slot, &self.pending))
     }
 
-    /// Reads the stored form. No other bytes are accepted than those that `encode` writes.
+    /// Accepts no other bytes than those that `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoredError> {
         let (slot, pending) = versioned::decode(VERSION, bytes)?;
         let account = Self { slot, pending };

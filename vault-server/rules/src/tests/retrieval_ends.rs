@@ -31,7 +31,7 @@ fn a_wrong_password_ends_the_attempt_and_stays_counted() {
     );
 }
 
-/// Fails when `state_of` finds ended attempts open, or `FinishRetrieval::decide` grants `AttemptState::Ended`.
+/// Fails when `state_of` finds ended attempts open, or `FinishRetrieval::decide` grants an ended one.
 #[test]
 fn a_right_finish_of_an_ended_attempt_is_refused() {
     let mut vault = Vault::registered(patient());
