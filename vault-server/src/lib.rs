@@ -7,22 +7,22 @@
 //! | [`channel`] | keys and signed statement of the sealed channel |
 //! | [`tenants`], [`keyring`] | tenants and their tokens; the long-term secrets |
 //! | [`stored`] | where the server's own values are in the ledger, and how they are encoded |
-//! | [`http`], [`net`] | routes, sealed channel, authentication; TLS and connections |
+//! | `http`, `net` | routes, sealed channel, authentication; TLS and connections |
 //! | [`admin`], [`maintenance`] | administration; rotation, renewal and sweep |
 //! | [`server`], [`cli`] | putting it together; the command line |
-//! | [`config`], [`telemetry`], [`process`] | the edge |
+//! | [`config`], `telemetry`, [`process`] | the edge |
 
 pub mod admin;
 pub mod channel;
 pub mod cli;
 pub mod config;
-pub mod http;
+pub(crate) mod http;
 pub mod keyring;
 pub mod maintenance;
-pub mod net;
+pub(crate) mod net;
 pub mod process;
 pub mod server;
 pub mod service;
 pub mod stored;
-pub mod telemetry;
+pub(crate) mod telemetry;
 pub mod tenants;

@@ -8,4 +8,4 @@ mod use_cases;
 
 pub use self::answers::{Answer, EventSummary, TenantSummary, TokenSummary};
 pub use self::requests::Request;
-pub use self::use_cases::Admin;
+pub(crate) use self::use_cases::Admin;

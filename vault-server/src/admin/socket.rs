@@ -31,7 +31,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is said when the server of another vault listens.
-pub const ANOTHER_VAULT: &str = "it serves another vault, with another data folder, and nothing was \
+pub(crate) const ANOTHER_VAULT: &str = "it serves another vault, with another data folder, and nothing was \
      done: correct admin_socket or data_folder";
 
 /// Device and inode.
@@ -47,7 +47,7 @@ pub struct Asked<R> {
 }
 
 /// A listening socket; its file is removed when this is dropped.
-pub struct AdminSocket {
+pub(crate) struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
     /// The file we made, so that no other is removed.
@@ -58,7 +58,7 @@ pub struct AdminSocket {
 impl AdminSocket {
     /// Listens for the vault in `data_folder`. A socket that nobody answers on is left over from a
     /// process that was killed, and is replaced; anything else at this path is refused.
-    pub fn bind(path: &Path, data_folder: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(path: &Path, data_folder: &Path) -> io::Result<Self> {
         let data_folder = id(&fs::metadata(data_folder)?);
         remove_left_over(path)?;
         let listener = bind_private(path)?;
@@ -72,7 +72,7 @@ impl AdminSocket {
     }
 
     /// Answers until it is told to stop, and then finishes the conversations under way.
-    pub async fn serve(self, admin: Admin, stop: CancellationToken) {
+    pub(crate) async fn serve(self, admin: Admin, stop: CancellationToken) {
         let mut conversations = JoinSet::new();
         loop {
             tokio::select! {
@@ -108,7 +108,11 @@ impl Drop for AdminSocket {
 ///
 /// Whoever answers must be the owner of the data folder: another user who listens where the
 /// server should could otherwise show a fingerprint of their own.
-pub fn ask(path: &Path, data_folder: &Path, request: &Request) -> io::Result<Option<Answer>> {
+pub(crate) fn ask(
+    path: &Path,
+    data_folder: &Path,
+    request: &Request,
+) -> io::Result<Option<Answer>> {
     use io::ErrorKind::{ConnectionRefused, NotFound};
     let mut stream = match BlockingStream::connect(path) {
         Ok(stream) => stream,

@@ -29,11 +29,11 @@ pub struct ChannelRotation {
 }
 
 /// What is published at the moment, and the keys behind it.
-pub struct Publication {
+pub(crate) struct Publication {
     /// The answer of `GET /v1/vault`.
-    pub statement: SignedStatement,
+    pub(crate) statement: SignedStatement,
     /// The answer of `GET /v1/ohttp-keys`.
-    pub key_list: Vec<u8>,
+    pub(crate) key_list: Vec<u8>,
     /// One for each key that still opens messages, with the key's id.
     servers: Vec<(u8, Server)>,
     /// When the next statement is due.
@@ -51,7 +51,7 @@ const SERIAL: Leaf<Serial> = Leaf::fixed(keys::statement_serial);
 impl Publication {
     /// Rotates the channel's keys if that is due and signs a new statement. The keys and the
     /// serial are durable before anything of them is shown to anybody.
-    pub async fn renew(
+    pub(crate) async fn renew(
         ledger: &Ledger,
         keyring: &Keyring,
         now: Timestamp,
@@ -69,13 +69,13 @@ impl Publication {
     }
 
     /// Whether it is time for the next.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.renew_at <= now
     }
 
     /// The server for the key that a sealed message names; `None` if the key is unknown or
     /// forgotten.
-    pub fn server_for(&self, sealed: &[u8]) -> Option<&Server> {
+    pub(crate) fn server_for(&self, sealed: &[u8]) -> Option<&Server> {
         let id = sealed.first()?;
         self.servers
             .iter()
@@ -120,7 +120,7 @@ fn rotate(
 }
 
 /// When a statement was last signed: at most a day before the last run ended.
-pub async fn last_signed(ledger: &Ledger) -> Result<Timestamp, CommitError> {
+pub(crate) async fn last_signed(ledger: &Ledger) -> Result<Timestamp, CommitError> {
     let serial = ledger.commit(last_serial).await?;
     Ok(Timestamp::from_millis(serial.into_inner()))
 }

@@ -19,7 +19,7 @@ const TOKEN_LOST: &str = "the token was made, and lost because it could not be p
      `tenant rotate-token`, and revoke this one, which has the highest number in `tenant list`";
 
 /// `tenant …`
-pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCode> {
     let request = match command {
         TenantCommand::Add {
             name,
@@ -50,7 +50,7 @@ pub fn tenant(config: &Config, command: TenantCommand) -> anyhow::Result<ExitCod
 }
 
 /// `account …`
-pub fn account(config: &Config, command: AccountCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn account(config: &Config, command: AccountCommand) -> anyhow::Result<ExitCode> {
     let request = match command {
         AccountCommand::Show { tenant, account } => Request::ShowAccount { tenant, account },
         AccountCommand::Reset {
@@ -67,7 +67,7 @@ pub fn account(config: &Config, command: AccountCommand) -> anyhow::Result<ExitC
 }
 
 /// `fingerprint`
-pub fn fingerprint(config: &Config) -> anyhow::Result<ExitCode> {
+pub(crate) fn fingerprint(config: &Config) -> anyhow::Result<ExitCode> {
     print(ask(config, Request::Fingerprint)?)
 }
 

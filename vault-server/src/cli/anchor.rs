@@ -17,11 +17,11 @@ use crate::config::{AnchorConfig, Config};
 use crate::server::ledger;
 
 /// What is said of an anchor that [`on_the_data_volume`] names.
-pub const ON_THE_DATA_VOLUME: &str =
+pub(crate) const ON_THE_DATA_VOLUME: &str =
     "is on the same file system as the data folder: a snapshot of that volume takes both";
 
 /// `anchor …`
-pub fn run(config: &Config, command: AnchorCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config, command: AnchorCommand) -> anyhow::Result<ExitCode> {
     match command {
         AnchorCommand::Add { path } => add(config, &checked(path)?)?,
         AnchorCommand::Remove { paths } => remove(config, &all_checked(paths)?)?,
@@ -31,7 +31,7 @@ pub fn run(config: &Config, command: AnchorCommand) -> anyhow::Result<ExitCode> 
 
 /// The anchors that a snapshot of the data folder's volume would take with it. What cannot be
 /// looked at is left out: the ledger says what is wrong with it.
-pub fn on_the_data_volume(config: &Config) -> impl Iterator<Item = &Path> {
+pub(crate) fn on_the_data_volume(config: &Config) -> impl Iterator<Item = &Path> {
     let volume = |path: &Path| fs::metadata(path).ok().map(|file| file.dev());
     let data = volume(&config.data_folder);
     let all = config.anchor.all();

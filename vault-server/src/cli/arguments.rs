@@ -24,16 +24,16 @@ use crate::tenants::token::TokenScope;
 /// Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.
 #[derive(Parser)]
 #[command(name = "vault-server", version, verbatim_doc_comment)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The configuration file [default: /etc/backup-key-vault/vault.toml, if there is one]
     #[arg(long, short, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make a new vault: its keyring, its database and its anchors. Never overwrites anything.
     ///
     /// Asks for the passphrase that seals the keyring, unless the configuration names a
@@ -85,7 +85,7 @@ pub enum Command {
 }
 
 #[derive(Subcommand)]
-pub enum TenantCommand {
+pub(crate) enum TenantCommand {
     /// Add an app and print the token for its backend. The token is shown only now.
     Add {
         /// The app's name: 1 to 32 characters of a-z 0-9 -
@@ -128,7 +128,7 @@ pub enum TenantCommand {
 }
 
 #[derive(Args)]
-pub struct PolicyArgs {
+pub(crate) struct PolicyArgs {
     /// Wrong guesses in a row that destroy a key, 1 to 32
     #[arg(long, value_name = "N", requires = "waits")]
     limit: Option<u64>,
@@ -143,7 +143,7 @@ pub struct PolicyArgs {
 }
 
 #[derive(Subcommand)]
-pub enum AccountCommand {
+pub(crate) enum AccountCommand {
     /// Show an account's state, budgets and last events; never a secret.
     Show {
         /// The app
@@ -164,7 +164,7 @@ pub enum AccountCommand {
 }
 
 #[derive(Subcommand)]
-pub enum AnchorCommand {
+pub(crate) enum AnchorCommand {
     /// Make a further anchor, a mirror of the others. Stop the server first.
     ///
     /// The file must not be there yet; its folder is made if it is missing. From then on the vault
@@ -192,14 +192,14 @@ pub enum AnchorCommand {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum ScopeArg {
+pub(crate) enum ScopeArg {
     Use,
     Status,
     Reset,
 }
 
 impl PolicyArgs {
-    pub fn policy(self) -> anyhow::Result<Policy> {
+    pub(crate) fn policy(self) -> anyhow::Result<Policy> {
         let default = Policy::default();
         let limit = self.limit.unwrap_or(default.limit());
         let total_limit = self.total_limit.unwrap_or(default.total_limit().max(limit));
@@ -209,7 +209,7 @@ impl PolicyArgs {
 }
 
 /// Each scope once.
-pub fn distinct(scopes: &[ScopeArg]) -> Vec<TokenScope> {
+pub(crate) fn distinct(scopes: &[ScopeArg]) -> Vec<TokenScope> {
     let mut distinct: Vec<TokenScope> = Vec::new();
     for scope in scopes {
         let scope = match scope {

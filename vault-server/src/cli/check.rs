@@ -36,7 +36,7 @@ struct Values {
     unreadable: u64,
 }
 
-pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     output::line("ok   configuration")?;
     let has_certificate = check_certificate(config)?;
     let socket = config.admin_socket.display();

@@ -24,7 +24,7 @@ use crate::tenants::token::TokenScope;
 
 const TENANT: &str = "demo";
 
-pub fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new()
         .prefix("backup-key-vault-dev-")
         .tempdir()?;

@@ -17,7 +17,7 @@ use crate::keyring::Keyring;
 use crate::process::secret_file;
 use crate::server::ledger;
 
-pub fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode> {
     let file = &config.keyring.file;
     // The keyring first: anchors and database are sealed with it, and a former `init` that ended
     // between the two is gone on with.

@@ -20,7 +20,7 @@ use crate::process::secret_file;
 const MIN_PASSPHRASE_CHARS: usize = 12;
 
 /// Unseals the configured keyring.
-pub fn keyring(config: &Config) -> anyhow::Result<Keyring> {
+pub(crate) fn keyring(config: &Config) -> anyhow::Result<Keyring> {
     let path = &config.keyring.file;
     if !path.exists() {
         bail!(
@@ -34,7 +34,7 @@ pub fn keyring(config: &Config) -> anyhow::Result<Keyring> {
 }
 
 /// The secret that seals a new keyring.
-pub fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
+pub(crate) fn for_new_keyring(config: &Config) -> anyhow::Result<Unlock> {
     match &config.keyring.unlock {
         UnlockSource::KeyFile(path) if !path.exists() => {
             let mut key = Zeroizing::new([0; 32]);

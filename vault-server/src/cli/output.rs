@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 /// A line of what the command was asked for, on standard output.
-pub fn line(text: impl Display) -> anyhow::Result<()> {
+pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     // Flushed, because an error while the process exits would be lost.
     let written = writeln!(output, "{text}").and_then(|()| output.flush());
@@ -15,6 +15,6 @@ pub fn line(text: impl Display) -> anyhow::Result<()> {
 }
 
 /// A line beside it, on standard error. Without that there is nobody left to be told.
-pub fn note(text: impl Display) {
+pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

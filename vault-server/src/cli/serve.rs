@@ -32,7 +32,11 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 /// How long a stop waits for what still runs when everything in flight was answered.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
-pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    config: &Config,
+    warnings: &[Warning],
+    accept_damage: bool,
+) -> anyhow::Result<ExitCode> {
     logs::init(&config.log)?;
     let runtime = runtime()?;
     outlive_hangups(&runtime)?;
@@ -62,7 +66,7 @@ pub fn run(config: &Config, warnings: &[Warning], accept_damage: bool) -> anyhow
 
 /// What SIGHUP means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum OnHangup {
+pub(crate) enum OnHangup {
     /// Read the certificate again: a service has no terminal.
     Reload,
     /// Stop: the terminal was closed.
@@ -70,7 +74,7 @@ pub enum OnHangup {
 }
 
 /// What a server runs on.
-pub fn runtime() -> io::Result<Runtime> {
+pub(crate) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -85,7 +89,7 @@ fn outlive_hangups(runtime: &Runtime) -> io::Result<()> {
 
 /// Serves, and ends the runtime. `ready` runs when the address is bound, before the first
 /// connection is accepted.
-pub fn serve_until_stopped(
+pub(crate) fn serve_until_stopped(
     runtime: Runtime,
     config: &Config,
     keyring: Keyring,

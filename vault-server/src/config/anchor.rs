@@ -15,11 +15,11 @@ const MAX_MIRRORS: usize = Options::ANCHOR_LIMIT - 1;
 
 /// The anchor and its mirrors, in no order that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnchorConfig {
+pub(crate) struct AnchorConfig {
     /// The anchor.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Further anchors, which hold the same.
-    pub mirrors: Vec<PathBuf>,
+    pub(crate) mirrors: Vec<PathBuf>,
 }
 
 impl AnchorConfig {
@@ -33,7 +33,7 @@ impl AnchorConfig {
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         self.named().map(|(_, path)| path)
     }
 
@@ -54,7 +54,7 @@ impl AnchorConfig {
     }
 
     /// The key of the first place that cannot be one of an anchor, and why.
-    pub fn refusal(&self, data_folder: &Path) -> Option<(&'static str, String)> {
+    pub(crate) fn refusal(&self, data_folder: &Path) -> Option<(&'static str, String)> {
         let count = self.mirrors.len();
         if count > MAX_MIRRORS {
             return Some((

@@ -70,33 +70,33 @@ impl Default for Written {
 #[serde(deny_unknown_fields, default, expecting = "a section")]
 pub struct LimitsConfig {
     /// Connections at once.
-    pub max_connections: u32,
+    pub(crate) max_connections: u32,
     /// Time for a TLS handshake.
-    pub handshake_timeout_seconds: u32,
+    pub(crate) handshake_timeout_seconds: u32,
     /// Time for the head of an HTTP/1 request, counted from the end of the one before.
-    pub header_timeout_seconds: u32,
+    pub(crate) header_timeout_seconds: u32,
     /// Time for the body of a request to arrive.
     pub request_timeout_seconds: u32,
     /// A connection on which nothing was asked or answered for so long is closed.
     pub idle_timeout_seconds: u32,
     /// Commands that may wait for the writer; one more is answered with `overloaded`.
-    pub queue_capacity: u32,
+    pub(crate) queue_capacity: u32,
     /// Commands that are made durable together.
-    pub batch_limit: u32,
+    pub(crate) batch_limit: u32,
     /// Time for requests in flight when the server is told to stop.
-    pub shutdown_grace_seconds: u32,
+    pub(crate) shutdown_grace_seconds: u32,
 }
 
 /// How long keys are used.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct RotationConfig {
+pub(crate) struct RotationConfig {
     /// A sealed channel's key is offered for so long.
-    pub ohttp_keys_days: u32,
+    pub(crate) ohttp_keys_days: u32,
     /// It is still understood for so long after that.
-    pub ohttp_overlap_days: u32,
+    pub(crate) ohttp_overlap_days: u32,
     /// A ticket key seals tickets for so long; it opens them for 24 hours more.
-    pub ticket_key_hours: u32,
+    pub(crate) ticket_key_hours: u32,
 }
 
 /// The sweep that enforces expiry without requests.

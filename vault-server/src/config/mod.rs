@@ -18,17 +18,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use self::anchor::AnchorConfig;
+pub(crate) use self::anchor::AnchorConfig;
 use self::file::Written;
-pub use self::file::{LimitsConfig, RotationConfig, SweepConfig};
-pub use self::sources::ConfigError;
+pub(crate) use self::file::{LimitsConfig, RotationConfig, SweepConfig};
+pub(crate) use self::sources::ConfigError;
 use self::sources::Sources;
 use crate::keyring::unlock::UnlockSource;
 use crate::telemetry::config::LogConfig;
 use crate::telemetry::filter;
 
 /// Read when no file is named, if it exists.
-pub const DEFAULT_FILE: &str = "/etc/backup-key-vault/vault.toml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/backup-key-vault/vault.toml";
 
 /// Every path and number checked, every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,46 +36,46 @@ pub struct Config {
     /// The folder of the database.
     pub data_folder: PathBuf,
     /// The anchors of the database.
-    pub anchor: AnchorConfig,
+    pub(crate) anchor: AnchorConfig,
     /// Address and port of the HTTPS service.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The Unix socket by which a running server is administered.
-    pub admin_socket: PathBuf,
+    pub(crate) admin_socket: PathBuf,
     /// The server's certificate.
-    pub tls: TlsConfig,
+    pub(crate) tls: TlsConfig,
     /// The keyring and how it is unsealed.
-    pub keyring: KeyringConfig,
+    pub(crate) keyring: KeyringConfig,
     /// Logs.
-    pub log: LogConfig,
+    pub(crate) log: LogConfig,
     /// Limits of connections, requests and the writer's queue.
     pub limits: LimitsConfig,
     /// How long keys are used.
-    pub rotation: RotationConfig,
+    pub(crate) rotation: RotationConfig,
     /// The sweep that enforces expiry without requests.
     pub sweep: SweepConfig,
 }
 
 /// Certificate and private key, PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
+pub(crate) struct TlsConfig {
     /// The certificate chain, the server's own first.
-    pub certificate_file: PathBuf,
+    pub(crate) certificate_file: PathBuf,
     /// The private key; a secret file.
-    pub key_file: PathBuf,
+    pub(crate) key_file: PathBuf,
 }
 
 /// The keyring and how it is unsealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyringConfig {
+pub(crate) struct KeyringConfig {
     /// The sealed keyring.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Where the passphrase or key comes from.
-    pub unlock: UnlockSource,
+    pub(crate) unlock: UnlockSource,
 }
 
 impl Config {
     /// Reads file and environment; see the module's text for where.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let (path, required) = match path {
             Some(path) => (path, true),
             None => (Path::new(DEFAULT_FILE), false),

@@ -18,15 +18,15 @@ static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
 
 /// The tenant whose token came with the request and the account it vouches for.
 #[derive(Clone)]
-pub struct RelayedAccount {
+pub(crate) struct RelayedAccount {
     /// The token's tenant.
-    pub tenant: TenantId,
+    pub(crate) tenant: TenantId,
     /// From `Vault-Account`.
-    pub account: AccountId,
+    pub(crate) account: AccountId,
 }
 
 /// Lets a relay's request through: token with scope `use`, one account.
-pub async fn authenticate_relay(
+pub(crate) async fn authenticate_relay(
     State(app): State<App>,
     mut request: Request,
     next: Next,
@@ -40,7 +40,7 @@ pub async fn authenticate_relay(
 }
 
 /// Whose token came with the request; it must have the scope.
-pub fn authenticate(
+pub(crate) fn authenticate(
     app: &App,
     headers: &HeaderMap,
     scope: TokenScope,

@@ -36,7 +36,7 @@ const FIELDS: [&str; 12] = [
 ];
 
 /// The account in the path of an inner request. The relay must vouch for the same one.
-pub struct RelayedScope(pub AccountScope);
+pub(crate) struct RelayedScope(pub(crate) AccountScope);
 
 impl FromRequestParts<App> for RelayedScope {
     type Rejection = ProblemResponse;
@@ -52,7 +52,7 @@ impl FromRequestParts<App> for RelayedScope {
 }
 
 /// The account that a backend names, with a token that may read its status.
-pub struct StatusToken(pub AccountScope);
+pub(crate) struct StatusToken(pub(crate) AccountScope);
 
 impl FromRequestParts<App> for StatusToken {
     type Rejection = ProblemResponse;
@@ -65,7 +65,7 @@ impl FromRequestParts<App> for StatusToken {
 }
 
 /// The account that a backend names, with a token that may reset it.
-pub struct ResetToken(pub AccountScope);
+pub(crate) struct ResetToken(pub(crate) AccountScope);
 
 impl FromRequestParts<App> for ResetToken {
     type Rejection = ProblemResponse;
@@ -109,7 +109,7 @@ fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
 }
 
 /// A JSON message: `application/json`, at most 8 KiB, no unknown or repeated fields.
-pub struct Message<T>(pub T);
+pub(crate) struct Message<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
     type Rejection = ProblemResponse;
@@ -122,7 +122,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
 }
 
 /// A JSON answer.
-pub struct Answer<T>(pub T);
+pub(crate) struct Answer<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
@@ -131,7 +131,10 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 }
 
 /// Refuses other media types; parameters are ignored.
-pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProblemResponse> {
+pub(crate) fn require_media_type(
+    headers: &HeaderMap,
+    expected: &str,
+) -> Result<(), ProblemResponse> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(media_type_problem());
@@ -148,7 +151,7 @@ pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Pro
 }
 
 /// Reads a body of at most `limit` bytes that arrives within `timeout`.
-pub async fn collect(
+pub(crate) async fn collect(
     body: Body,
     limit: usize,
     timeout: Duration,

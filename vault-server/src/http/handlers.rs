@@ -18,7 +18,7 @@ use super::problem::ProblemResponse;
 
 type Answered<T> = Result<Answer<T>, ProblemResponse>;
 
-pub async fn start_registration(
+pub(crate) async fn start_registration(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<RegistrationStart>,
@@ -28,7 +28,7 @@ pub async fn start_registration(
     ))
 }
 
-pub async fn finish_registration(
+pub(crate) async fn finish_registration(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<RegistrationFinish>,
@@ -37,7 +37,7 @@ pub async fn finish_registration(
     Ok((StatusCode::CREATED, Answer(finished)).into_response())
 }
 
-pub async fn start_retrieval(
+pub(crate) async fn start_retrieval(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalStart>,
@@ -45,7 +45,7 @@ pub async fn start_retrieval(
     Ok(Answer(app.service.start_retrieval(&scope, request).await?))
 }
 
-pub async fn finish_retrieval(
+pub(crate) async fn finish_retrieval(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalFinish>,
@@ -53,7 +53,7 @@ pub async fn finish_retrieval(
     Ok(Answer(app.service.finish_retrieval(&scope, request).await?))
 }
 
-pub async fn abandon_retrieval(
+pub(crate) async fn abandon_retrieval(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<RetrievalAbandon>,
@@ -63,7 +63,7 @@ pub async fn abandon_retrieval(
     ))
 }
 
-pub async fn delete(
+pub(crate) async fn delete(
     State(app): State<App>,
     RelayedScope(scope): RelayedScope,
     Message(request): Message<Deletion>,
@@ -71,12 +71,15 @@ pub async fn delete(
     Ok(Answer(app.service.delete(&scope, request).await?))
 }
 
-pub async fn status(State(app): State<App>, RelayedScope(scope): RelayedScope) -> Answered<Status> {
+pub(crate) async fn status(
+    State(app): State<App>,
+    RelayedScope(scope): RelayedScope,
+) -> Answered<Status> {
     Ok(Answer(app.service.status(&scope).await?))
 }
 
 /// The status for backends, outside the sealed channel.
-pub async fn backend_status(
+pub(crate) async fn backend_status(
     State(app): State<App>,
     StatusToken(scope): StatusToken,
 ) -> Answered<Status> {
@@ -84,7 +87,7 @@ pub async fn backend_status(
 }
 
 /// The reset for backends.
-pub async fn reset(
+pub(crate) async fn reset(
     State(app): State<App>,
     ResetToken(scope): ResetToken,
     Message(request): Message<Reset>,
@@ -92,22 +95,22 @@ pub async fn reset(
     Ok(Answer(app.service.reset(&scope, request).await?))
 }
 
-pub async fn statement(State(app): State<App>) -> Answer<SignedStatement> {
+pub(crate) async fn statement(State(app): State<App>) -> Answer<SignedStatement> {
     Answer(app.publication.load().statement.clone())
 }
 
-pub async fn key_list(State(app): State<App>) -> Response {
+pub(crate) async fn key_list(State(app): State<App>) -> Response {
     let list = app.publication.load().key_list.clone();
     ([(header::CONTENT_TYPE, KEYS_MEDIA_TYPE)], list).into_response()
 }
 
 /// The process runs.
-pub async fn healthz() -> &'static str {
+pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// The vault can commit.
-pub async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
+pub(crate) async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.service.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
@@ -115,7 +118,7 @@ pub async fn readyz(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-pub async fn unknown_route() -> ProblemResponse {
+pub(crate) async fn unknown_route() -> ProblemResponse {
     Problem::InvalidRequest {
         kind: InvalidRequest::Route,
         field: None,
@@ -123,7 +126,7 @@ pub async fn unknown_route() -> ProblemResponse {
     .into()
 }
 
-pub async fn other_method() -> ProblemResponse {
+pub(crate) async fn other_method() -> ProblemResponse {
     Problem::InvalidRequest {
         kind: InvalidRequest::Method,
         field: None,

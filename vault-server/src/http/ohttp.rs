@@ -37,20 +37,20 @@ const MAX_ANSWER_LEN: usize = 64 * 1024;
 
 /// Wraps the inner router.
 #[derive(Clone)]
-pub struct OhttpLayer {
+pub(crate) struct OhttpLayer {
     app: App,
 }
 
 /// The inner router behind the sealed channel.
 #[derive(Clone)]
-pub struct Ohttp<S> {
+pub(crate) struct Ohttp<S> {
     app: App,
     inner: S,
 }
 
 impl OhttpLayer {
     /// Opens with the keys that `app` publishes.
-    pub fn new(app: App) -> Self {
+    pub(crate) fn new(app: App) -> Self {
         Self { app }
     }
 }

@@ -13,7 +13,7 @@ const RETRY_SECONDS: u64 = 1;
 
 /// A problem as the response to a request.
 #[derive(Debug)]
-pub struct ProblemResponse(pub Problem);
+pub(crate) struct ProblemResponse(pub(crate) Problem);
 
 /// When to come back; [`add_retry_after`] turns it into a header.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl IntoResponse for ProblemResponse {
 }
 
 /// Adds `Retry-After`, in seconds (RFC 9110, section 10.2.3), where the problem says when.
-pub fn add_retry_after(mut response: Response, now: Timestamp) -> Response {
+pub(crate) fn add_retry_after(mut response: Response, now: Timestamp) -> Response {
     let seconds = match response.extensions().get::<Retry>() {
         Some(Retry::At(time)) => time.seconds_since(now).max(1),
         Some(Retry::Soon) => RETRY_SECONDS,

@@ -14,7 +14,7 @@ use super::App;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives every request an id of its own, for the log and for the answer's `X-Request-Id`.
-pub async fn log_request(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn log_request(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = format!("{:016x}", OsRng.next_u64());
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();

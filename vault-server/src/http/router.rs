@@ -18,7 +18,7 @@ use super::request_log::log_request;
 const ACCOUNT: &str = "/v1/tenants/{tenant}/accounts/{account}";
 
 /// What the vault serves over TLS.
-pub fn router(app: App) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let account = Router::new()
         .route(ACCOUNT, get(h::backend_status))
         .route(&below("reset"), post(h::reset));

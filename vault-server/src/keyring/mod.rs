@@ -54,7 +54,7 @@ impl Keyring {
     }
 
     /// The vault's name; part of what every proof and wrapping is bound to.
-    pub fn vault_id(&self) -> &VaultId {
+    pub(crate) fn vault_id(&self) -> &VaultId {
         &self.vault_id
     }
 
@@ -115,7 +115,7 @@ impl OpaqueSetup {
     }
 
     /// OPAQUE's server public key, as the statement names it (PROTOCOL.md section 5).
-    pub fn public_key(&self) -> [u8; 32] {
+    pub(crate) fn public_key(&self) -> [u8; 32] {
         self.0.keypair().public().serialize().into()
     }
 

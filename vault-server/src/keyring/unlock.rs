@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 use crate::process::secret_file::{self, SecretFileError};
 
 /// The systemd credential that is looked for (`LoadCredential=vault-passphrase:/path`).
-pub const CREDENTIAL_NAME: &str = "vault-passphrase";
+pub(crate) const CREDENTIAL_NAME: &str = "vault-passphrase";
 
 /// Where the keyring's passphrase or key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockSource {
+pub(crate) enum UnlockSource {
     /// A secret file with the passphrase.
     PassphraseFile(PathBuf),
     /// A secret file with a 32-byte key.
@@ -33,7 +33,7 @@ pub enum Unlock {
 
 /// No passphrase or key could be had.
 #[derive(Debug, thiserror::Error)]
-pub enum UnlockError {
+pub(crate) enum UnlockError {
     /// The file that holds it was refused.
     #[error(transparent)]
     File(#[from] SecretFileError),
@@ -50,7 +50,7 @@ pub enum UnlockError {
 impl Unlock {
     /// Reads what the configuration names. `credentials_folder` is `$CREDENTIALS_DIRECTORY`, which
     /// systemd sets; `prompt` asks on the terminal and is called only if nothing else is there.
-    pub fn read(
+    pub(crate) fn read(
         source: &UnlockSource,
         credentials_folder: Option<&Path>,
         prompt: impl FnOnce() -> io::Result<Zeroizing<String>>,

@@ -59,7 +59,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` over TLS on `listener` until `stop`; then accepts nothing more and returns when
 /// the requests in flight are answered, or the grace time is over and what is left was cut.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     certificate: Arc<ReloadingCertificate>,
     router: Router,

@@ -1,5 +1,5 @@
 //! Connections: TCP, TLS, and what a connection may cost.
 
 mod connections;
-pub mod listener;
-pub mod tls;
+pub(crate) mod listener;
+pub(crate) mod tls;

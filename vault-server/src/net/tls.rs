@@ -27,7 +27,7 @@ const MAX_KEY_FILE_LEN: usize = 64 * 1024;
 
 /// Certificate and key were refused. The messages name the file and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// The certificate cannot be read.
     #[error("{path}: cannot be read: {cause}")]
     Certificate {
@@ -68,7 +68,7 @@ pub enum TlsError {
 }
 
 /// The certificate that new connections get. Connections that are open keep theirs.
-pub struct ReloadingCertificate {
+pub(crate) struct ReloadingCertificate {
     files: TlsConfig,
     current: ArcSwap<CertifiedKey>,
     /// The files as they were when they were last read.
@@ -76,7 +76,7 @@ pub struct ReloadingCertificate {
 }
 
 /// Loads certificate and key for the first time.
-pub fn load(files: &TlsConfig) -> Result<Arc<ReloadingCertificate>, TlsError> {
+pub(crate) fn load(files: &TlsConfig) -> Result<Arc<ReloadingCertificate>, TlsError> {
     // State before content: a change in between is then noticed by the next look.
     let seen = file_states(files);
     Ok(Arc::new(ReloadingCertificate {
@@ -88,7 +88,7 @@ pub fn load(files: &TlsConfig) -> Result<Arc<ReloadingCertificate>, TlsError> {
 
 /// The server's TLS settings: TLS 1.3, X25519MLKEM768 before X25519 and P-256, HTTP/2 before
 /// HTTP/1.1. The provider is given explicitly, so that no other crate can change it.
-pub fn server_config(certificate: Arc<ReloadingCertificate>) -> ServerConfig {
+pub(crate) fn server_config(certificate: Arc<ReloadingCertificate>) -> ServerConfig {
     let provider = CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_256_GCM_SHA384,
@@ -115,7 +115,7 @@ pub fn server_config(certificate: Arc<ReloadingCertificate>) -> ServerConfig {
 impl ReloadingCertificate {
     /// Reads both files again. If they do not load or do not belong together, the former pair stays
     /// in use and the reason is logged. Returns whether the new pair is in use.
-    pub fn reload(&self) -> bool {
+    pub(crate) fn reload(&self) -> bool {
         let states = file_states(&self.files);
         *self.lock_seen() = states;
         match read_pair(&self.files) {
@@ -133,7 +133,7 @@ impl ReloadingCertificate {
 
     /// Like [`ReloadingCertificate::reload`], if a file was written or replaced since it was last
     /// read; else nothing happens and the answer is `false`.
-    pub fn reload_if_changed(&self) -> bool {
+    pub(crate) fn reload_if_changed(&self) -> bool {
         let changed = *self.lock_seen() != file_states(&self.files);
         changed && self.reload()
     }

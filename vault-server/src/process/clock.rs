@@ -29,7 +29,7 @@ enum Source {
 
 impl Clock {
     /// The system's clock. Call it once, when the process starts.
-    pub fn system() -> Self {
+    pub(crate) fn system() -> Self {
         Self {
             started: wall_clock(),
             source: Source::Boot {
@@ -59,12 +59,12 @@ impl Clock {
 
     /// When this run began. Open attempts do not expire while the vault is down: their time counts
     /// from here at the earliest.
-    pub fn running_since(&self) -> Timestamp {
+    pub(crate) fn running_since(&self) -> Timestamp {
         self.started
     }
 
     /// Both times, as commands carry them.
-    pub fn command_time(&self) -> vault_rules::CommandTime {
+    pub(crate) fn command_time(&self) -> vault_rules::CommandTime {
         vault_rules::CommandTime {
             now: self.now(),
             running_since: self.running_since(),

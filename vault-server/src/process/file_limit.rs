@@ -12,13 +12,13 @@ const OWN: u64 = 64;
     "open files are limited to {limit}, {needed} are needed for limits.max_connections: raise the limit \
      (LimitNOFILE in systemd, `ulimit -n` in a shell) or lower max_connections"
 )]
-pub struct TooFew {
+pub(crate) struct TooFew {
     limit: u64,
     needed: u64,
 }
 
 /// Raises the soft limit as far as the hard one allows, and checks that it is enough.
-pub fn provide_for(connections: u64) -> Result<(), TooFew> {
+pub(crate) fn provide_for(connections: u64) -> Result<(), TooFew> {
     let needed = connections + OWN;
     let before = getrlimit(Resource::Nofile);
     if before.current.is_some_and(|current| current < needed) {

@@ -18,7 +18,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 /// A protection that is not in force. The vault runs without it, and says so in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The limit on core files could not be set to 0.
     CoreLimit(Errno),
     /// The process could not be made not dumpable.
@@ -32,7 +32,7 @@ pub enum Warning {
 
 /// Hardens this process. Call it first of all, before any secret is read and any thread started.
 /// Returns what could not be put in force.
-pub fn harden() -> Vec<Warning> {
+pub(crate) fn harden() -> Vec<Warning> {
     [no_core_files(), not_dumpable(), lock_memory()]
         .into_iter()
         .filter_map(Result::err)

@@ -86,7 +86,7 @@ pub enum SecretFileError {
 /// read nor write. One exception: a file of root's may be readable by its group when we are not
 /// root, since nothing else lets us read it; that is how systemd (an ACL, shown as group bits) and
 /// Kubernetes (`fsGroup`) hand over secrets.
-pub fn read(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
+pub(crate) fn read(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     let io_error = |cause| SecretFileError::Io {
         path: path.to_owned(),
         cause,
@@ -135,7 +135,7 @@ pub fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretFileError> {
 
 /// Creates a secret file, mode 0600, and makes it durable. An existing file, also a dangling link,
 /// is never overwritten.
-pub fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
+pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
     let io_error = |cause: io::Error| match cause.kind() {
         io::ErrorKind::AlreadyExists => SecretFileError::Exists(path.to_owned()),
         _ => SecretFileError::Io {

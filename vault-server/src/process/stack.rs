@@ -12,7 +12,7 @@ const WORDS: usize = 16 * 1024;
 
 /// Runs a computation on secrets, and then erases the stack where it was. What it returns must keep
 /// its secrets on the heap.
-pub fn zeroize_stack_after<T>(compute: impl FnOnce() -> T) -> T {
+pub(crate) fn zeroize_stack_after<T>(compute: impl FnOnce() -> T) -> T {
     let result = in_own_frame(compute);
     wipe();
     result

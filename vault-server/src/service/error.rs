@@ -10,7 +10,7 @@ use super::opaque::Unusable;
 
 /// The service's errors.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
+pub(crate) enum ServiceError {
     /// The rules refused; the refusal has been committed.
     #[error("refused")]
     Refused(Refusal),
@@ -30,7 +30,7 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// An OPAQUE message in this field did not decode.
-    pub fn malformed(field: &'static str) -> impl FnOnce(Malformed) -> Self {
+    pub(crate) fn malformed(field: &'static str) -> impl FnOnce(Malformed) -> Self {
         move |Malformed| Self::InvalidField(field)
     }
 }

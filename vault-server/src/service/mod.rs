@@ -39,7 +39,7 @@ use crate::tenants::tenant::Tenant;
 
 /// Everything the use cases need. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     keyring: Arc<Keyring>,
     ledger: Ledger,
     clock: Clock,

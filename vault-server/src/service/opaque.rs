@@ -12,39 +12,39 @@ use vault_rules::{Charge, Decision, Refusal, StartedRegistration};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The secret half of OPAQUE's server, as the keyring keeps it.
-pub type Setup = ServerSetup<Suite>;
+pub(crate) type Setup = ServerSetup<Suite>;
 
 /// An attempt whose charge is on the disk. It can only be made from what the ledger's writer
 /// answers after COMMIT, and a [`Charge`] only by the rules: there is no other way to an
 /// evaluation.
-pub struct ChargedAttempt(Charge);
+pub(crate) struct ChargedAttempt(Charge);
 
 /// KE1, checked. Decoded before anything is charged: a malformed one costs nothing.
-pub struct CheckedRequest(opaque_ke::CredentialRequest<Suite>);
+pub(crate) struct CheckedRequest(opaque_ke::CredentialRequest<Suite>);
 
 /// What the vault needs to verify KE3; it travels in the sealed ticket.
 pub struct LoginState(pub Zeroizing<Vec<u8>>);
 
 /// The session key of a verified login, 64 bytes.
-pub struct SessionKey(Zeroizing<Vec<u8>>);
+pub(crate) struct SessionKey(Zeroizing<Vec<u8>>);
 
 /// An evaluated attempt.
-pub struct Evaluated {
+pub(crate) struct Evaluated {
     /// KE2.
-    pub credential_response: Binary<KE2_LEN>,
+    pub(crate) credential_response: Binary<KE2_LEN>,
     /// For the ticket.
-    pub login_state: LoginState,
+    pub(crate) login_state: LoginState,
 }
 
 /// opaque-ke refused a stored record. It has been checked when it was registered, so this is
 /// damage; the charge stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored registration record cannot be evaluated")]
-pub struct Unusable;
+pub(crate) struct Unusable;
 
 impl ChargedAttempt {
     /// Takes the committed answer of `retrieval/start`.
-    pub fn from_commit(committed: Committed<Decision<Charge>>) -> Result<Self, Refusal> {
+    pub(crate) fn from_commit(committed: Committed<Decision<Charge>>) -> Result<Self, Refusal> {
         match committed.into_inner() {
             Decision::Granted(charge) => Ok(Self(charge)),
             Decision::Refused(refusal) => Err(refusal),
@@ -52,21 +52,21 @@ impl ChargedAttempt {
     }
 
     /// What was charged.
-    pub fn charge(&self) -> &Charge {
+    pub(crate) fn charge(&self) -> &Charge {
         &self.0
     }
 }
 
 impl CheckedRequest {
     /// Decodes KE1 strictly.
-    pub fn decode(bytes: &Binary<KE1_LEN>) -> Result<Self, suite::Malformed> {
+    pub(crate) fn decode(bytes: &Binary<KE1_LEN>) -> Result<Self, suite::Malformed> {
         suite::credential_request(&bytes.0).map(Self)
     }
 }
 
 impl SessionKey {
     /// The key.
-    pub fn expose_secret(&self) -> &[u8] {
+    pub(crate) fn expose_secret(&self) -> &[u8] {
         &self.0
     }
 }
@@ -74,7 +74,7 @@ impl SessionKey {
 /// Evaluates a registration request (RFC 9807, section 5.2). This tests no password: the credential
 /// identifier of a started registration is fresh, and no record exists under it. With a record's own
 /// identifier it would, for free; so it takes nothing but a started registration.
-pub fn respond_to_registration(
+pub(crate) fn respond_to_registration(
     setup: &Setup,
     started: &StartedRegistration,
     request: &Binary<REGISTRATION_REQUEST_LEN>,
@@ -88,7 +88,7 @@ pub fn respond_to_registration(
 }
 
 /// Evaluates an attempt (RFC 9807, section 6.2.2): the only place where a guess is answered.
-pub fn evaluate<R: RngCore + CryptoRng>(
+pub(crate) fn evaluate<R: RngCore + CryptoRng>(
     setup: &Setup,
     scope: &AccountScope,
     attempt: &ChargedAttempt,
@@ -115,7 +115,7 @@ pub fn evaluate<R: RngCore + CryptoRng>(
 }
 
 /// Verifies KE3 (RFC 9807, section 6.2.4). `None`: the password was wrong.
-pub fn verify(
+pub(crate) fn verify(
     scope: &AccountScope,
     login_state: &LoginState,
     finalization: &Binary<KE3_LEN>,

@@ -20,7 +20,7 @@ use crate::stored::rotation::KeyLife;
 
 /// How long a key is kept after its last use for sealing, in seconds: 24 hours. Far longer than
 /// any attempt stays open in one run.
-pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
+pub(crate) const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
@@ -62,7 +62,7 @@ struct Sealed {
 
 impl TicketKeys {
     /// Where they are stored.
-    pub const LEAF: Leaf<Self> = Leaf::fixed(keys::ticket_keys);
+    pub(crate) const LEAF: Leaf<Self> = Leaf::fixed(keys::ticket_keys);
 
     /// Brings the keys up to date: a new one when the last has sealed for `period_seconds`, none
     /// that has not sealed for 24 hours. Returns whether anything changed. Times that lie in the

@@ -10,7 +10,7 @@ use super::leaf::{Stored, Unreadable};
 const VERSION: u8 = 1;
 
 /// A value in the one stored form that the server's own values have.
-pub trait Versioned: Serialize + DeserializeOwned {
+pub(crate) trait Versioned: Serialize + DeserializeOwned {
     /// Whether any run could have written it. Other values are unreadable.
     fn is_sound(&self) -> bool {
         true

@@ -33,7 +33,7 @@ enum Key {
 
 impl<T> Leaf<T> {
     /// The one leaf of its kind.
-    pub const fn fixed(key: fn() -> LeafKey) -> Self {
+    pub(crate) const fn fixed(key: fn() -> LeafKey) -> Self {
         Self {
             key: Key::Fixed(key),
             value: PhantomData,
@@ -49,7 +49,7 @@ impl<T> Leaf<T> {
     }
 
     /// Where in the ledger it is.
-    pub fn key(&self) -> LeafKey {
+    pub(crate) fn key(&self) -> LeafKey {
         match self.key {
             Key::Fixed(key) => key(),
             Key::Of(key) => key,

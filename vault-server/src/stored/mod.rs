@@ -1,6 +1,6 @@
 //! What the server keeps in the ledger: where each value is, and how it is encoded.
 
-pub mod codec;
+pub(crate) mod codec;
 pub mod keys;
 pub mod leaf;
-pub mod rotation;
+pub(crate) mod rotation;

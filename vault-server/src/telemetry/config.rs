@@ -5,18 +5,18 @@ use serde::Deserialize;
 /// Logs, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// How lines look.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// A level, or levels per module, e.g. `info,vault_server=debug`. Modules without a level log
     /// errors.
-    pub filter: String,
+    pub(crate) filter: String,
 }
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.

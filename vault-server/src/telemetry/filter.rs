@@ -16,7 +16,7 @@ const OUR_CRATES: [&str; 4] = [
 
 /// A filter was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum FilterError {
+pub(crate) enum FilterError {
     /// It does not parse.
     #[error(
         "{0}; write a level (error, warn, info, debug, trace) or e.g. \"info,vault_server=debug\""
@@ -30,7 +30,7 @@ pub enum FilterError {
 }
 
 /// Checks a filter's syntax.
-pub fn check(filter: &str) -> Result<(), FilterError> {
+pub(crate) fn check(filter: &str) -> Result<(), FilterError> {
     parse(filter).map(drop)
 }
 

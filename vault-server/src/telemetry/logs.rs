@@ -18,7 +18,7 @@ use super::filter::{self, FilterError};
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// See [`FilterError`].
     #[error("log.filter: {0}")]
     Filter(#[from] FilterError),
@@ -28,7 +28,7 @@ pub enum TelemetryError {
 }
 
 /// Sets up logging and the panic hook for this process.
-pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
+pub(crate) fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let subscriber = subscriber(config, std::io::stderr, std::io::stderr().is_terminal())?;
     subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -36,7 +36,7 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
 }
 
 /// For commands that are not a service: they log nothing but what went wrong, as the ledger says it.
-pub fn init_for_command() -> Result<(), TelemetryError> {
+pub(crate) fn init_for_command() -> Result<(), TelemetryError> {
     let config = LogConfig {
         format: LogFormat::Text,
         filter: "warn".to_owned(),
@@ -46,7 +46,7 @@ pub fn init_for_command() -> Result<(), TelemetryError> {
 }
 
 /// Keeps the payloads of panics off the terminal, for commands that do not log.
-pub fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {
         let mut stderr = std::io::stderr();
         // `eprintln!` would panic again when nobody can take the text.

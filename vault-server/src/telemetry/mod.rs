@@ -1,5 +1,5 @@
 //! Logs: text or JSON lines on standard error.
 
-pub mod config;
-pub mod filter;
-pub mod logs;
+pub(crate) mod config;
+pub(crate) mod filter;
+pub(crate) mod logs;

@@ -18,7 +18,7 @@ type ByName = HashMap<TenantId, Arc<Tenant>>;
 
 /// All tenants.
 #[derive(Clone)]
-pub struct Tenants {
+pub(crate) struct Tenants {
     ledger: Ledger,
     known: Arc<ArcSwap<ByName>>,
     changing: Arc<tokio::sync::Mutex<()>>,
@@ -26,7 +26,7 @@ pub struct Tenants {
 
 /// Why a change of the tenants was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum TenantError {
+pub(crate) enum TenantError {
     /// The name is taken.
     #[error(
         "there is a tenant of that name already: choose another, or add a token to it with `tenant rotate-token`"
@@ -58,7 +58,7 @@ pub enum TenantError {
 
 impl Tenants {
     /// Reads all tenants.
-    pub async fn load(ledger: Ledger) -> Result<Self, CommitError> {
+    pub(crate) async fn load(ledger: Ledger) -> Result<Self, CommitError> {
         let known = ledger.commit(read_all).await?.into_inner();
         Ok(Self {
             ledger,
@@ -68,7 +68,7 @@ impl Tenants {
     }
 
     /// Whose token this is and what it allows; `None` if it is not valid.
-    pub fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<TokenScope>)> {
+    pub(crate) fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<TokenScope>)> {
         let known = self.known.load();
         let tenant = known.get(token.tenant())?;
         let scopes = tenant.scopes_of(token)?;
@@ -76,12 +76,12 @@ impl Tenants {
     }
 
     /// Whether there is a tenant of this name.
-    pub fn exists(&self, tenant: &TenantId) -> bool {
+    pub(crate) fn exists(&self, tenant: &TenantId) -> bool {
         self.known.load().contains_key(tenant)
     }
 
     /// All tenants by name, with the count of live records as it is now.
-    pub async fn list(&self) -> Result<Vec<(TenantId, Arc<Tenant>)>, TenantError> {
+    pub(crate) async fn list(&self) -> Result<Vec<(TenantId, Arc<Tenant>)>, TenantError> {
         let mut all: Vec<_> = self
             .ledger
             .commit(read_all)
@@ -94,7 +94,7 @@ impl Tenants {
     }
 
     /// Adds a tenant with its first token.
-    pub async fn add(
+    pub(crate) async fn add(
         &self,
         name: TenantId,
         policy: Policy,
@@ -123,7 +123,7 @@ impl Tenants {
 
     /// Adds a token, so that the old one can be revoked when every backend has the new one. Without
     /// scopes it gets those of the others.
-    pub async fn add_token(
+    pub(crate) async fn add_token(
         &self,
         name: TenantId,
         scopes: Option<Vec<TokenScope>>,
@@ -144,7 +144,7 @@ impl Tenants {
     }
 
     /// Revokes a token.
-    pub async fn revoke_token(&self, name: TenantId, id: u32) -> Result<(), TenantError> {
+    pub(crate) async fn revoke_token(&self, name: TenantId, id: u32) -> Result<(), TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
                 if tenant.revoke_token(id) {
@@ -159,7 +159,7 @@ impl Tenants {
 
     /// Removes a tenant without live records. The tombstones of its accounts stay, so that their
     /// generations go on if the tenant comes back.
-    pub async fn remove(&self, name: TenantId) -> Result<(), TenantError> {
+    pub(crate) async fn remove(&self, name: TenantId) -> Result<(), TenantError> {
         self.change(move |batch| {
             let leaf = Tenant::leaf(&name);
             let Some(tenant) = batch.get(&leaf)? else {

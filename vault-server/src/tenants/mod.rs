@@ -1,5 +1,5 @@
 //! The apps whose users have accounts in the vault, and the tokens of their backends.
 
-pub mod directory;
+pub(crate) mod directory;
 pub mod tenant;
 pub mod token;

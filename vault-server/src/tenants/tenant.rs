@@ -18,23 +18,23 @@ pub const MAX_TOKENS: usize = 16;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Tenant {
     /// Copied into new registrations.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
     /// Valid tokens, oldest first.
     pub tokens: Vec<StoredToken>,
     /// The id the next token gets.
     next_token_id: u32,
     /// How many accounts have a record that is not destroyed.
-    pub live_records: u64,
+    pub(crate) live_records: u64,
 }
 
 /// A token as it is stored: its hash. A token has 256 random bits, so a plain hash hides it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StoredToken {
     /// Names the token when it is revoked.
-    pub id: u32,
+    pub(crate) id: u32,
     hash: [u8; 32],
     /// What it allows.
-    pub scopes: Vec<TokenScope>,
+    pub(crate) scopes: Vec<TokenScope>,
     created_at_ms: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct TooManyTokens;
 
 impl Tenant {
     /// Where a tenant is stored.
-    pub fn leaf(name: &TenantId) -> Leaf<Self> {
+    pub(crate) fn leaf(name: &TenantId) -> Leaf<Self> {
         Leaf::at(keys::tenant(name))
     }
 
@@ -86,7 +86,7 @@ impl Tenant {
     }
 
     /// Revokes a token; false if there is none with this id.
-    pub fn revoke_token(&mut self, id: u32) -> bool {
+    pub(crate) fn revoke_token(&mut self, id: u32) -> bool {
         let before = self.tokens.len();
         self.tokens.retain(|token| token.id != id);
         self.tokens.len() < before
@@ -110,7 +110,7 @@ impl Versioned for Tenant {}
 
 impl StoredToken {
     /// When it was made.
-    pub fn created_at(&self) -> Timestamp {
+    pub(crate) fn created_at(&self) -> Timestamp {
         Timestamp::from_millis(self.created_at_ms)
     }
 }
@@ -121,7 +121,7 @@ pub struct TenantList(pub Vec<TenantId>);
 
 impl TenantList {
     /// Where it is stored.
-    pub const LEAF: Leaf<Self> = Leaf::fixed(keys::tenants);
+    pub(crate) const LEAF: Leaf<Self> = Leaf::fixed(keys::tenants);
 }
 
 impl Versioned for TenantList {}

@@ -44,7 +44,7 @@ impl Token {
     }
 
     /// Whose token it claims to be.
-    pub fn tenant(&self) -> &TenantId {
+    pub(crate) fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
