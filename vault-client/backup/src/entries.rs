@@ -1,9 +1,9 @@
 //! Reads the tar archive inside a backup, entry by entry, and checks every name before anything is
 //! done with it.
 //!
-//! The `tar` crate splits the archive into headers and contents; what the records between them say
-//! is read here, with limits, since the crate would buffer a name of any length and cut a pax value
-//! at a line feed.
+//! The `tar` crate splits the archive into headers and contents. The records between them are read
+//! here, with limits, since the crate would buffer a name of any length and cut a pax value at a
+//! line feed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -76,7 +76,7 @@ pub(crate) fn each_entry(
             }
         }
     }
-    // What came to an end may also be the file.
+    // The end may also be the file's.
     if faults.any() || !records.is_empty() {
         return Err(faults.explain());
     }
@@ -100,7 +100,7 @@ fn read_record<R: Read>(
     }
 }
 
-/// What records say about the entry that follows them.
+/// The records' values for the entry that follows them.
 #[derive(Default)]
 struct Records {
     gnu_name: Option<Vec<u8>>,

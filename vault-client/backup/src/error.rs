@@ -20,12 +20,12 @@ pub enum BackupError {
     /// A file or folder could not be read. Allow it, or move it out of the folder.
     #[error("cannot read {path:?}: check its permissions, then start again")]
     Unreadable {
-        /// What could not be read.
+        /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// A file changed while it was being read. Stop what writes it, and start again.
+    /// A file changed while it was being read. Stop the program that writes it, and start again.
     #[error("{:?} changed while it was being read: close the program that writes it, then start again", .0)]
     SourceChanged(PathBuf),
     /// Something is in more folders inside one another than a backup may have. Move it up.
@@ -34,7 +34,7 @@ pub enum BackupError {
     /// Something could not be written. Make room or choose another place.
     #[error("cannot write {path:?}: check free space and permissions, then start again")]
     Unwritable {
-        /// What could not be written.
+        /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -64,7 +64,7 @@ pub enum BackupError {
     #[error("the backup ends early, a part of it is missing: fetch it again or use another copy")]
     Truncated,
     /// The file was altered. Use another copy.
-    #[error("the backup is damaged, its content is not what was written: use another copy")]
+    #[error("the backup is damaged, its content is not the one that was written: use another copy")]
     Damaged,
     /// The file is something else. Choose another file.
     #[error("this is not a backup file ({0}): choose another file")]
@@ -75,7 +75,7 @@ pub enum BackupError {
     Refused {
         /// The entry's name as it stands in the archive.
         entry: PathBuf,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         reason: Refusal,
     },
 }
@@ -93,7 +93,7 @@ pub enum NotABackup {
     /// attempt to keep this device busy.
     #[error("it is an age file for a passphrase that is not a backup key")]
     WorkFactor,
-    /// The key opens it, and what is inside is no zstd-compressed tar of the kind described.
+    /// The key opens it, and its content is no zstd-compressed tar of the kind described.
     #[error("the key opens it, but it does not hold a zstd-compressed tar archive")]
     Content,
 }

@@ -1,4 +1,4 @@
-//! What is fixed about the age file around a backup (PROTOCOL.md section 3; the format is
+//! The fixed parts of the age file around a backup (PROTOCOL.md section 3; the format is
 //! <https://c2sp.org/age>), and a look at its beginning before age gets to parse it.
 
 use age::secrecy::SecretString;

@@ -6,14 +6,14 @@
 //! that are open and, when restoring, with the number of folders. Both block: asynchronous
 //! programs run them on a blocking thread.
 //!
-//! What is kept: names (any bytes), contents, symbolic links as links, permission bits, times of
-//! modification to the nanosecond; of the given folder itself too. What is not:
+//! Kept are names (any bytes), contents, symbolic links as links, permission bits, and times of
+//! modification to the nanosecond; of the given folder itself too. Not kept are:
 //!
-//! - setuid, setgid and sticky bits are dropped on both ways. A restore belongs to the user that runs it, and
-//!   with those bits a program would run with rights its new owner never gave to it.
+//! - setuid, setgid and sticky bits, on both ways. A restore belongs to the user that runs it: with
+//!   those bits a program would run with rights its new owner never gave to it.
 //! - owners, access control lists, extended attributes, times of access.
-//! - hard links become ordinary files, holes are filled with zeros.
-//! - sockets, pipes and devices are skipped and listed in the [`Summary`].
+//! - hard links, which become ordinary files, and holes, which are filled with zeros.
+//! - sockets, pipes and devices, which are skipped and listed in the [`Summary`].
 //!
 //! Symbolic links inside the folder are never followed, neither when reading nor when restoring;
 //! only the path of the folder itself may lead through one.
@@ -119,8 +119,8 @@ pub fn create_file(
 ///
 /// [`BackupError::TargetExists`]; about the file [`BackupError::WrongKey`],
 /// [`BackupError::Truncated`], [`BackupError::Damaged`], [`BackupError::NotABackup`] and
-/// [`BackupError::Refused`]; [`BackupError::Unreadable`] and [`BackupError::Unwritable`] for what
-/// the system said.
+/// [`BackupError::Refused`]; [`BackupError::Unreadable`] and [`BackupError::Unwritable`] for
+/// errors of the system.
 pub fn restore(
     file: &Path,
     target: &Path,

@@ -99,7 +99,7 @@ impl<'p> Opened<'p> {
             Ok(0) => Ok(()),
             Ok(_) => Err(faults.explain()),
             Err(_) => Err(match faults.explain() {
-                // Nothing is missing: what does not decrypt here was appended.
+                // Nothing is missing: bytes that do not decrypt here were appended.
                 BackupError::Truncated if padded => BackupError::Damaged,
                 other => other,
             }),
@@ -244,7 +244,7 @@ impl Read for Authenticated<'_> {
 }
 
 /// An archive ends with two blocks of zeros, of which the first was read already, and programs add
-/// more. Anything else behind it would be what no `tar` shows.
+/// more. Anything else behind it would be content that no `tar` shows.
 fn end_of_archive(tar: &mut impl Read) -> io::Result<()> {
     let mut zeros: u64 = 0;
     let mut buffer = [0; 4096];

@@ -151,7 +151,7 @@ impl<W: Write> Packer<'_, W> {
     }
 }
 
-/// What must be the same before and after a file is read.
+/// The attributes that must be the same before and after a file is read.
 #[derive(PartialEq, Eq)]
 struct State {
     is_file: bool,

@@ -22,7 +22,7 @@ pub(crate) const PADDING_MAGIC: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 /// Magic number and length of a skippable frame.
 pub(crate) const PADDING_HEADER: u64 = 8;
 
-/// Compresses and encrypts what is written to it. Without [`finish`](Self::finish) the result is a
+/// Compresses and encrypts the bytes written to it. Without [`finish`](Self::finish) the result is a
 /// truncated file.
 pub(crate) struct SealedWriter<W: Write> {
     zstd: zstd::Encoder<'static, Counted<StreamWriter<W>>>,

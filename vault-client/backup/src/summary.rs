@@ -15,8 +15,8 @@ pub struct Summary {
     pub links: u64,
     /// Bytes of content of all files.
     pub bytes: u64,
-    /// Left out of a backup, because it is neither a file, a folder nor a link. Always
-    /// empty after a restore.
+    /// Left out of a backup, because they are neither files, folders nor links. Always empty after
+    /// a restore.
     pub skipped: Vec<Skipped>,
 }
 
@@ -25,6 +25,6 @@ pub struct Summary {
 pub struct Skipped {
     /// Where it is, relative to the folder that was backed up.
     pub path: PathBuf,
-    /// What it is.
+    /// Why it was left out.
     pub kind: SpecialKind,
 }

@@ -19,11 +19,11 @@ const PIECE: usize = 64 * 1024;
 
 pub(crate) struct Unpacker {
     root: OwnedFd,
-    /// What errors name: where the folder will be in the end.
+    /// The folder's path in the end, which errors name.
     target: PathBuf,
     /// The folder that the last entry went into: the next one usually goes there too.
     parent: Option<(PathBuf, OwnedFd)>,
-    /// Every folder made, with what it shall look like once nothing is written into it any more.
+    /// Every folder made, with the attributes that it gets once nothing is written into it any more.
     folders: Vec<(PathBuf, Attributes)>,
     root_attributes: Option<Attributes>,
     piece: Vec<u8>,

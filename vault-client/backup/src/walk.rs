@@ -1,4 +1,4 @@
-//! Walks a folder: every name below it once, folders before what is in them, names in order.
+//! Walks a folder: every name below it once, folders before their entries, names in order.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -73,7 +73,7 @@ impl FileId {
         })
     }
 
-    /// Of what is at `path`, if anything.
+    /// Of the file at `path`, if there is one.
     pub(crate) fn of_existing(path: &Path) -> Option<Self> {
         let metadata = path.symlink_metadata().ok()?;
         Some(Self {
@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
         if self.excluded.contains(&FileId::of(&stat)) {
             return Ok(None);
         }
-        // What is written here can be restored.
+        // Whatever is written here can be restored.
         if self.levels.len() > MAX_DEPTH {
             return Err(BackupError::TooDeep(self.full(&path)));
         }

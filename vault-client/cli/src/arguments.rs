@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Enable(Enable),
     Backup(Backup),
     Restore(Restore),
-    /// Show what this device and the vault know; costs no attempt
+    /// Show how this device's key is protected; costs no attempt
     Status,
     ChangePassword(ChangePassword),
     ShowKey(ShowKey),
@@ -196,7 +196,7 @@ pub(crate) struct Disable {
     /// Remove the key from this device too: without the 64 digits all backups are lost
     #[arg(long)]
     pub(crate) forget: bool,
-    /// Go on where a record cannot be deleted: it stays there, and its password opens the key
+    /// Go on where a record cannot be deleted: its password opens the key, and status goes on naming it
     #[arg(long, alias = "leave-records")]
     pub(crate) leave_record: bool,
     /// Do not ask

@@ -1,7 +1,7 @@
 //! Exit codes. Numbers and names are part of the interface: scripts depend on them, and the help
 //! prints them from here.
 
-/// The exit code of a command that did not do what it was asked to.
+/// Why a command failed, as far as scripts tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Failure,
@@ -41,7 +41,7 @@ impl Code {
         Self::Interrupted,
     ];
 
-    /// What the process exits with.
+    /// The process's exit code.
     pub(crate) fn number(self) -> u8 {
         self.row().0
     }

@@ -1,5 +1,4 @@
-//! Why a command did not do what it was asked to, in one shape for people and programs. Nothing
-//! secret is in it.
+//! The error of a command, in one shape for people and programs. Nothing secret is in it.
 
 use std::error::Error as StdError;
 use std::iter;
@@ -16,18 +15,18 @@ use vault_protocol::statement::StatementRefused;
 use crate::code::Code;
 use crate::words;
 
-/// What is printed, and what the process exits with.
+/// The error that is printed, and that the exit code comes from.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CliError {
     pub(crate) code: Code,
-    /// One sentence: what is wrong, and what to do.
+    /// One sentence: the error and its remedy.
     pub(crate) message: String,
-    /// What lies behind it, if the message does not say so.
+    /// The chain of sources, if the message does not say so.
     pub(crate) cause: Option<String>,
-    /// What to do on this command line, a line each.
+    /// Remedies on this command line, a line each.
     pub(crate) hints: Vec<String>,
-    /// For programs: what this kind of error brings along.
+    /// Fields of the JSON object beside code, message and cause.
     pub(crate) details: Map<String, Value>,
 }
 
@@ -75,7 +74,7 @@ impl CliError {
         }
     }
 
-    /// Of a change: what became of it may not be known.
+    /// The error of a change, whose outcome may be unknown.
     pub(crate) fn change(sent: Sent, error: DeviceError) -> Self {
         match error {
             DeviceError::Vault(error @ (Error::UnknownOutcome(_) | Error::Unavailable)) => {
@@ -308,7 +307,7 @@ impl From<BackupError> for CliError {
             | BackupError::Damaged
             | BackupError::NotABackup(_)
             | BackupError::Refused { .. } => Code::DamagedBackup,
-            // Folders, files and the disk; and what a later version of the library adds.
+            // Folders, files and the disk; and variants that a later version of the library adds.
             _ => Code::Failure,
         };
         let mut described = Self::new(code, error.to_string());
@@ -386,6 +385,23 @@ mod tests {
         assert_eq!(unknown.code, Code::UnknownOutcome);
         assert!(unknown.message.contains("may be used up"));
         assert_eq!(unknown.json()["sent"], "guess");
+    }
+
+    // Fails if the way out of a refused move is not named.
+    #[test]
+    fn a_move_that_is_refused_says_how_to_go_on() {
+        let error = CliError::from(DeviceError::RecordElsewhere);
+        assert_eq!(error.code, Code::AlreadyRegistered);
+        assert!(error.hints[0].contains("disable --leave-record"));
+    }
+
+    // Fails if `change` takes a change whose answer did not come for one that was refused.
+    #[test]
+    fn a_change_that_was_not_answered_is_not_taken_for_one_that_was_refused() {
+        let code = |error| CliError::change(Sent::Deletion, DeviceError::Vault(error)).code;
+        assert_eq!(code(Error::Unavailable), Code::UnknownOutcome);
+        assert_eq!(code(Error::Overloaded), Code::Network);
+        assert_eq!(code(Error::NotThisKey), Code::AlreadyRegistered);
     }
 
     #[test]

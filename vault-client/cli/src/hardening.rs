@@ -1,4 +1,4 @@
-//! What keeps the key and the passwords of a command that crashes out of files.
+//! Keeps the key and the passwords of a command that crashes out of files.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 

@@ -1,5 +1,5 @@
-//! `vault-client`: what a device does with a backup key vault, as a command line. Prompts,
-//! progress, exit codes and one file of state. The cryptography and the device's state machine are in
+//! `vault-client`: the command line of a device that uses a backup key vault. Prompts, progress, exit
+//! codes and one file of state. The cryptography and the device's state machine are in
 //! the library `vault-client`.
 //!
 //! | module | content |

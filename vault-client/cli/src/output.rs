@@ -1,4 +1,4 @@
-//! What goes where: results to standard output, everything else to standard error. With `--json`
+//! Results go to standard output, everything else to standard error. With `--json`
 //! exactly one object on standard output, whatever happens.
 
 use std::io::{self, Write as _};
@@ -70,7 +70,7 @@ impl Screen {
         }
     }
 
-    /// Prints what went wrong, and gives the exit code.
+    /// Prints the error, and gives the exit code.
     pub(crate) fn fail(self, error: &CliError) -> ExitCode {
         self.note(&format!("error: {}", error.message));
         if let Some(cause) = &error.cause {

@@ -54,8 +54,8 @@ impl NewPassword {
         self.password_file.is_some()
     }
 
-    /// Asks twice, or reads the file; refuses a password that is too easy to guess. `about_user` is what an
-    /// attacker tries first.
+    /// Asks twice, or reads the file; refuses a password that is too easy to guess. An
+    /// attacker tries the words of `about_user` first.
     pub(crate) fn choose(&self, about_user: &[&str], screen: Screen) -> Result<Password, CliError> {
         if let Some(file) = &self.password_file {
             let typed = read_file(file, "the password", screen)?;

@@ -132,14 +132,14 @@ impl StateFile {
             Err(error) => return Err(self.failed(error)),
         }
         let file = File::open(&self.path).map_err(|error| self.failed(error))?;
-        // Of the opened file, not of the name: what is read is what was looked at.
+        // Of the opened file, not of the name: another file may have the name by now.
         let metadata = file.metadata().map_err(|error| self.failed(error))?;
         if metadata.permissions().mode() & 0o077 != 0 {
             return Err(StateError::OpenToOthers(self.path.clone()));
         }
         // Never grows, so that no copy of K is left behind.
         let mut text = Zeroizing::new(Vec::with_capacity(MAX_LEN + 2));
-        // One more, so that what is too long is not cut.
+        // One more, so that a longer file is refused and not cut.
         let limit = u64::try_from(MAX_LEN + 1).unwrap_or(u64::MAX);
         let read = file.take(limit).read_to_end(&mut text);
         read.map_err(|error| self.failed(error))?;

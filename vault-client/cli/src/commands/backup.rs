@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, options: Backup) -> Result<Outcome, C
         context.screen.warn(&format!(
             "left out, because it is {}: {:?}",
             kind(skipped.kind),
-            // Quoted: a name could hold what a terminal obeys.
+            // Quoted: a name could hold control sequences of a terminal.
             skipped.path
         ));
     }
@@ -91,7 +91,7 @@ fn kind(kind: SpecialKind) -> &'static str {
         SpecialKind::Socket => "a socket",
         SpecialKind::Pipe => "a pipe",
         SpecialKind::Device => "a device",
-        // Or what a later version of the library tells apart.
+        // Or a kind that a later version of the library tells apart.
         _ => "neither a file, a folder nor a link",
     }
 }

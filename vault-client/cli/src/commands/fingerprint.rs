@@ -1,4 +1,4 @@
-//! `fingerprint`: what is pinned, and what the vault shows.
+//! `fingerprint`: compares the pinned fingerprints with the one that the vault shows.
 
 use serde::Deserialize;
 use serde_json::json;

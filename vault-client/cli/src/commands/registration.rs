@@ -1,4 +1,4 @@
-//! What `enable` and `change-password` have in common: a registration that is sent.
+//! A registration as `enable` and `change-password` send it.
 
 use serde_json::{Value, json};
 use vault_client::device::{DeviceError, Record};

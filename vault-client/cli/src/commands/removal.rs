@@ -10,10 +10,10 @@ use crate::output::Screen;
 use crate::state::StateFile;
 use crate::work;
 
-/// What became of the record at one place.
+/// The end of the record at one place.
 pub(super) struct Ended {
     place: Place,
-    /// `None`: it is not known, and the user goes on without.
+    /// `None`: its end is not known, and the user goes on without.
     deleted: Option<Deleted>,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn known(state: &DeviceState) -> Vec<Place> {
 }
 
 /// Asks for the deletion at each of `places`. With `leaves` it goes on where that fails, and the
-/// place stays named in the state; without, what failed stays as it was.
+/// place stays named in the state; without, the record that could not be deleted stays the device's.
 pub(super) async fn delete_records(
     context: &Context,
     mut file: StateFile,
@@ -106,13 +106,13 @@ pub(super) fn places(places: &[Place]) -> String {
     places.join(", ")
 }
 
-/// What became of the records, one line each.
+/// For people, one line a record.
 pub(super) fn words(ended: &[Ended]) -> String {
     let lines: Vec<String> = ended.iter().map(Ended::words).collect();
     lines.join("\n")
 }
 
-/// The same for programs.
+/// For programs.
 pub(super) fn json(ended: &[Ended]) -> Value {
     ended.iter().map(Ended::json).collect()
 }

@@ -31,7 +31,7 @@ enum From {
 }
 
 pub(crate) async fn run(context: &Context, options: Restore) -> Result<Outcome, CliError> {
-    // Before an attempt is spent: what would fail anyway.
+    // Before an attempt is spent.
     check_file(&options.file)?;
     vault_backup::check_target(&options.to)?;
     let (key, from) = the_key(context, &options).await?;

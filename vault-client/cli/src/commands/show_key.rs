@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, options: &ShowKey) -> Result<Outcome, CliEr
     Ok(Outcome { text, json })
 }
 
-/// The digits without spaces and in lower case: what `age` wants as the passphrase.
+/// The digits without spaces and in lower case, as `age` wants its passphrase.
 fn qr_code(key: &BackupKey) -> Result<Zeroizing<String>, CliError> {
     let code = QrCode::new(key.digits().as_bytes()).context("cannot draw the QR code")?;
     // Inverted: terminals are dark more often than not, and readers want dark on light.

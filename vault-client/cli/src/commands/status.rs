@@ -1,4 +1,4 @@
-//! `status`: what this device and the vault know. Costs nothing; a key that its digits alone protect
+//! `status`: how the key is protected, by this device's state and the vault's. Costs nothing; a key that its digits alone protect
 //! needs no vault.
 
 use serde_json::{Map, Value, json};
@@ -58,7 +58,7 @@ impl Report {
         }
     }
 
-    /// What `disable` deletes besides the record that is asked for.
+    /// Where `disable` deletes a record beside the device's own.
     fn elsewhere(&mut self, places: &[Place]) {
         let json: Value = places
             .iter()

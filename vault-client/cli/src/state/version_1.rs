@@ -57,7 +57,7 @@ pub(super) fn decode(text: &[u8]) -> Option<DeviceState> {
     let places = places?;
     match (stored.key, stored.protection) {
         (Some(key), Some(protection)) => adopt(key.parse().ok()?, protection, current, places),
-        // What has no key has no record.
+        // A device without a key has no record.
         (None, None) if places.is_empty() => {
             let mut state = DeviceState::new();
             state.use_place(current?).ok()?;

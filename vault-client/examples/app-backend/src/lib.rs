@@ -1,7 +1,7 @@
-//! What an app team adds to its own backend so that its users have a backup key vault: a relay. It
-//! knows who its user is, and adds the two things that the vault asks of it: the tenant's token and
-//! the account that the backend vouches for (PROTOCOL.md section 5). What it carries is sealed
-//! between device and vault; it reads none of it and keeps none of it.
+//! A relay: the part that an app team adds to its own backend so that its users have a backup key
+//! vault. It knows its users, and adds the two things that the vault asks of it: the tenant's token
+//! and the account that the backend vouches for (PROTOCOL.md section 5). The messages are sealed
+//! between device and vault; the relay reads none of them and keeps none of them.
 //!
 //! - `POST /login` `{"user", "password"}` → `{"session"}` stands for the login that the app has.
 //! - `POST /v1/ohttp` passes sealed messages on, with the session as bearer token.
