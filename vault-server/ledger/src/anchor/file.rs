@@ -13,7 +13,7 @@ use crate::error::{During, OpenError, StorageError};
 use crate::files::{
     Locked, exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder,
 };
-use crate::key::MasterKey;
+use crate::key::VaultIdentity;
 
 const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
 
@@ -44,8 +44,7 @@ impl FileAnchor {
     /// made anew. Above 1 a vault lives on it, and this would destroy that vault.
     pub(crate) fn create(
         locator: &Locator,
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<FileAnchor, OpenError> {
         let path = locator.0.as_path();
         let folder = parent(path);
@@ -56,12 +55,12 @@ impl FileAnchor {
             });
         }
         // Stays locked until the new file has its name.
-        let _replaced = unused(path, vault_id, master_key)?;
+        let _replaced = unused(path, identity)?;
         let unfinished = unfinished_name(path)?;
-        remove_unfinished(&unfinished, vault_id, master_key)?;
+        remove_unfinished(&unfinished, identity)?;
 
         let id = AnchorId::draw()?;
-        let sealer = SlotSealer::new(vault_id, master_key);
+        let sealer = SlotSealer::new(identity);
         let file = make_file(&unfinished).during("making the anchor's file")?;
         // Before it has its name, so that no other process can ever have it open.
         let file = lock(file, path)?;
@@ -89,8 +88,7 @@ impl FileAnchor {
     /// Opens and locks the anchor of this vault and keyring.
     pub(crate) fn open(
         locator: &Locator,
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<FileAnchor, OpenError> {
         let path = locator.0.as_path();
         let file = open_locked(path)?;
@@ -101,7 +99,7 @@ impl FileAnchor {
         if metadata.len() != FILE_SIZE {
             return Err(foreign());
         }
-        let sealer = SlotSealer::new(vault_id, master_key);
+        let sealer = SlotSealer::new(identity);
         let [first, second] = read_slots(&*file, &sealer);
         let id = common_id(first.as_ref(), second.as_ref()).ok_or_else(foreign)?;
         Ok(FileAnchor {
@@ -307,15 +305,11 @@ fn common_id(
 }
 
 /// The file that [`FileAnchor::create`] may replace: none, or an anchor on which no vault lives.
-fn unused(
-    path: &Path,
-    vault_id: &str,
-    master_key: &MasterKey,
-) -> Result<Option<FileAnchor>, OpenError> {
+fn unused(path: &Path, identity: &VaultIdentity) -> Result<Option<FileAnchor>, OpenError> {
     if !exists(path)? {
         return Ok(None);
     }
-    match FileAnchor::open(&Locator::parse(path), vault_id, master_key) {
+    match FileAnchor::open(&Locator::parse(path), identity) {
         Ok(anchor) if highest_sequence(&anchor.slots) <= 1 => Ok(Some(anchor)),
         Ok(_) | Err(OpenError::AnchorForeign { .. }) => Err(OpenError::AnchorExists {
             path: path.to_owned(),
@@ -326,14 +320,14 @@ fn unused(
 
 /// Removes the file of an interrupted creation. No other file has such a name. Should the operator have
 /// given it to an anchor in use all the same, then it has an anchor's size, and is looked into first.
-fn remove_unfinished(path: &Path, vault_id: &str, master_key: &MasterKey) -> Result<(), OpenError> {
+fn remove_unfinished(path: &Path, identity: &VaultIdentity) -> Result<(), OpenError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).during("looking for an unfinished anchor")?,
     };
     if metadata.len() >= FILE_SIZE {
-        unused(path, vault_id, master_key)?;
+        unused(path, identity)?;
     }
     fs::remove_file(path).during("removing an unfinished anchor")?;
     Ok(())
@@ -390,6 +384,15 @@ fn refusal(reason: &'static str) -> StorageError {
 mod tests {
     use super::super::RootKey;
     use super::*;
+    use crate::key::MasterKey;
+
+    fn identity() -> VaultIdentity {
+        VaultIdentity {
+            vault_id: "vault".to_owned(),
+            keyring_fingerprint: [1; 32],
+            master_key: MasterKey::new(&[1; 32]),
+        }
+    }
 
     /// A file on a disk that does not give back these pages.
     struct Sick<'a>(&'a File, &'a [u64]);
@@ -415,8 +418,7 @@ mod tests {
     fn a_page_that_the_disk_does_not_give_back_costs_its_own_slot_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");
-        let mut anchor =
-            FileAnchor::create(&Locator::parse(&path), "vault", &MasterKey::new(&[1; 32])).unwrap();
+        let mut anchor = FileAnchor::create(&Locator::parse(&path), &identity()).unwrap();
         anchor.prepare(0, &live(1)).unwrap();
         let file = File::open(&path).unwrap();
         let table: [(&[u64], [Option<u64>; 2]); 4] = [
@@ -444,8 +446,7 @@ mod tests {
     fn after_a_failed_write_every_later_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("anchor");
-        let mut anchor =
-            FileAnchor::create(&Locator::parse(&path), "vault", &MasterKey::new(&[1; 32])).unwrap();
+        let mut anchor = FileAnchor::create(&Locator::parse(&path), &identity()).unwrap();
         anchor.prepare(0, &live(1)).unwrap();
         anchor.erase(1).unwrap();
         let before = fs::read(&path).unwrap();

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::file::{FileAnchor, name_one_file};
 use super::{Anchor, AnchorId, Live, Locator, Slot, highest_sequence};
 use crate::error::{OpenError, StorageError};
-use crate::key::MasterKey;
+use crate::key::VaultIdentity;
 
 /// How many anchors a vault has at most. Each one costs two syncs a batch, one after the other.
 pub(crate) const LIMIT: usize = 8;
@@ -21,13 +21,12 @@ impl Anchors {
     /// Makes an anchor at each locator, see [`FileAnchor::create`].
     pub(crate) fn create(
         locators: &[Locator],
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<Anchors, OpenError> {
         refuse_count(locators.len())?;
         let mut anchors = Anchors::default();
         for locator in locators {
-            anchors.add(locator, vault_id, master_key)?;
+            anchors.add(locator, identity)?;
         }
         Ok(anchors)
     }
@@ -35,15 +34,14 @@ impl Anchors {
     /// Opens and locks the anchor at each locator.
     pub(crate) fn open(
         locators: &[Locator],
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<Anchors, OpenError> {
         refuse_count(locators.len())?;
         let mut anchors = Anchors::default();
         for locator in locators {
             // Before it is opened: the same file a second time would only be found to be locked.
             anchors.refuse_same_file(locator)?;
-            anchors.push(Box::new(FileAnchor::open(locator, vault_id, master_key)?))?;
+            anchors.push(Box::new(FileAnchor::open(locator, identity)?))?;
         }
         Ok(anchors)
     }
@@ -52,12 +50,11 @@ impl Anchors {
     pub(crate) fn add(
         &mut self,
         locator: &Locator,
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<(), OpenError> {
         refuse_count(self.0.len() + 1)?;
         self.refuse_same_file(locator)?;
-        let anchor = FileAnchor::create(locator, vault_id, master_key)?;
+        let anchor = FileAnchor::create(locator, identity)?;
         self.push(Box::new(anchor))
     }
 
@@ -69,11 +66,10 @@ impl Anchors {
     pub(crate) fn open_leaving(
         &mut self,
         locator: &Locator,
-        vault_id: &str,
-        master_key: &MasterKey,
+        identity: &VaultIdentity,
     ) -> Result<(), OpenError> {
         let is_other = self.refuse_same_file(locator);
-        match is_other.and_then(|()| FileAnchor::open(locator, vault_id, master_key)) {
+        match is_other.and_then(|()| FileAnchor::open(locator, identity)) {
             Ok(anchor) => match self.push(Box::new(anchor)) {
                 Err(OpenError::AnchorTwice { .. }) => Ok(()),
                 pushed => pushed,

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{AnchorId, Live, RootKey, Slot};
 use crate::error::{During, StorageError};
-use crate::key::MasterKey;
+use crate::key::{MasterKey, VaultIdentity};
 
 /// One page of memory, and whole sectors of any disk.
 pub(super) const SLOT_SIZE: usize = 4096;
@@ -50,10 +50,10 @@ pub(super) struct SlotSealer {
 }
 
 impl SlotSealer {
-    pub(super) fn new(vault_id: &str, master_key: &MasterKey) -> SlotSealer {
+    pub(super) fn new(identity: &VaultIdentity) -> SlotSealer {
         SlotSealer {
-            vault_id: vault_id.to_owned(),
-            master_key: MasterKey::new(master_key.expose_secret()),
+            vault_id: identity.vault_id.clone(),
+            master_key: MasterKey::new(identity.master_key.expose_secret()),
         }
     }
 
@@ -147,7 +147,11 @@ mod tests {
     const ID: AnchorId = AnchorId([5; 16]);
 
     fn sealer(vault_id: &str, master_key: u8) -> SlotSealer {
-        SlotSealer::new(vault_id, &MasterKey::new(&[master_key; 32]))
+        SlotSealer::new(&VaultIdentity {
+            vault_id: vault_id.to_owned(),
+            keyring_fingerprint: [1; 32],
+            master_key: MasterKey::new(&[master_key; 32]),
+        })
     }
 
     fn page(bytes: &[u8]) -> &[u8; SLOT_SIZE] {

@@ -43,7 +43,7 @@ pub(crate) fn create(
 ) -> Result<(), OpenError> {
     let locators = options.locators();
     refuse_in_folder(folder.path(), &locators)?;
-    let mut anchors = Anchors::create(&locators, &identity.vault_id, &identity.master_key)?;
+    let mut anchors = Anchors::create(&locators, identity)?;
     let meta = Meta {
         vault_id: identity.vault_id.clone(),
         keyring_fingerprint: identity.keyring_fingerprint,
@@ -85,8 +85,7 @@ pub(crate) fn open_adding(
     let (engine, known) = open_root(folder, options, identity, &options.locators(), &[])?;
     refuse_difference(&known, &Members(engine.anchors.members()))?;
     let mut engine = settled(engine, folder, options)?;
-    let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
-    engine.anchors.add(locator, vault_id, master_key)?;
+    engine.anchors.add(locator, identity)?;
     let members = Members(engine.anchors.members());
     run_first_batch(&mut engine, &members)?;
     Ok(engine)
@@ -157,12 +156,11 @@ fn open_root(
     refuse_in_folder(folder.path(), anchors)?;
     let store = Store::open(folder)?;
     refuse_other(&store.meta()?, identity)?;
-    let (vault_id, master_key) = (&identity.vault_id, &identity.master_key);
-    let mut anchors = Anchors::open(anchors, vault_id, master_key)?;
+    let mut anchors = Anchors::open(anchors, identity)?;
     for locator in leaving {
-        anchors.open_leaving(locator, vault_id, master_key)?;
+        anchors.open_leaving(locator, identity)?;
     }
-    let mut tree = latest_tree(vault_id, &store, &anchors)?;
+    let mut tree = latest_tree(&identity.vault_id, &store, &anchors)?;
     if !options.accept_damage {
         refuse_mixture(&store, &tree)?;
     }
@@ -170,7 +168,7 @@ fn open_root(
     let members = Members::decode(tree.metadata())
         .map_err(|_| StorageError::new("reading the root", "its metadata are not ours"))?;
     let engine = Engine {
-        vault_id: vault_id.clone(),
+        vault_id: identity.vault_id.clone(),
         store,
         tree,
         keys: Keys::of_the_system(),

@@ -59,15 +59,9 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn run(&mut self, tree: &Tree) -> Result<(), StorageError> {
-        let (damaged, mut failure) = (self.damaged, None);
-        tree.walk(damaged, None, &mut |found| match self.copy(&found) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        failure.map_or(Ok(()), Err)
+        tree.walk(self.damaged, None, &mut |found| {
+            self.copy(&found).map(ControlFlow::Continue)
+        })
     }
 
     fn copy(&mut self, found: &Found<'_>) -> Result<(), StorageError> {

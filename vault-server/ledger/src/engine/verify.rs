@@ -36,25 +36,13 @@ impl Verification {
     /// Whether everything that is stored can be read, and nothing else is there.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let Verification {
-            leaves: _,
-            nodes: _,
-            missing,
-            unreadable,
-            stray,
-            broken_events,
-            unscheduled,
-            damaged,
-        } = *self;
-        let wrong = [
-            missing,
-            unreadable,
-            stray,
-            broken_events,
-            unscheduled,
-            u64::from(damaged),
-        ];
-        wrong == [0; 6]
+        let Verification { leaves, nodes, .. } = *self;
+        let clean = Verification {
+            leaves,
+            nodes,
+            ..Verification::default()
+        };
+        *self == clean
     }
 }
 
@@ -68,14 +56,14 @@ pub(crate) fn keys_after(
     let mut keys = Vec::new();
     let mut visit = |found: Found<'_>| {
         if keys.len() >= at_most {
-            return ControlFlow::Break(());
+            return Ok(ControlFlow::Break(()));
         }
         if let Found::Leaf(key, value) = found
             && LeafRecord::decode(value).is_ok_and(|record| record.state.is_some())
         {
             keys.push(*key);
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     };
     engine.tree.walk(&engine.store, after, &mut visit)?;
     Ok(keys)
@@ -84,26 +72,17 @@ pub(crate) fn keys_after(
 /// Opens everything.
 pub(crate) fn verify(engine: &Engine) -> Result<Verification, StorageError> {
     let mut found = Verification::default();
-    let (mut unreadable_rows, mut failure) = (0, None);
+    let mut unreadable_rows = 0;
     let mut visit = |met: Found<'_>| {
         match met {
             Found::Node(_) => found.nodes += 1,
             Found::Missing => found.missing += 1,
             Found::Unreadable => unreadable_rows += 1,
-            Found::Leaf(key, value) => match look_at(engine, key, value, &mut found) {
-                Ok(()) => {}
-                Err(error) => {
-                    failure = Some(error);
-                    return ControlFlow::Break(());
-                }
-            },
+            Found::Leaf(key, value) => look_at(engine, key, value, &mut found)?,
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     };
     engine.tree.walk(&engine.store, None, &mut visit)?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
     found.damaged = engine.store.is_damaged()?;
     // The rows on damaged pages cannot be counted.
     if !found.damaged {

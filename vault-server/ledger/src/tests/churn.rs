@@ -338,8 +338,7 @@ impl Run {
                 let mirror = &Locator::parse(&self.options.anchors[1]);
                 // Its lock has to end first.
                 drop(engine.anchors.take(mirror));
-                let master_key = MasterKey::new(&self.master_key);
-                let mirror = FileAnchor::open(mirror, VAULT_ID, &master_key).unwrap();
+                let mirror = FileAnchor::open(mirror, &self.identity()).unwrap();
                 engine.anchors.push(Box::new(NeverErased(mirror))).unwrap();
             }
         }

@@ -245,7 +245,7 @@ fn a_start_that_finds_a_torn_slot_does_not_take_the_next_number() {
 }
 
 fn tear_the_empty_slot(path: &Path) {
-    let anchor = FileAnchor::open(&Locator::parse(path), "vault", &identity().master_key).unwrap();
+    let anchor = FileAnchor::open(&Locator::parse(path), &identity()).unwrap();
     let mut slots = anchor.slots().iter();
     let empty = slots.position(|slot| matches!(slot, Slot::Empty { .. }));
     let mut pages = fs::read(path).unwrap();

@@ -144,7 +144,7 @@ impl Stored {
                 Found::Node(_) => {}
                 Found::Missing | Found::Unreadable => panic!("a node cannot be opened"),
             }
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         };
         self.tree.walk(&self.rows, after, &mut visit).unwrap();
         leaves
@@ -174,7 +174,7 @@ impl Stored {
         let mut nodes = 0;
         let mut count = |found: Found<'_>| {
             nodes += usize::from(matches!(found, Found::Node(_)));
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         };
         self.tree.walk(&self.rows, None, &mut count).unwrap();
         assert_eq!(nodes, self.rows.0.borrow().len(), "no row is left over");

@@ -21,6 +21,8 @@ pub(crate) enum Found<'a> {
     Unreadable,
 }
 
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(Found<'_>) -> Result<ControlFlow<()>, StorageError>;
+
 impl Tree {
     /// Shows every node and every leaf behind `after` to the visitor, until it has seen enough.
     /// Nodes that were read for it are not held in memory.
@@ -28,7 +30,7 @@ impl Tree {
         &self,
         rows: &dyn Rows,
         after: Option<&LeafKey>,
-        visit: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), StorageError> {
         let mut walk = Walk {
             tree: self,
@@ -43,7 +45,7 @@ impl Tree {
 struct Walk<'a> {
     tree: &'a Tree,
     rows: &'a dyn Rows,
-    visit: &'a mut dyn FnMut(Found<'_>) -> ControlFlow<()>,
+    visit: Visit<'a>,
 }
 
 impl Walk<'_> {
@@ -53,18 +55,19 @@ impl Walk<'_> {
         node: &Node,
         after: Option<&LeafKey>,
     ) -> Result<ControlFlow<()>, StorageError> {
-        if (self.visit)(Found::Node(place)).is_break() {
+        if (self.visit)(Found::Node(place))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         let inner = match node {
             Node::Inner(inner) => inner,
             Node::Bucket(bucket) => {
-                let mut leaves = bucket
-                    .leaves()
-                    .filter(|(key, _)| after.is_none_or(|a| *key > a));
-                return Ok(
-                    leaves.try_for_each(|(key, value)| (self.visit)(Found::Leaf(key, value)))
-                );
+                for (key, value) in bucket.leaves() {
+                    let is_behind = after.is_none_or(|after| key > after);
+                    if is_behind && (self.visit)(Found::Leaf(key, value))?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                return Ok(ControlFlow::Continue(()));
             }
         };
         let first = after.map_or(0, |key| place.slot_of(key));
@@ -93,8 +96,8 @@ impl Walk<'_> {
         }
         match tree.load(self.rows, place, key) {
             Ok(node) => self.node(place, &node, after),
-            Err(NodeError::Missing) => Ok((self.visit)(Found::Missing)),
-            Err(NodeError::Unreadable) => Ok((self.visit)(Found::Unreadable)),
+            Err(NodeError::Missing) => (self.visit)(Found::Missing),
+            Err(NodeError::Unreadable) => (self.visit)(Found::Unreadable),
             Err(NodeError::Storage(error)) => Err(error),
         }
     }

@@ -14,17 +14,20 @@ use super::file::FileAnchor;
 use super::set::Anchors;
 use super::*;
 use crate::error::OpenError;
-use crate::key::MasterKey;
+use crate::key::{MasterKey, VaultIdentity};
 
-const VAULT: &str = "vault";
 const SLOT: usize = 4096;
 /// The name of `anchor` while it is made.
 const UNFINISHED: &str = ".anchor.vault-unfinished";
 /// Bytes of a slot that are not padding.
 const WRITTEN: usize = 106;
 
-fn master_key() -> MasterKey {
-    MasterKey::new(&[1; 32])
+fn identity() -> VaultIdentity {
+    VaultIdentity {
+        vault_id: "vault".to_owned(),
+        keyring_fingerprint: [1; 32],
+        master_key: MasterKey::new(&[1; 32]),
+    }
 }
 
 /// Each sequence has a key of its own.
@@ -86,11 +89,11 @@ impl Home {
 }
 
 fn create(path: &Path) -> Result<FileAnchor, OpenError> {
-    FileAnchor::create(&Locator::parse(path), VAULT, &master_key())
+    FileAnchor::create(&Locator::parse(path), &identity())
 }
 
 fn open(path: &Path) -> Result<FileAnchor, OpenError> {
-    FileAnchor::open(&Locator::parse(path), VAULT, &master_key())
+    FileAnchor::open(&Locator::parse(path), &identity())
 }
 
 fn shown(slots: &[Slot; 2]) -> [String; 2] {

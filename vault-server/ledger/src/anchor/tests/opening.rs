@@ -61,13 +61,16 @@ fn a_file_of_another_size_or_with_no_readable_slot_is_refused() {
 fn another_vault_and_another_keyring_are_refused() {
     let home = Home::new();
     drop(home.at(5));
-    let vault = FileAnchor::open(&Locator::parse(home.anchor()), "other", &master_key());
-    let keyring = FileAnchor::open(
-        &Locator::parse(home.anchor()),
-        VAULT,
-        &MasterKey::new(&[2; 32]),
-    );
-    for refused in [vault, keyring] {
+    let vault = VaultIdentity {
+        vault_id: "other".to_owned(),
+        ..identity()
+    };
+    let keyring = VaultIdentity {
+        master_key: MasterKey::new(&[2; 32]),
+        ..identity()
+    };
+    for other in [vault, keyring] {
+        let refused = FileAnchor::open(&Locator::parse(home.anchor()), &other);
         let error = refused.err().unwrap();
         assert!(matches!(error, OpenError::AnchorForeign { .. }));
     }

@@ -6,19 +6,19 @@ use super::*;
 fn a_set_has_at_least_one_anchor_and_at_most_eight() {
     let home = Home::new();
     let paths: Vec<PathBuf> = (0..9).map(|n| home.path(&n.to_string())).collect();
-    let none = Anchors::open(&[], VAULT, &master_key()).err().unwrap();
+    let none = Anchors::open(&[], &identity()).err().unwrap();
     assert!(matches!(none, OpenError::NoAnchor));
-    let none = Anchors::create(&[], VAULT, &master_key()).err().unwrap();
+    let none = Anchors::create(&[], &identity()).err().unwrap();
     assert!(matches!(none, OpenError::NoAnchor));
-    let nine = Anchors::create(&locators(&paths), VAULT, &master_key())
+    let nine = Anchors::create(&locators(&paths), &identity())
         .err()
         .unwrap();
     assert!(matches!(nine, OpenError::TooManyAnchors { limit: 8 }));
     assert!(!paths[0].exists());
 
     let locators = locators(&paths);
-    let mut anchors = Anchors::create(&locators[..8], VAULT, &master_key()).unwrap();
-    let ninth = anchors.add(&locators[8], VAULT, &master_key()).unwrap_err();
+    let mut anchors = Anchors::create(&locators[..8], &identity()).unwrap();
+    let ninth = anchors.add(&locators[8], &identity()).unwrap_err();
     assert!(matches!(ninth, OpenError::TooManyAnchors { .. }));
     assert!(!paths[8].exists());
     for locator in &locators[..7] {
@@ -39,16 +39,14 @@ fn the_same_file_and_a_copy_of_it_are_refused_as_mirrors() {
     fs::create_dir(home.path("folder")).unwrap();
     for other in [home.anchor(), home.path("copy"), detour] {
         let paths = [home.anchor(), other.clone()];
-        let error = Anchors::open(&locators(&paths), VAULT, &master_key())
-            .err()
-            .unwrap();
+        let error = Anchors::open(&locators(&paths), &identity()).err().unwrap();
         assert!(matches!(
             error,
             OpenError::AnchorTwice { first, second } if first == home.anchor() && second == other
         ));
     }
     let paths = [home.path("new"), home.path("folder/../new")];
-    let error = Anchors::create(&locators(&paths), VAULT, &master_key())
+    let error = Anchors::create(&locators(&paths), &identity())
         .err()
         .unwrap();
     assert!(matches!(error, OpenError::AnchorTwice { .. }));
@@ -58,7 +56,7 @@ fn the_same_file_and_a_copy_of_it_are_refused_as_mirrors() {
 fn every_mirror_is_written_to_and_an_error_stops_before_the_next_one() {
     let home = Home::new();
     let paths = ["a", "b", "c"].map(|name| home.path(name));
-    let mut anchors = Anchors::create(&locators(&paths), VAULT, &master_key()).unwrap();
+    let mut anchors = Anchors::create(&locators(&paths), &identity()).unwrap();
     anchors.prepare(0, &live(1)).unwrap();
     anchors.erase(1).unwrap();
     drop(anchors);
@@ -67,7 +65,7 @@ fn every_mirror_is_written_to_and_an_error_stops_before_the_next_one() {
     let mut ahead = open(&paths[1]).unwrap();
     ahead.prepare(1, &live(7)).unwrap();
     drop(ahead);
-    let mut anchors = Anchors::open(&locators(&paths), VAULT, &master_key()).unwrap();
+    let mut anchors = Anchors::open(&locators(&paths), &identity()).unwrap();
     assert_eq!(anchors.highest_sequence(), 7);
     anchors.prepare(1, &live(2)).unwrap_err();
     anchors.erase(2).unwrap_err();
@@ -85,10 +83,10 @@ fn an_anchor_is_added_and_removed_with_its_keys() {
     let home = Home::new();
     let paths = ["a", "b"].map(|name| home.path(name));
     let locators = locators(&paths);
-    let mut anchors = Anchors::create(&locators[..1], VAULT, &master_key()).unwrap();
+    let mut anchors = Anchors::create(&locators[..1], &identity()).unwrap();
     anchors.prepare(0, &live(1)).unwrap();
     anchors.erase(1).unwrap();
-    anchors.add(&locators[1], VAULT, &master_key()).unwrap();
+    anchors.add(&locators[1], &identity()).unwrap();
     anchors.prepare(1, &live(2)).unwrap();
     anchors.erase(2).unwrap();
     let members = anchors.members();
