@@ -92,7 +92,7 @@ fn for_each<T: Copy + Sync>(cases: &[T], check: impl Fn(T) -> Vec<String> + Sync
     })
 }
 
-// Fails when `Vault::replace_root` commits before it prepares the anchors.
+// Fails when `Engine::replace_root` commits before it prepares the anchors.
 #[test]
 fn power_loss_at_any_moment_leaves_what_was_answered_and_nothing_half() {
     let Some(home) = Home::new() else { return };
