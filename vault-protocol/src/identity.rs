@@ -22,7 +22,7 @@ pub struct IdentitySigner(SigningKey);
 #[serde(transparent)]
 pub struct IdentityKey(pub Binary<32>);
 
-/// What a device pins: 12 groups of 5 digits. With h = SHA-512 over label `backup-key-vault/v1
+/// Pinned by a device: 12 groups of 5 digits. With h = SHA-512 over label `backup-key-vault/v1
 /// identity` and the key, group i is bytes 5i to 5i+4 of h, big-endian, modulo 100000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

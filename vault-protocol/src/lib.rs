@@ -12,7 +12,7 @@
 //! | [`backup_key`] | 3 | K, its 64 digits, its key id |
 //! | [`suite`] | 4 | OPAQUE's configuration and strict decoders |
 //! | [`inner_http`], [`ohttp_keys`], [`statement`], [`identity`] | 5 | the sealed channel, and pins |
-//! | [`messages`], [`wrapping`], [`management`] | 6 | requests, answers, what travels in them |
+//! | [`messages`], [`wrapping`], [`management`] | 6 | requests, answers and their contents |
 //! | [`problem`] | 8 | the closed list of problems |
 
 pub mod backup_key;

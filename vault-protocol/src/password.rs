@@ -1,8 +1,9 @@
 //! Preparing a password so that every device types the same one (PROTOCOL.md section 3).
 //!
 //! The result depends on two Unicode tables: unicode-general-category 1.1.0 (Unicode 16.0.0) says
-//! what Cc and Zs are, unicode-normalization 0.1.26 (Unicode 18.0.0) what NFC is. They may differ
-//! in version, and from another device's: Cc can never change, Zs has not changed since Unicode
+//! which characters are Cc and Zs, unicode-normalization 0.1.26 (Unicode 18.0.0) what NFC is. They
+//! may differ in version, and from another device's: Cc can never change, Zs has not changed since
+//! Unicode
 //! 6.3, and NFC of a text whose characters are all assigned never changes (Unicode's stability
 //! policies). Only a password with a code point that one of the devices does not know yet can come
 //! out differently, when that code point turns out to be a combining mark or to decompose.

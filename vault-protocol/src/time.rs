@@ -51,7 +51,7 @@ impl Timestamp {
             .ok()?
             .checked_mul(1000)?;
         let parsed = Self::from_millis(millis);
-        // One spelling only: what we would have written ourselves.
+        // One spelling only, the one that we write ourselves.
         (parsed.to_rfc3339() == text).then_some(parsed)
     }
 }

@@ -1,5 +1,5 @@
 //! The state of one account, and how a record is destroyed. The three shapes of the state are
-//! types: only `LiveRecord` has room for what a guess could be tested against.
+//! types: only `LiveRecord` has room for the secrets that a guess is tested against.
 
 use std::fmt;
 

@@ -9,21 +9,21 @@ use crate::event::{Event, Journal};
 
 /// Something that can be asked of an account.
 pub trait Command: Sized {
-    /// What the caller learns once the new state is durable.
+    /// The answer to the caller, once the new state is durable.
     type Outcome;
 
-    /// The one time that the command knows: what is due, waiting or expired counts from it.
+    /// The one time that the command knows: waits and expiry count from it.
     fn time(&self) -> CommandTime;
 
     /// The rule itself. Only [`apply`](Self::apply) calls it, because only that has a [`Journal`].
     fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome;
 
-    /// Applies what is due, then the rule: no command can forget the first.
+    /// Applies expiry, then the rule: no command can forget the first.
     fn apply(self, account: Account) -> Step<Self::Outcome> {
         let mut account = account;
         let time = self.time();
         let mut journal = Journal::new(time.now);
-        account.apply_what_is_due(time, &mut journal);
+        account.apply_expiry(time, &mut journal);
         let outcome = self.decide(&mut account, &mut journal);
         Step {
             account,

@@ -1,5 +1,5 @@
 //! The attempts of one generation: how many were charged, how many succeeded, what is left
-//! (PROTOCOL.md section 7). Numbers only: [`crate::retrieval`] decides what they lead to.
+//! (PROTOCOL.md section 7). Numbers only: [`crate::retrieval`] decides what follows from them.
 //!
 //! Two budgets count at the same time, and the smaller one is what is left:
 //!

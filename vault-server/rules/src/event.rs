@@ -13,8 +13,8 @@ const VERSION: u8 = 1;
 
 /// One step in the history of an account.
 ///
-/// An answer that is given again (the same start, finish or deletion) causes none. A refused command
-/// causes none either, unless something had become due.
+/// An answer that is given again (the same start, finish or deletion) causes none. A refused
+/// command causes none either, unless something had become due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The time of the command that caused it.
@@ -26,7 +26,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// A start that is refused has no kind: what was not charged did not happen.
+/// A start that is refused has no kind: an attempt that was not charged did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A registration was completed and began this generation.

@@ -1,5 +1,5 @@
-//! What time alone does to an account. Every command applies it before its own rule (PROTOCOL.md
-//! section 7 step 3); a sweep applies nothing else.
+//! Expiry: the changes that time alone makes to an account. Every command applies them before its
+//! own rule (PROTOCOL.md section 7 step 3); a sweep applies nothing else.
 
 use vault_protocol::Timestamp;
 
@@ -8,10 +8,10 @@ use crate::clock::CommandTime;
 use crate::command::Command;
 use crate::event::{EventKind, FailureCause, Journal};
 
-/// Does only what is due.
+/// Applies expiry and nothing else.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Whatever is due by then is done.
+    /// Everything that has expired by then ends.
     pub time: CommandTime,
 }
 
@@ -40,7 +40,7 @@ impl Account {
         pending.chain(attempts).min()
     }
 
-    pub(crate) fn apply_what_is_due(&mut self, time: CommandTime, journal: &mut Journal) {
+    pub(crate) fn apply_expiry(&mut self, time: CommandTime, journal: &mut Journal) {
         // First: a time in the future would never be due.
         self.clamp_to(time.now);
         self.pending

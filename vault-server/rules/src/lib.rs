@@ -1,4 +1,4 @@
-//! The rules of the backup key vault: what one account's state is, and how each command changes it.
+//! The rules of the backup key vault: the state of one account, and how each command changes it.
 //!
 //! Everything here is a pure function (state, command) -> (new state, outcome, events). There is no
 //! clock, randomness, storage, HTTP or logging: commands carry their own time and random bytes, the
@@ -27,15 +27,15 @@
 //!                          +----> failed       KE3 does not verify, abandoned, or expired
 //! ```
 //!
-//! | where | what |
+//! | module | content |
 //! |---|---|
 //! | `retrieval` | **where a guess is charged**, released or failed |
 //! | `counting` | the two budgets, the waits |
-//! | `expiry` | what time alone does; the sweep |
-//! | `registration`, `removal`, `status` | how a record begins, ends, and is told of |
+//! | `expiry` | the changes that time alone makes; the sweep |
+//! | `registration`, `removal`, `status` | how a record begins and ends, and its status |
 //! | `account`, `tombstone`, `secret` | the state, and **where a record is destroyed** |
 //! | `stored`, `versioned`, `codec` | the stored form |
-//! | `command`, `outcome`, `event`, `clock` | what goes in and comes out |
+//! | `command`, `outcome`, `event`, `clock` | a command, its answer, its events, its time |
 
 mod account;
 mod clock;

@@ -8,7 +8,7 @@ use crate::tombstone::Tombstone;
 /// Granted, or refused for one of a closed list of reasons.
 #[derive(Debug)]
 pub enum Decision<T> {
-    /// With what was asked for.
+    /// The command was carried out.
     Granted(T),
     /// Never an `Err`: that would roll back what the command has counted.
     Refused(Refusal),

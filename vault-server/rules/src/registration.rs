@@ -129,8 +129,8 @@ impl Command for FinishRegistration {
                 }
                 journal.record(record.generation, EventKind::Replaced);
             }
-            // What was to be replaced is gone, and the user has not heard of it yet. To register
-            // anew is the user's decision.
+            // The record that was to be replaced is gone, and the user has not heard of it yet. To
+            // register anew is the user's decision.
             RecordSlot::Never | RecordSlot::Destroyed(_) if self.replace_proof.is_some() => {
                 return Decision::Refused(Refusal::TicketExpired);
             }

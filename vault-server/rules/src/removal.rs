@@ -20,7 +20,7 @@ pub struct Delete {
     pub proof: Binary<64>,
 }
 
-/// `reset`: the app's, for a user who cannot prove anything.
+/// `reset`: the app's, for a user without K.
 #[derive(Debug)]
 pub struct Reset {
     /// The time that the tombstone gets.
@@ -43,10 +43,10 @@ impl Command for Delete {
         self.time
     }
 
-    /// Destroys the record for the holder of its K. Where there is no record, drops what was begun:
-    /// after a device has switched the password off, a finish that was held back must not switch it
-    /// on. That takes no proof, because there is no key to check one with. An attacker with a login
-    /// could do as much by four starts.
+    /// Destroys the record for the holder of its K. Where there is no record, drops registrations
+    /// that were begun: after a device has switched the password off, a finish that was held back
+    /// must not switch it on. That takes no proof, because there is no key to check one with. An
+    /// attacker with a login could do as much by four starts.
     fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome {
         let generation = account.generation();
         let record = match &account.slot {
@@ -54,7 +54,7 @@ impl Command for Delete {
                 account.pending.clear();
                 return Decision::Refused(Refusal::NotRegistered);
             }
-            // What is asked for has happened; there is no key left to check a proof with.
+            // The record is gone already; there is no key left to check a proof with.
             RecordSlot::Destroyed(_) => {
                 account.pending.clear();
                 return Decision::Granted(Removed { generation });

@@ -1,8 +1,8 @@
-//! Where a guess is charged, and what it leads to (PROTOCOL.md section 7).
+//! Where a guess is charged, released or failed (PROTOCOL.md section 7).
 //!
 //! The device learns from KE2 alone whether its guess was right. So the charge comes before the
-//! evaluation: what OPAQUE needs for it is inside a [`Charge`], a charge is made in this file only,
-//! and the ledger hands it out only after the state that counts it is durable.
+//! evaluation: the secrets that OPAQUE needs are inside a [`Charge`], a charge is made in this file
+//! only, and the ledger hands it out only after the state that counts it is durable.
 
 use vault_protocol::{Binary, Timestamp};
 

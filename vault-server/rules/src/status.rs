@@ -8,14 +8,14 @@ use crate::command::Command;
 use crate::event::Journal;
 use crate::tombstone::Tombstone;
 
-/// Changes nothing but what is due.
+/// Changes nothing by itself.
 #[derive(Debug)]
 pub struct ReadStatus {
     /// An attempt or a wait that is over by then is not shown any more.
     pub time: CommandTime,
 }
 
-/// What the owner is told of an account.
+/// An account as its owner is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// 0 before the first completed registration.

@@ -1,4 +1,4 @@
-//! The stored form of an account. What is read is checked, because arithmetic relies on it.
+//! The stored form of an account. It is checked when it is read, because arithmetic relies on it.
 
 use vault_protocol::INTEGER_LIMIT;
 use zeroize::Zeroizing;
@@ -25,7 +25,7 @@ impl Account {
         Ok(account)
     }
 
-    /// What arithmetic relies on, and what every command keeps true.
+    /// Arithmetic relies on it, and every command keeps it true.
     fn check(&self) -> Result<(), StoredError> {
         require(
             self.pending.len() <= MAX_PENDING,

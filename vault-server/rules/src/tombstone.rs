@@ -1,4 +1,4 @@
-//! What stays of a destroyed record.
+//! The rest of a destroyed record.
 
 use serde::{Deserialize, Serialize};
 use vault_protocol::Timestamp;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// Stored bytes are not what this program writes. For an account it means: unavailable, never
-/// absent, never an older budget.
+/// Stored bytes that this program does not write. The account is then unavailable: never absent,
+/// never with an older budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
     /// There are no bytes.
@@ -24,7 +24,7 @@ pub enum StoredError {
     /// They are truncated, too long, or not in the one form that is written.
     #[error("stored value is malformed")]
     Malformed,
-    /// They say what no sequence of commands leads to.
+    /// They describe a state that no sequence of commands leads to.
     #[error("stored value contradicts itself: {0}")]
     Contradiction(&'static str),
 }

@@ -32,7 +32,7 @@ fn an_outage_does_not_cost_an_open_attempt() {
     vault.succeed(1);
 }
 
-/// Fails when `Command::apply` returns the account as it came, or `apply_what_is_due` does not call
+/// Fails when `Command::apply` returns the account as it came, or `apply_expiry` does not call
 /// `destroy_if_exhausted`.
 #[test]
 fn a_sweep_destroys_an_exhausted_record_also_after_a_restart() {

@@ -15,7 +15,7 @@ fn a_finish_with_an_unknown_ticket_is_refused() {
     assert!(vault.events.is_empty());
 }
 
-/// Fails when `apply_what_is_due` does not look at `pending`, or with `>=` in place of `>` there.
+/// Fails when `apply_expiry` does not look at `pending`, or with `>=` in place of `>` there.
 #[test]
 fn a_finish_after_fifteen_minutes_is_refused_and_drops_the_registration() {
     let mut vault = Vault::new();
