@@ -116,8 +116,7 @@
 //! assert!(restored.retrieved.key.is_same(phone.state().key().unwrap()));
 //!
 //! // Once a day or so.
-//! let status = next.status().await?;
-//! let protection = next.state().compare(&status, &Default::default());
+//! let protection = next.check().await?;
 //!
 //! // Without a password from now on: the user has written down the digits.
 //! assert_eq!(next.disable().await?, Deleted::Record);

@@ -12,6 +12,7 @@ use super::vault_client::{Clock, VaultClient};
 use crate::device::{Deleted, DeviceError, DeviceState, Kept, Place, Plan, Planned, Record, copy};
 use crate::error::{Error, Source};
 use crate::flows::{PreparedRegistration, Registered, Retrieved};
+use crate::protection::Protection;
 use crate::transport::Transport;
 
 /// Where an app keeps the state: the platform's secret store, or a file that its owner alone can read.
@@ -90,11 +91,23 @@ impl<T: Transport, S: Storage> Device<T, S> {
         (self.state, self.storage)
     }
 
-    /// The account's status. Costs nothing. [`DeviceState::compare`] says whether the key is still
-    /// protected: ask once a day or so.
+    /// The account's status. Costs nothing.
     pub async fn status(&mut self) -> Result<Status, DeviceError> {
         let status = self.client.status().await;
         self.learnt(status)
+    }
+
+    /// Whether the registered key is still protected, and at this place: ask once a day or so. `None`
+    /// where nothing is registered, or a change is pending. Costs nothing.
+    pub async fn check(&mut self) -> Result<Option<Protection>, DeviceError> {
+        let status = self.status().await?;
+        let Record::Registered(registered) = self.state.record() else {
+            return Ok(None);
+        };
+        // Of this place, not of the one that is stored: the app may have moved to another vault.
+        let scope = self.place.scope().ok_or(Error::NotUnderstood)?;
+        let protection = registered.compare(&scope, &status, &self.maximum_policy);
+        Ok(Some(protection))
     }
 
     /// Finds out what [`Self::register`] would do, for the given key, the one that is held, or a new

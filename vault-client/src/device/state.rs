@@ -124,8 +124,8 @@ impl DeviceState {
         self.known.record != Record::None || !self.known.elsewhere.is_empty()
     }
 
-    /// Compares what is registered with what the vault says now. `None` where nothing is registered,
-    /// or a change is pending.
+    /// Compares what is registered with the status that was just read at [`Self::place`]. `None` where
+    /// nothing is registered, or a change is pending.
     pub fn compare(&self, status: &Status, maximum: &Policy) -> Option<Protection> {
         let Record::Registered(reference) = &self.known.record else {
             return None;
