@@ -212,7 +212,7 @@ async fn everything_that_was_answered_is_there_after_reopening() {
 }
 
 #[test]
-fn a_long_log_is_written_back_and_nothing_is_lost() {
+fn a_long_wal_is_checkpointed_and_nothing_is_lost() {
     let home = Home::new();
     let ledger = home.create().unwrap();
     let wal = home.folder().join("ledger.db-wal");

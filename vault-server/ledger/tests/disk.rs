@@ -132,7 +132,7 @@ fn checkpoint(records: &[Record]) -> Range<usize> {
 }
 
 #[test]
-fn power_loss_while_a_long_log_is_written_back_leaves_what_was_answered() {
+fn power_loss_while_a_long_wal_is_checkpointed_leaves_what_was_answered() {
     let Some(home) = Home::with(LONG) else { return };
     let records = home.run(Layer::default());
     home.assert_complete(&records);
@@ -244,7 +244,7 @@ fn commit_sync(records: &[Record], round: usize) -> u64 {
 // The WAL's last frames are in the page cache, called clean, and not on the disk. SQLite reads them,
 // and its own sync before the checkpoint does nothing.
 #[test]
-fn a_start_that_does_not_write_the_log_again_is_found() {
+fn a_start_that_does_not_write_the_wal_again_is_found() {
     let Some(home) = Home::new() else { return };
     let records = home.run(Layer::default());
     let skip = Some(Skip::Until {

@@ -351,7 +351,7 @@ fn one_damaged_page_does_not_keep_a_killed_vault_from_starting() {
 // SQLite would lay the WAL over the new database, and roll the journal back into it. Fails when
 // `Folder::create` does not refuse them.
 #[test]
-fn a_log_or_a_journal_without_its_database_is_refused_at_the_creation_and_left_alone() {
+fn a_wal_or_a_journal_without_its_database_is_refused_at_the_creation_and_left_alone() {
     for name in ["ledger.db-wal", "ledger.db-journal"] {
         for is_link in [false, true] {
             let home = Home::new();
