@@ -55,6 +55,31 @@ fn commands_name_crates_tests_and_programs_that_are_there() {
     });
 }
 
+/// Fails when the section "Lost disk" of docs/OPERATIONS.md gets another name.
+#[test]
+fn messages_of_the_programs_name_sections_that_are_there() {
+    const IN_THE_RUNBOOK: &str = "\\\" in docs/OPERATIONS.md";
+    let runbook = Document::read(root().join("docs/OPERATIONS.md"));
+    let sources = Repository::read().paths;
+    let mut count = 0;
+    for source in sources
+        .iter()
+        .filter(|path| path.starts_with("vault-") && path.ends_with(".rs"))
+    {
+        let text = fs::read_to_string(root().join(source)).expect("a source can be read");
+        let before: Vec<_> = text.split(IN_THE_RUNBOOK).collect();
+        for message in &before[..before.len() - 1] {
+            let (_, section) = message.rsplit_once('"').expect("a section is in quotes");
+            assert!(
+                runbook.has_heading(&address_of(section)),
+                "{source}: {section}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no message names a section");
+}
+
 fn assert_none(findings: impl Fn(&Document) -> Vec<String>) {
     let documents = Document::all();
     assert!(documents.len() > 5, "the documents are not where they were");
