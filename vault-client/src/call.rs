@@ -1,4 +1,4 @@
-//! What a device asks and what the vault answers, inside the sealed channel (PROTOCOL.md section
+//! A device's requests and the vault's answers, inside the sealed channel (PROTOCOL.md section
 //! 6). Every flow speaks in these two types, so that any transport can carry them.
 
 use std::fmt;
@@ -68,7 +68,7 @@ impl InnerCall {
         }
     }
 
-    /// The same for a message that charges nothing and changes nothing that anybody could miss.
+    /// The same for a message that charges nothing and changes nothing that a user could miss.
     pub(crate) fn question(scope: &AccountScope, endpoint: &str, message: &impl Serialize) -> Self {
         Self {
             has_effect: false,
@@ -110,11 +110,11 @@ impl InnerAnswer {
         Err(problem(&self.content).map_or(Error::NotUnderstood, Error::from))
     }
 
-    /// What tells nothing of the call's outcome, sealed as it is: the vault could not answer now
+    /// A sealed answer that does not tell the call's outcome. The vault could not answer now
     /// ([`Error::Overloaded`], [`Error::Unavailable`]), or the relay named another account outside
-    /// ([`Refusal::AccountMismatch`]), which it can do whenever it likes, also with a copy of a
-    /// message that has had its effect. The same call can be sent again later. Ask before a flow's
-    /// step takes the answer and is used up by it.
+    /// ([`Refusal::AccountMismatch`]). A relay can do that at any time, also with a copy of a message
+    /// that has had its effect. The same call can be sent again later. Ask before a flow's step takes
+    /// the answer and is used up by it.
     pub fn no_outcome(&self) -> Option<Error> {
         match problem(&self.content) {
             Some(Problem::Overloaded) => Some(Error::Overloaded),

@@ -1,5 +1,5 @@
-//! What can go wrong, by what to do about it. Few variants; the message of each names the remedy,
-//! and none repeats anything secret or anything that the other side wrote.
+//! Errors, one variant for each remedy. The message of each names the remedy. None repeats anything
+//! secret, or anything that the other side wrote.
 
 use vault_protocol::messages::{AccountState, DestructionReason};
 use vault_protocol::ohttp_keys::NoUsableKey;
@@ -9,15 +9,15 @@ use vault_protocol::{Problem, StretchingProfile, Timestamp};
 /// Why a flow or a call of the client ended without its result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The password was wrong and the attempt is used up. Let the user type it again, and show
-    /// what is left. Never try by yourself.
+    /// The password was wrong and the attempt is used up. Let the user type it again, and show how
+    /// many attempts are left. An app never tries by itself.
     #[error("{}", describe_wrong_password(*attempts_remaining, *retry_at, *state))]
     WrongPassword {
-        /// How many attempts are left.
+        /// The attempts that are left.
         attempts_remaining: u64,
         /// When the next attempt may start, if not at once.
         retry_at: Option<Timestamp>,
-        /// What the failure made of the record: `Destroyed` if it was the last attempt. `None` if
+        /// The record's state after the failure: `Destroyed` if it was the last attempt. `None` if
         /// the vault's answer did not arrive; ask for the status.
         state: Option<AccountState>,
     },
@@ -46,8 +46,8 @@ pub enum Error {
         "no key is registered for this account: enable the protection first, or check the account"
     )]
     NotRegistered,
-    /// There is a live record, and only who holds its key can replace it. Retrieve the key with the
-    /// password, or change the password on a device that holds it.
+    /// There is a live record, and only a device that holds its key can replace it. Retrieve the key
+    /// with the password, or change the password on a device that holds it.
     #[error(
         "a key is already registered for this account: retrieve it with its password, or change the password on a device that holds the key"
     )]
@@ -55,12 +55,12 @@ pub enum Error {
         /// The live record's generation.
         generation: u64,
     },
-    /// The vault's statement was refused: nothing was sent to it, nothing charged. The source says
-    /// what to do.
+    /// The vault's statement was refused: nothing was sent to it, nothing charged. The source names
+    /// the remedy.
     #[error(transparent)]
     StatementRefused(#[from] StatementRefused),
-    /// Who answered has another OPAQUE key than the vault's signed statement names. Nothing more
-    /// was sent. Do not go on, and tell the app's operator.
+    /// The answer was made with another OPAQUE key than the vault's signed statement names. Nothing
+    /// more was sent. Do not go on, and tell the app's operator.
     #[error(
         "another vault answered than the one that was pinned: do not go on, and tell the app's operator"
     )]
@@ -81,8 +81,8 @@ pub enum Error {
     /// accepts; nothing was charged. Update the app.
     #[error("the record uses stretching profile {}, which this version does not accept: update the app", .0.0)]
     UnsupportedStretching(StretchingProfile),
-    /// The password was right, but what the vault released does not open. Use the 64 digits, and
-    /// register the key again.
+    /// The password was right, but the released key does not open. Use the 64 digits, and register
+    /// the key again.
     #[error(
         "the password is right but the stored key is damaged: use the 64 digits, or register the key again from a device that holds it"
     )]
@@ -95,10 +95,10 @@ pub enum Error {
     /// charged stays charged.
     #[error("this took too long, or another device changed the record meanwhile: start again")]
     TicketExpired,
-    /// The app's backend or the vault's front door refused a call on which nothing depends. See the
-    /// reason for who has to act. What a relay says of a guess or a change is
-    /// [`Self::UnknownOutcome`] with [`NoAnswer::Refused`]; so is [`Refusal::AccountMismatch`],
-    /// which the vault seals whenever the relay names another account.
+    /// The app's backend or the vault's front door refused a call on which nothing depends. The
+    /// refusal says whether the user or the operator has to act. A relay's refusal of a guess or a
+    /// change is [`Self::UnknownOutcome`] with [`NoAnswer::Refused`]. So is
+    /// [`Refusal::AccountMismatch`], which the vault seals whenever the relay names another account.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is too much to do at the moment. Try the same again later.
@@ -114,10 +114,10 @@ pub enum Error {
     /// No answer came, and nothing depends on it. Try again when the network is back.
     #[error("no answer from the vault: check the network and try again")]
     Network(#[source] NoAnswer),
-    /// A guess or a change was sent, and no sealed answer came to it: it may or may not have had its
-    /// effect, whatever was said outside the seal. Send the identical one again (the object that
-    /// made it gives the same bytes each time), and nothing else. Without that object a guess may
-    /// have cost an attempt, and another one costs another.
+    /// A guess or a change was sent, and no sealed answer came: it may or may not have had its effect,
+    /// whatever was said outside the seal. Send the identical one again, and nothing else; the object
+    /// that made it gives the same bytes each time. A guess without that object may have cost an
+    /// attempt, and another one costs another.
     #[error(
         "the vault's own answer did not come, the request may have had its effect: try the same again"
     )]
@@ -139,18 +139,18 @@ pub enum Retry {
     Never,
 }
 
-/// What a registration or a deletion came to that ended with an error.
+/// Whether a registration or a deletion that ended with an error changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was not sent, or the vault said that it did not make the change.
     Unchanged,
-    /// It may have been made: what is pending stays so until the vault says more.
+    /// It may have been made: it stays pending until the vault says more.
     Unknown,
 }
 
 impl Error {
-    /// Whether the identical call may be sent again soon. What is refused stays refused, also by a
-    /// relay. A new guess is never the identical call.
+    /// Whether the identical call may be sent again soon. A refusal stays, also a relay's. A new
+    /// guess is never the identical call.
     pub fn retry(&self) -> Retry {
         match self {
             Self::UnknownOutcome(NoAnswer::Refused(_) | NoAnswer::StatementRefused(_)) => {
@@ -180,8 +180,8 @@ impl Error {
     /// Of a registration or a deletion. (For a guess ask `AttemptFailed::may_be_charged`.)
     pub fn outcome(&self) -> Outcome {
         match self {
-            // That the vault was too busy for one copy of a change does not show what became of
-            // another; and what was not understood may be the answer to one that was made.
+            // The vault may have been too busy for one copy of a change, and not for another. An
+            // answer that was not understood may belong to a change that was made.
             Self::UnknownOutcome(_)
             | Self::Unavailable
             | Self::Overloaded
@@ -205,8 +205,8 @@ impl Error {
     }
 }
 
-/// Who refused. An outer answer is not authenticated: such a refusal says what the relay claims,
-/// nothing about the account, and not that the vault did not get the message.
+/// A refusal, by the side that has to act. An outer answer is not authenticated: such a refusal is
+/// the relay's claim. It says nothing about the account, and the vault may have got the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The session or the tenant's token is not valid. Sign in again.
@@ -217,8 +217,8 @@ pub enum Refusal {
     /// The token lacks the scope. The operator has to act.
     #[error("the app's backend may not do this: tell the app's operator")]
     Forbidden,
-    /// The backend vouches for another account than the device names. Check who is signed in.
-    #[error("the app's backend vouches for another account: check who is signed in")]
+    /// The backend vouches for another account than the device names. Check which user is signed in.
+    #[error("the app's backend vouches for another account: check which user is signed in")]
     AccountMismatch,
     /// Another HTTP status. Check the address.
     #[error("the app's backend answered with HTTP status {0}: check the address")]
@@ -240,7 +240,7 @@ pub enum NoAnswer {
     /// The relay failed with this HTTP status.
     #[error("the app's backend failed with HTTP status {0}")]
     Status(u16),
-    /// What came was not sealed by the vault for this very request.
+    /// The answer was not sealed by the vault for this very request.
     #[error("the answer was not sealed by the vault for this request")]
     NotSealed,
     /// The relay refused, by its own account.
@@ -257,7 +257,7 @@ pub enum NoAnswer {
     StatementRefused(StatementRefused),
 }
 
-/// What a transport reports as the cause.
+/// The cause, as a transport or a storage reports it.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// An *inner* problem: it came through the sealed channel, so the vault said it.
@@ -353,7 +353,7 @@ mod tests {
         }
     }
 
-    // Fails if `outcome` counts what a relay can bring about: a key would be forgotten while it is
+    // Fails if `outcome` counts a relay's refusal as unchanged: a key would be forgotten while it is
     // registered.
     #[test]
     fn a_change_that_may_have_been_made_is_not_called_unchanged() {

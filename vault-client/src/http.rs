@@ -231,9 +231,9 @@ fn client(base: &Url, options: &HttpOptions) -> Result<Client, InvalidTransport>
         .timeout(options.total_timeout)
         // A redirect would take the token to another place.
         .redirect(Redirects::none())
-        // Repeating is decided above, where it is known what may be repeated.
+        // Repeats are decided above, in `client`.
         .retry(reqwest::retry::never())
-        // Nothing in the environment reroutes what carries a token.
+        // Nothing in the environment reroutes a token.
         .no_proxy()
         .tls_version_min(Version::TLS_1_3)
         .https_only(base.scheme() == "https");
@@ -257,7 +257,7 @@ fn roots(pem: &[u8]) -> Result<Vec<Certificate>, InvalidTransport> {
 }
 
 fn no_answer(error: reqwest::Error) -> NoAnswer {
-    // Who connects sends nothing before the handshake is over.
+    // Nothing is sent before the handshake is over.
     let is_unsent = error.is_connect() || error.is_builder();
     let source = Box::new(error.without_url());
     if is_unsent {
@@ -332,7 +332,7 @@ mod tests {
 
     // Fails if the header is not marked as sensitive.
     #[test]
-    fn a_transport_that_is_printed_names_nobody() {
+    fn a_transport_that_is_printed_names_no_user() {
         let token = BearerToken::new("secret").unwrap();
         let account = AccountId::new("alice-the-person").unwrap();
         let options = HttpOptions::default();

@@ -1,34 +1,34 @@
-//! The client of the backup key vault: what an app on a device uses to protect its backup key with
-//! a password, and to get it back.
+//! The client of the backup key vault. With it an app on a device protects its backup key with a
+//! password, and gets it back.
 //!
-//! | module | feature | what |
+//! | module | feature | content |
 //! |---|---|---|
-//! | [`device`] | | what a device keeps, and what it may do next: a state machine without I/O |
+//! | [`device`] | | a device's state, and the changes it may make: a state machine without I/O |
 //! | `client` | `http` | `Device`, the state over a network; `VaultClient`, the flows below it |
 //! | `transport`, `http` | `http` | the `Transport`, over HTTPS directly or through an app's backend |
 //! | [`flows`] | | registration, replacement, retrieval, deletion, status: no I/O, clock or async |
 //! | [`trust`] | | which vault a device believes, by pinned fingerprints |
 //! | [`ohttp`], [`outer`], [`call`] | | the sealed channel: bytes to send, bytes that came |
 //! | [`protection`] | | whether a key that the device still holds is still protected |
-//! | [`error`] | | what went wrong, by what to do about it |
+//! | [`error`] | | errors, one variant for each remedy |
 //! | [`strength`] | | how hard a new password is to guess |
 //!
 //! With `default-features = false` states and flows run over any transport, in an app, a test or a
 //! browser.
 //!
-//! # What it takes care of
+//! # Promises
 //!
 //! - Before an attempt is charged it checks the statement (pins, signature, expiry, serial), the
 //!   stretching profile and the policy. OPAQUE's server key has to be the statement's.
 //! - A lost answer costs no attempt: the same credential request is sent again, never a new one.
 //! - After an unknown outcome a registration's identical finish is repeated, and nothing else.
-//! - What a relay says outside the seal is never taken for an outcome: that it refused a guess or a
-//!   change does not show that the vault did not get it.
+//! - A relay's answer outside the seal is never taken for an outcome: it may have refused a guess or a
+//!   change that the vault got.
 //! - A password that proved right is not given up because the vault is busy for a moment.
-//! - `Device` stores a change before it is sent, and what was learnt of the vault after each call. So
-//!   a registration that was sent can be deleted, and no key is forgotten that may be registered.
+//! - `Device` stores a change before it is sent, and the vault's newest statement after each call. So a
+//!   registration that was sent can be deleted, and no key is forgotten that may be registered.
 //!
-//! # What it leaves to the app
+//! # Left to the app
 //!
 //! Store the state where its owner alone can read it. Ask for a new password after `WrongPassword`,
 //! and show `failures_since_success`. Run an attempt again that came back, or say that it may be used
@@ -55,7 +55,7 @@
 //!
 //! impl Storage for SecretStore {
 //!     fn store(&mut self, state: &[u8]) -> Result<(), vault_client::error::Source> {
-//!         todo!("replace what is stored, and return when it is on the disk")
+//!         todo!("replace the stored state, and return when it is on the disk")
 //!     }
 //! }
 //!

@@ -1,6 +1,6 @@
 //! The sealed channel's device half (PROTOCOL.md section 5): an inner call becomes the body of
-//! `POST /v1/ohttp`, and its answer is opened again. What carries the bytes can neither read nor
-//! change them, nor give one request another one's answer.
+//! `POST /v1/ohttp`, and its answer is opened again. A relay can neither read nor change the bytes,
+//! nor give one request another one's answer.
 
 use ::ohttp::ClientResponse;
 use vault_protocol::inner_http::{MAX_SEALED_LEN, decode_response, encode_request};
@@ -35,9 +35,9 @@ impl VerifiedVault {
 }
 
 impl AnswerKey {
-    /// Opens the body of an answer with outer status 200, at most [`MAX_SEALED_LEN`] bytes. What
-    /// does not open was not written by the vault for this request: whether the request had its
-    /// effect is not known then.
+    /// Opens the body of an answer with outer status 200, at most [`MAX_SEALED_LEN`] bytes. A body
+    /// that does not open was not written by the vault for this request. Whether the request had its
+    /// effect is unknown then.
     pub fn open(self, sealed: &[u8]) -> Result<InnerAnswer, NoAnswer> {
         if sealed.len() > MAX_SEALED_LEN {
             return Err(NoAnswer::TooLarge);

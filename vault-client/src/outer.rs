@@ -1,5 +1,5 @@
-//! What stands outside the seal (PROTOCOL.md section 5). The relay, or who pretends to be it,
-//! writes it: it can refuse, but it is never taken for an outcome.
+//! The HTTP answer outside the seal (PROTOCOL.md section 5). The relay writes it, or an attacker on
+//! the way: it can refuse, but it is never taken for an outcome.
 
 use vault_protocol::Problem;
 
@@ -11,7 +11,7 @@ use crate::error::Refusal;
 pub struct OuterAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// The body.
+    /// The body: the signed statement, a sealed answer, or a problem.
     pub content: Vec<u8>,
 }
 

@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 use vault_protocol::messages::{AccountState, DestructionReason, Status};
 use vault_protocol::{AccountId, AccountScope, Policy, StretchingProfile, TenantId, VaultId};
 
-/// What a device stores of its registration.
+/// Names a registration: which record a device has made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistrationRef {
-    /// At which vault.
+    /// The vault.
     pub vault: VaultId,
-    /// Of which app.
+    /// The app.
     pub tenant: TenantId,
-    /// For which of its users.
+    /// The user.
     pub account: AccountId,
-    /// Which generation of the account.
+    /// The account's generation that it made.
     pub generation: u64,
 }
 
-/// What a check found.
+/// Whether a registered key is still protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// The record is the one that was registered, and meets today's requirements.
     Protected,
-    /// It is not. The reason says what to ask the user before the key is registered again; after
-    /// [`Reason::Replaced`] it may well be registered, with the newest password.
+    /// It is not. Ask the user before the key is registered again; the reason says which question.
+    /// After [`Reason::Replaced`] the key may be registered all the same, with the newest password.
     NeedsRegistration(Reason),
 }
 
@@ -36,8 +36,8 @@ pub enum Reason {
     Moved,
     /// The vault has no record of the account.
     Lost,
-    /// The record was destroyed. After `Exhausted` the new password must be another one: somebody
-    /// was guessing. After `Deleted` the user may have wanted it so; ask.
+    /// The record was destroyed. After `Exhausted` the new password must be another one, because an
+    /// attacker was guessing. After `Deleted` the user may have wanted it so: ask.
     Destroyed(DestructionReason),
     /// Another device has registered since, this key with another password or another key. The
     /// vault cannot tell which: retrieve with the newest password and compare before replacing.
@@ -63,7 +63,7 @@ impl RegistrationRef {
         self.vault == scope.vault && self.tenant == scope.tenant && self.account == scope.account
     }
 
-    /// Compares what was registered with what the vault says now of the account `scope`.
+    /// Compares the registration with the status that the vault gives now for `scope`.
     pub fn compare(&self, scope: &AccountScope, status: &Status, maximum: &Policy) -> Protection {
         match self.reason(scope, status, maximum) {
             Some(reason) => Protection::NeedsRegistration(reason),

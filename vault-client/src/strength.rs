@@ -1,4 +1,4 @@
-//! How hard a new password is to guess, and what to do about it, in words.
+//! How hard a new password is to guess, with advice in words.
 //!
 //! The vault limits guessing to a few attempts. This check is for the day its secrets are stolen:
 //! then only the password's strength and the stretching stand between the thief and the key
@@ -12,9 +12,9 @@ use zxcvbn::feedback::{Suggestion, Warning};
 
 /// How many characters are looked at; the rest counts for nothing.
 ///
-/// zxcvbn by itself looks at the first 100. Its time grows with the cube of the length in the worst case (every
-/// substitution it knows of, such as `4` for `a`): 0.7 s for 100 characters, 0.3 s for 64, and a
-/// few milliseconds for what people choose. And it searches repetitions with a regular expression
+/// zxcvbn by itself looks at the first 100. Its time grows with the cube of the length in the worst
+/// case (every substitution it knows of, such as `4` for `a`): 0.7 s for 100 characters, 0.3 s for
+/// 64, and a few milliseconds for a usual password. And it searches repetitions with a regular expression
 /// that gives up, with a panic, after a million steps; 64 characters cannot take so many.
 pub const EXAMINED_CHARS: usize = 64;
 
@@ -66,7 +66,7 @@ impl Default for MinimumStrength {
     }
 }
 
-/// What there is to say about a password.
+/// Whether a password is strong enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// 0 (worst) to 4, see [`MinimumStrength`].
@@ -79,7 +79,7 @@ pub struct Verdict {
 
 /// Judges a new password.
 ///
-/// `about_user` is what an attacker would try first: the account's name, a mail address, the app's
+/// `about_user` has the words that an attacker would try first: the account's name, a mail address, the app's
 /// name. Its parts count as well. How long this takes is bounded by [`EXAMINED_CHARS`]. Whether the
 /// password is allowed at all (PROTOCOL.md section 3) is not looked at.
 pub fn assess(password: &str, about_user: &[&str], minimum: MinimumStrength) -> Verdict {
@@ -118,8 +118,8 @@ pub fn assess(password: &str, about_user: &[&str], minimum: MinimumStrength) -> 
     }
 }
 
-/// The inputs and their parts in lower case: who takes `maria.lopez@example.org` for an account is
-/// also guessed by `maria`.
+/// The inputs and their parts in lower case: where the account is `maria.lopez@example.org`, `maria`
+/// is among the first guesses.
 fn guessable_words(about_user: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     for input in about_user {
@@ -137,7 +137,6 @@ fn guessable_words(about_user: &[&str]) -> Vec<String> {
     words
 }
 
-/// What is wrong.
 fn warning_in_words(warning: Warning) -> &'static str {
     match warning {
         Warning::StraightRowsOfKeysAreEasyToGuess => {
@@ -171,7 +170,7 @@ fn warning_in_words(warning: Warning) -> &'static str {
     }
 }
 
-/// What to do, as far as it is not in the closing sentence.
+/// None where the closing sentence says the same.
 fn suggestion_in_words(suggestion: &Suggestion) -> Option<&'static str> {
     match suggestion {
         Suggestion::UseAFewWordsAvoidCommonPhrases | Suggestion::AddAnotherWordOrTwo => None,

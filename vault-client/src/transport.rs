@@ -1,4 +1,4 @@
-//! What carries bytes between a device and a vault. A transport sees sealed messages only; it need
+//! The way of bytes between a device and a vault. A transport sees sealed messages only; it need
 //! not be trusted for anything but service.
 
 use std::future::Future;

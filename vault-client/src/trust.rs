@@ -1,4 +1,4 @@
-//! Which vault a device trusts (PROTOCOL.md section 5): the fingerprints it pins, and what it
+//! Which vault a device trusts (PROTOCOL.md section 5): the fingerprints it pins, and the memory it
 //! remembers of the newest statement it has seen.
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use vault_protocol::{AccountId, AccountScope, Binary, TenantId, Timestamp, Vault
 
 use crate::error::Error;
 
-/// What decides whether a statement is believed.
+/// Decides whether a statement is believed.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pins: Vec<Fingerprint>,
@@ -17,13 +17,13 @@ pub struct Trust {
     seen: Option<SeenStatement>,
 }
 
-/// What a device stores of its trust, so that an old statement is refused also after a restart.
+/// Stored by a device, so that an old statement is refused also after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustMemory {
-    /// Which vault.
+    /// The vault that has shown itself.
     pub vault: VaultId,
-    /// Its newest statement.
+    /// Its newest statement: an older one is refused.
     pub seen: SeenStatement,
 }
 
@@ -37,7 +37,7 @@ pub struct VerifiedVault {
     expires_at: Timestamp,
 }
 
-/// One account of a verified vault: what a flow binds everything to.
+/// One account of a verified vault: a flow binds everything to it.
 #[derive(Clone, Debug)]
 pub struct VaultAccount {
     scope: AccountScope,
@@ -55,8 +55,8 @@ impl Trust {
         }
     }
 
-    /// Accepts only the vault of this name. Without it, the first statement decides. What is
-    /// remembered of another one is left aside.
+    /// Accepts only the vault of this name. Without it, the first statement decides. The
+    /// memory of another one is left aside.
     #[must_use]
     pub fn expecting(mut self, vault: VaultId) -> Self {
         if self.vault.as_ref() != Some(&vault) {
@@ -66,8 +66,8 @@ impl Trust {
         self
     }
 
-    /// Goes on from what was stored. What is remembered of another vault than the expected one is
-    /// left aside: its serials say nothing about this one's.
+    /// Goes on from a stored memory. That of another vault than the expected one is left aside: its
+    /// serials say nothing about this one's.
     #[must_use]
     pub fn remembering(mut self, memory: TrustMemory) -> Self {
         if self
@@ -95,7 +95,7 @@ impl Trust {
         Ok(VerifiedVault::new(statement))
     }
 
-    /// What to store; `None` before the first statement was believed.
+    /// To be stored; `None` before the first statement was believed.
     pub fn memory(&self) -> Option<TrustMemory> {
         let vault = self.vault.clone()?;
         self.seen.map(|seen| TrustMemory { vault, seen })

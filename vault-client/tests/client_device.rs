@@ -91,9 +91,11 @@ async fn a_key_lives_from_one_phone_to_the_next() {
 
     let changed = other.change_password(password(NEW)).await.unwrap();
     assert_eq!(changed.registration.generation, 2);
-    let status = device.status().await.unwrap();
-    let found = device.state().compare(&status, &Policy::default());
+    let found = device.check().await.unwrap();
     assert_eq!(found, Some(Protection::NeedsRegistration(Reason::Replaced)));
+    let status = device.status().await.unwrap();
+    assert_eq!(device.state().compare(&status, &Policy::default()), found);
+    assert_eq!(other.check().await.unwrap(), Some(Protection::Protected));
     let refused = device.enable(password(RIGHT)).await;
     assert!(matches!(refused, Err(DeviceError::RegisteredSince)));
 
@@ -243,6 +245,13 @@ async fn what_was_left_behind_is_deleted_from_another_place() {
     device.enable(password(RIGHT)).await.unwrap();
     let moved = start(&new, &disk).enable(password(RIGHT)).await;
     assert!(matches!(moved, Err(DeviceError::RecordElsewhere)));
+
+    // Fails if `check` compares names and generations alone.
+    new.state().vault.generation = 1;
+    new.state().vault.record = former.state().vault.record.clone();
+    let found = start(&new, &disk).check().await.unwrap();
+    assert_eq!(found, Some(Protection::NeedsRegistration(Reason::Moved)));
+    new.state().vault.record = None;
 
     device.leave_record().unwrap();
     start(&new, &disk).enable(password(RIGHT)).await.unwrap();

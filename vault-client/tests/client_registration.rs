@@ -276,7 +276,7 @@ async fn after_an_unknown_outcome_the_identical_finish_is_repeated_and_nothing_e
 }
 
 #[tokio::test]
-async fn who_does_not_hold_the_key_cannot_disable_it() {
+async fn without_its_key_a_record_cannot_be_deleted() {
     let wire = Wire::new(registered());
     let error = wire.client().disable(&key(8)).await.unwrap_err();
     assert!(matches!(error, Error::NotThisKey));

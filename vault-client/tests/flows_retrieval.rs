@@ -159,7 +159,7 @@ fn a_wrong_password_is_abandoned_and_says_what_is_left() {
         Outcome::Failed
     );
 
-    // Nobody heard the answer, or it makes no sense: the guess was wrong nevertheless.
+    // The answer was lost, or it makes no sense: the guess was wrong nevertheless.
     let retrieval = begin(&mut vault, WRONG).unwrap();
     let start = vault.call(&retrieval.request());
     let other = retrieval.evaluated(&start).unwrap();

@@ -122,7 +122,7 @@ impl Attempt {
 }
 
 impl AttemptFailed {
-    /// Whether the vault may have charged an attempt without saying what became of it. Running
+    /// Whether the vault may have charged an attempt whose outcome is unknown. Running
     /// [`Self::attempt`] again costs no other one; another guess does.
     pub fn may_be_charged(&self) -> bool {
         match &self.attempt {

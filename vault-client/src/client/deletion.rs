@@ -10,9 +10,9 @@ use crate::flows::Deletion;
 use crate::transport::Transport;
 
 impl<T: Transport> VaultClient<T> {
-    /// Destroys the record, for who holds its key; and what was begun earlier can make none any
-    /// more, not even a finish that was held back on its way. A record that is destroyed already is
-    /// fine. [`Error::NotRegistered`]: there is none, and none can come of what was begun.
+    /// Destroys the record of `key`. A registration that was begun earlier can make none any more, not
+    /// even by a finish that was held back on its way. A record that is destroyed already is fine.
+    /// [`Error::NotRegistered`]: there is none, and no earlier registration can make one.
     /// [`Error::NotThisKey`] if the live record is another key's: nothing was destroyed.
     ///
     /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] call it again, on this client.
@@ -35,9 +35,9 @@ impl<T: Transport> VaultClient<T> {
         self.delete(newer.generation, key).await
     }
 
-    /// The status, before a deletion is signed for its generation. While it is unknown what became
-    /// of an earlier deletion, none is signed for a newer record: that may be one that another
-    /// device has registered because the former was deleted.
+    /// The status, before a deletion is signed for its generation. While the outcome of an earlier
+    /// deletion is unknown, none is signed for a newer record: another device may have registered that
+    /// one because the former was deleted.
     async fn status_to_delete(&mut self) -> Result<Status, Error> {
         let status = self.status().await?;
         match self.deleting {
@@ -49,7 +49,7 @@ impl<T: Transport> VaultClient<T> {
         }
     }
 
-    /// Sent whatever the status says: where there is no record, it drops what was begun.
+    /// Sent whatever the status says: where there is no record, it drops pending registrations.
     async fn delete(&mut self, generation: u64, key: &BackupKey) -> Result<(), Error> {
         let deletion = Deletion::begin(self.vault_account().await?, generation, key);
         let request = deletion.request();

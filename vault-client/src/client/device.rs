@@ -12,12 +12,12 @@ use super::vault_client::{Clock, VaultClient};
 use crate::device::{Deleted, DeviceError, DeviceState, Kept, Place, Plan, Planned, Record, copy};
 use crate::error::{Error, Source};
 use crate::flows::{PreparedRegistration, Registered, Retrieved};
-use crate::protection::Protection;
+use crate::protection::{Protection, Reason};
 use crate::transport::Transport;
 
 /// Where an app keeps the state: the platform's secret store, or a file that its owner alone can read.
 pub trait Storage {
-    /// Replaces what is stored, as a whole: after a crash the old or the new state is there. It is on
+    /// Replaces the stored state as a whole: after a crash the old or the new one is there. It is on
     /// the disk when this returns.
     fn store(&mut self, state: &[u8]) -> Result<(), Source>;
 }
@@ -28,7 +28,7 @@ impl<S: Storage + ?Sized> Storage for &mut S {
     }
 }
 
-/// A device at one place. After [`DeviceError::NotStored`] open another one with what is stored.
+/// A device at one place. After [`DeviceError::NotStored`] open another one with the stored state.
 pub struct Device<T, S> {
     client: VaultClient<T>,
     place: Place,
@@ -40,7 +40,7 @@ pub struct Device<T, S> {
 /// A key that came back with its password.
 #[derive(Debug)]
 pub struct Restored {
-    /// The key, and what the vault counted.
+    /// The key, and the vault's counters.
     pub retrieved: Retrieved,
     /// Whether the device holds it from now on.
     pub kept: Result<Kept, DeviceError>,
@@ -81,7 +81,7 @@ impl<T: Transport, S: Storage> Device<T, S> {
         &self.state
     }
 
-    /// The place, with what was learnt of its vault.
+    /// The place, with the newest statement of its vault that was seen.
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -104,13 +104,17 @@ impl<T: Transport, S: Storage> Device<T, S> {
         let Record::Registered(registered) = self.state.record() else {
             return Ok(None);
         };
-        // Of this place, not of the one that is stored: the app may have moved to another vault.
+        // The app may have moved to another vault, which may have the former one's name.
+        let registered_at = self.state.place();
+        if !registered_at.is_some_and(|place| place.is_same(&self.place)) {
+            return Ok(Some(Protection::NeedsRegistration(Reason::Moved)));
+        }
         let scope = self.place.scope().ok_or(Error::NotUnderstood)?;
         let protection = registered.compare(&scope, &status, &self.maximum_policy);
         Ok(Some(protection))
     }
 
-    /// Finds out what [`Self::register`] would do, for the given key, the one that is held, or a new
+    /// Finds out whether the key has to be registered: the given one, the one that is held, or a new
     /// one. Costs nothing.
     pub async fn plan(&mut self, given: Option<BackupKey>) -> Result<Planned, DeviceError> {
         let status = self.status().await?;
@@ -224,8 +228,8 @@ impl<T: Transport, S: Storage> Device<T, S> {
         stored.map(|()| registered)
     }
 
-    /// Keeps what was learnt of the vault, however the call ended: an older statement is refused from
-    /// then on.
+    /// Remembers the vault's newest statement, however the call ended: an older one is refused from then
+    /// on.
     fn learnt<R>(&mut self, result: Result<R, Error>) -> Result<R, DeviceError> {
         let kept = self.learn();
         let done = result?;

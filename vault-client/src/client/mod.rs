@@ -1,9 +1,9 @@
-//! [`Device`]: what an app uses, a [`DeviceState`](crate::device::DeviceState) over a network. Below it
+//! [`Device`], for apps: a [`DeviceState`](crate::device::DeviceState) over a network. Below it
 //! [`VaultClient`]: the flows over a [`Transport`](crate::transport::Transport), with the repeats that
 //! are safe and no others.
 //!
-//! A call whose answer was lost is sent again with identical bytes, sealed anew; what is said outside
-//! the seal is no answer to it. A guess is never repeated with another credential request, and nothing
+//! A call whose answer was lost is sent again with identical bytes, sealed anew; an answer outside the
+//! seal is none. A guess is never repeated with another credential request, and nothing
 //! is registered that was not asked for.
 
 mod attempt;

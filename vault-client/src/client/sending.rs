@@ -1,13 +1,13 @@
 //! When a call is sent again, and how it ends: decided here and nowhere else. There is no clock and
 //! no waiting in it, and the pauses are data.
 //!
-//! | what happened to a sending | a question | a guess or a change |
+//! | a sending | a question | a guess or a change |
 //! |---|---|---|
-//! | the connection was lost, or what came was not sealed | twice more at once | twice more at once, then after each pause |
+//! | the connection was lost, or the answer was not sealed | twice more at once | twice more at once, then after each pause |
 //! | the vault or the relay has too much to do, no connection | ends | after each pause |
 //! | the relay refuses, or the statement is refused | ends | ends |
 //!
-//! Once a guess or a change may have arrived, only a sealed answer says what became of it. Until then
+//! Once a guess or a change may have arrived, only a sealed answer tells the outcome. Until then
 //! the call ends with [`Error::UnknownOutcome`] or [`Error::Unavailable`].
 
 use std::slice;
@@ -58,7 +58,7 @@ pub(super) struct Sending {
     /// Since the last pause.
     repeats: u32,
     has_fetched_keys: bool,
-    /// Why it is not known what became of an earlier sending.
+    /// Why the outcome of an earlier sending is unknown.
     unknown: Option<Error>,
     was_busy: bool,
 }
@@ -115,7 +115,7 @@ impl Sending {
         self.sent_at
     }
 
-    /// Whether it was sent more than once: the last answer need not be what became of the first.
+    /// Whether it was sent more than once: the last answer need not be that to the first sending.
     pub(super) fn is_repeated(&self) -> bool {
         self.sendings > 1
     }
@@ -135,7 +135,7 @@ impl Sending {
                 self.unknown = Some(self.unanswered(reason));
                 return Ok(Duration::ZERO);
             }
-            // What was sent before may be charged; this attempt cannot go on.
+            // An earlier sending may be charged; this attempt cannot go on.
             Failed::Stale => return Err(Error::TicketExpired),
             Failed::UnknownKey => self.unanswered(NoAnswer::UnknownKey),
             Failed::Lost(reason) => self.unanswered(reason),
@@ -263,7 +263,7 @@ mod tests {
         assert!(matches!(error, Error::Overloaded));
     }
 
-    // Fails if `after_round` forgets what was said before: a key of which there may be a record would
+    // Fails if `after_round` forgets the earlier sendings: a key of which there may be a record would
     // be dropped then.
     #[test]
     fn a_change_that_was_sent_is_not_taken_for_one_that_never_was() {
@@ -278,7 +278,7 @@ mod tests {
         assert!(matches!(ended(&change(), all).1, Error::UnknownOutcome(_)));
     }
 
-    // Fails if `after` waits for what is refused, or believes that a refusal outside the seal shows that
+    // Fails if `after` waits after a refusal, or believes that a refusal outside the seal shows that
     // nothing was changed.
     #[test]
     fn a_change_that_the_relay_refuses_ends_at_once_and_stays_unknown() {

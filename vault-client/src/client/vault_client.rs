@@ -1,4 +1,4 @@
-//! The client of one account, and what it does apart from guessing and deleting.
+//! The client of one account: status, registration and check.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl<T: Transport> VaultClient<T> {
         self
     }
 
-    /// What to store of the vault's newest statement: after any call, also one that failed.
+    /// To be stored after any call, also one that failed: it guards against older statements.
     pub fn trust_memory(&self) -> Option<TrustMemory> {
         self.trust.memory()
     }

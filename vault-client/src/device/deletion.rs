@@ -12,7 +12,7 @@ pub struct SentDeletion {
     before: Before,
 }
 
-/// What became of a deletion. Of the device's key there is no record there in any case.
+/// The result of a deletion. No record of the device's key is there in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
     /// The record is gone.
@@ -44,9 +44,9 @@ impl DeviceState {
         Ok(Unstored::new(SentDeletion { place, before }))
     }
 
-    /// Takes over how a deletion ended. A vault that says whose record there is has said enough: there
-    /// is none of this key. Where nothing was changed, everything is as before; where it is not known,
-    /// or the record is a newer one by now, the deletion stays pending.
+    /// Takes over how a deletion ended. Where the vault names another key's record, there is none of
+    /// this key. Where nothing was changed, everything is as before. Where the outcome is unknown, or
+    /// the record is a newer one by now, the deletion stays pending.
     pub fn deletion_ended(
         &mut self,
         sent: SentDeletion,
@@ -112,7 +112,8 @@ mod tests {
         }
     }
 
-    // Fails if `deletion_ended` undoes what may have been done, or leaves pending what was not sent.
+    // Fails if `deletion_ended` undoes a deletion that may have been made, or leaves one pending that was
+    // not sent.
     #[test]
     fn a_deletion_without_an_answer_is_pending_and_one_that_was_not_sent_is_not() {
         for error in [unknown(), Error::Overloaded, Error::TicketExpired] {

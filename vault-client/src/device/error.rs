@@ -1,10 +1,10 @@
-//! Why a device cannot do what it was asked to.
+//! Errors of a device and its state.
 
 use vault_protocol::KeyId;
 
 use crate::error::{Error, Source};
 
-/// Why a device did not do what it was asked to.
+/// Why a device did not do its task.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The vault, or the way to it.
@@ -54,7 +54,7 @@ pub enum DeviceError {
 /// Why bytes are no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidState {
-    /// They are not what this library writes.
+    /// No version of this library wrote them.
     #[error("the device's state is damaged: retrieve the key with its password, or use its digits")]
     Damaged,
     /// A later version wrote them.

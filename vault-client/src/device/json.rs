@@ -33,7 +33,7 @@ struct Versioned {
 }
 
 impl DeviceState {
-    /// What to store, at most [`MAX_LEN`] bytes. Whoever can read it has the key.
+    /// The bytes to store, at most [`MAX_LEN`]. A process that can read them has the key.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, DeviceError> {
         let stored = Stored {
             version: VERSION,
@@ -53,7 +53,7 @@ impl DeviceState {
         Ok(text)
     }
 
-    /// Reads what was stored.
+    /// Reads stored bytes.
     pub fn from_json(text: &[u8]) -> Result<Self, InvalidState> {
         // The JSON library's own words could repeat the digits.
         let damaged = |_| InvalidState::Damaged;

@@ -1,5 +1,5 @@
-//! What a device knows of its key, and what it may do next: the state machine that an app stores,
-//! without I/O, clock or async. `client::Device` runs it over a network.
+//! A device's knowledge of its key, and the changes that it may make: the state machine that an app
+//! stores, without I/O, clock or async. `client::Device` runs it over a network.
 //!
 //! ```text
 //!            begin_registration                  answered
@@ -12,7 +12,7 @@
 //!    └── leave_record, from any of the three: the place stays named in `elsewhere`
 //! ```
 //!
-//! # What holds
+//! # Promises
 //!
 //! - A change is stored before it is sent: it begins as [`Unstored`], and goes on once it is said to be
 //!   stored.
@@ -21,8 +21,8 @@
 //! - No key is forgotten that may be registered or is used, except by
 //!   [`DeviceState::forget_leaving_records`].
 //!
-//! There is one place and one pending change. Who moves to another place deletes the record first, or
-//! leaves it behind where the vault is gone.
+//! There is one place and one pending change. Before a device moves to another place it deletes the
+//! record, or leaves it behind where the vault is gone.
 
 mod deletion;
 mod error;

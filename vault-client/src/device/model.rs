@@ -1,6 +1,6 @@
-//! A property test of the state machine: a device that crashes, and vaults whose relay loses, keeps
-//! and delivers what it likes. What may be registered is known here from what the vaults did, and
-//! compared with what the device stored last.
+//! A property test of the state machine: a device that crashes, and a relay that loses, keeps and
+//! delivers messages as it likes. The model knows from the vaults which keys may be registered, and
+//! compares that with the state that the device stored last.
 
 use proptest::prelude::*;
 use vault_protocol::identity::Fingerprint;
@@ -68,10 +68,10 @@ pub(super) fn unreachable() -> Error {
 const PLACES: usize = 3;
 /// The key of another device.
 const FOREIGN: u8 = 99;
-/// A key that is drawn; drawn twice, it is what a person has typed in from its digits.
+/// A key that is drawn; the second time a person has typed it in from its digits.
 const FRESH: u8 = 50;
 
-/// What becomes of a message that is sent.
+/// The way of a message that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// It is not sent at all.
@@ -156,7 +156,7 @@ struct Model {
     world: World,
     /// The number of the key that is used, as the app knows it.
     used: Option<u8>,
-    /// The user said that what is left at a vault may stay there for ever.
+    /// The records that the user said may stay at a vault for ever.
     given_up: Vec<(usize, u8)>,
 }
 
@@ -373,7 +373,7 @@ impl Model {
         }
     }
 
-    /// The first invariant: what is sent is pending in what was stored.
+    /// The first invariant: a message that is sent is pending in the stored state.
     fn is_pending(&self, message: &Message) {
         let stored = DeviceState::from_json(&self.stored).unwrap();
         assert_eq!(stored.key().map(number), Some(message.key), "{message:?}");
@@ -399,7 +399,7 @@ impl Model {
             }
             let held = stored.key().map(self::number);
             assert_eq!(held, Some(number), "a registered key is forgotten");
-            assert!(names(&stored, index), "nobody knows of a record");
+            assert!(names(&stored, index), "a record is named nowhere");
         }
         let held = self.state.key().map(number);
         assert!(self.used.is_none() || held == self.used, "a used key");
@@ -441,7 +441,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     // Fails if `begin_registration` leaves the record or the key as it was, if `registration_ended`
-    // undoes what may have been made or `undo` brings back no pending one, if `leave_record` names no
+    // undoes a change that may have been made or `undo` brings back no pending one, if `leave_record` names no
     // place, if `deletion_ended` forgets the place after a loss, or if `check_key`, `check_place` or
     // `makes_room_at` allow everything.
     #[test]

@@ -45,7 +45,7 @@ impl Place {
         is_account && self.shares_pin(other)
     }
 
-    /// What a client of this place believes.
+    /// The trust of a client of this place.
     pub fn trust(&self) -> Trust {
         let trust = Trust::new(self.fingerprints.iter().copied());
         match &self.memory {
@@ -63,7 +63,7 @@ impl Place {
         })
     }
 
-    /// Takes over what `other` remembers of the same vault, if it is newer, and nothing else.
+    /// Takes over the statement that `other` remembers, if it is a newer one of the same vault.
     pub fn learn(&mut self, other: &Self) {
         let Some(theirs) = &other.memory else { return };
         let is_newer = self

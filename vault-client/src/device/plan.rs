@@ -1,4 +1,4 @@
-//! What protecting the key by a password means now: told before a password is chosen.
+//! Whether the key has to be registered, and over which record: known before a password is chosen.
 
 use rand::{CryptoRng, RngCore};
 use vault_protocol::messages::{AccountState, DestructionReason, Status};
@@ -10,7 +10,7 @@ use super::state::{DeviceState, Record};
 use crate::error::Error;
 use crate::protection::{Protection, Reason};
 
-/// What there is to do.
+/// The next step towards a key that is protected by a password.
 #[derive(Debug)]
 pub enum Planned {
     /// Nothing: the key is registered, and the record is as it should be.
@@ -41,9 +41,8 @@ pub struct Destroyed {
 }
 
 impl DeviceState {
-    /// Finds out what there is to do at `place`, whose status was just read: for the given key, the one
-    /// that is held, or a new one. A change that is pending is made again: nothing else shows what
-    /// became of it.
+    /// Finds out the next step at `place`, whose status was just read: for the given key, the one that
+    /// is held, or a new one. A change that is pending is made again: nothing else shows its outcome.
     pub fn plan<R: RngCore + CryptoRng>(
         &self,
         given: Option<BackupKey>,
@@ -93,8 +92,8 @@ impl Plan {
         self.reason
     }
 
-    /// The record that the vault destroyed. Ask the user: whoever destroyed it may have meant it, or
-    /// was guessing. After [`DestructionReason::Exhausted`] the password has to be another one.
+    /// The record that the vault destroyed. Ask the user: another device may have meant it, or an
+    /// attacker was guessing. After [`DestructionReason::Exhausted`] the password has to be another one.
     pub fn destroyed(&self) -> Option<Destroyed> {
         self.destroyed
     }
@@ -251,7 +250,7 @@ mod tests {
         assert_eq!(plan.reason(), Some(Reason::Moved));
     }
 
-    // Fails if `plan` replaces what another device has registered since, or takes a change that is
+    // Fails if `plan` replaces a record that another device has made since, or takes a change that is
     // pending for one that was made.
     #[test]
     fn a_newer_record_is_left_alone_unless_it_may_be_from_here() {

@@ -39,9 +39,9 @@ impl DeviceState {
         Ok(Unstored::new(SentRegistration(before)))
     }
 
-    /// Takes over how a registration ended. Where nothing was changed, everything is as before: also
-    /// what was pending before, of which this answer says nothing. Where it is not known, the
-    /// registration stays pending.
+    /// Takes over how a registration ended. Where nothing was changed, everything is as before. That
+    /// includes an earlier change that was pending: this answer says nothing of it. Where the outcome
+    /// is unknown, the registration stays pending.
     pub fn registration_ended(
         &mut self,
         sent: SentRegistration,
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    // Fails if `undo` takes back what was learnt.
+    // Fails if `undo` takes back a newer statement.
     #[test]
     fn what_was_learnt_of_the_vault_survives_a_failure() {
         let [mut alice, bob] = ["alice", "bob"].map(|account| place(account, &[1]));

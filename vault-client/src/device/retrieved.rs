@@ -55,7 +55,7 @@ mod tests {
     use super::super::model::{key, place, reference};
     use super::*;
 
-    // Fails if `makes_room_at` looks at no places: what is at the other one would be forgotten.
+    // Fails if `makes_room_at` looks at no places: a record at the other one would be forgotten.
     #[test]
     fn a_key_that_may_be_registered_elsewhere_stays_on_the_device() {
         let [alice, bob] = ["alice", "bob"].map(|account| place(account, &[1]));

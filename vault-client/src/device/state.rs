@@ -13,7 +13,7 @@ use super::error::DeviceError;
 use super::place::Place;
 use crate::protection::{Protection, RegistrationRef};
 
-/// A key, where a record of it is or may be, and what was learnt of the vaults.
+/// A key, the places where a record of it is or may be, and the vaults' newest statements.
 #[derive(Default)]
 pub struct DeviceState {
     pub(super) key: Option<BackupKey>,
@@ -29,30 +29,30 @@ pub(super) struct Known {
     pub(super) elsewhere: Vec<Place>,
 }
 
-/// What the device knows of the record at its place.
+/// The key's record at the device's place, as far as the device knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Record {
-    /// There is none of this key, and none can come of what was sent.
+    /// There is none, and no message on its way can make one.
     #[default]
     None,
     /// A registration may have been sent, and was not answered.
     Registering {
-        /// What was registered before.
+        /// The registration before that.
         former: Option<RegistrationRef>,
     },
     /// The vault has answered that it is registered.
     Registered(RegistrationRef),
     /// A deletion may have been sent, and was not answered.
     Deleting {
-        /// What was registered before.
+        /// The registration before that.
         former: Option<RegistrationRef>,
     },
 }
 
 /// The state before a change that may have to be taken back.
 pub struct Before {
-    /// What was held, if the change put another key in its place.
+    /// The key that was held, if the change put another in its place.
     pub(super) key: Option<Option<BackupKey>>,
     pub(super) known: Known,
 }
@@ -63,8 +63,8 @@ impl DeviceState {
         Self::default()
     }
 
-    /// Takes over what an app kept before it had this type: a key, whether it is used, where it is
-    /// registered, and all places where a registration may have been sent.
+    /// Takes over the data of an app that did not have this type: a key, whether it is used, its
+    /// registration, and all places where one may have been sent.
     pub fn adopt(
         key: BackupKey,
         is_used: bool,
@@ -109,7 +109,7 @@ impl DeviceState {
         self.known.place.as_ref()
     }
 
-    /// What is known of the record at [`Self::place`].
+    /// The key's record at [`Self::place`].
     pub fn record(&self) -> &Record {
         &self.known.record
     }
@@ -124,7 +124,7 @@ impl DeviceState {
         self.known.record != Record::None || !self.known.elsewhere.is_empty()
     }
 
-    /// Compares what is registered with the status that was just read at [`Self::place`]. `None` where
+    /// Compares the registration with the status that was just read at [`Self::place`]. `None` where
     /// nothing is registered, or a change is pending.
     pub fn compare(&self, status: &Status, maximum: &Policy) -> Option<Protection> {
         let Record::Registered(reference) = &self.known.record else {
@@ -147,8 +147,9 @@ impl DeviceState {
         Ok(())
     }
 
-    /// Takes over what `place` remembers of its vault. Where no place is known, `place` becomes the
-    /// device's once its vault has shown itself. Whether anything changed: store it then.
+    /// Takes over the newest statement that `place` remembers, for all places of that vault. Where no
+    /// place is known, `place` becomes the device's once its vault has shown itself. If this returns
+    /// true, store the state.
     pub fn learn(&mut self, place: &Place) -> bool {
         let before = self.known.clone();
         self.known.learn(place);
@@ -162,7 +163,7 @@ impl DeviceState {
         Ok(())
     }
 
-    /// `place` with what is remembered of its vault.
+    /// `place` with the newest statement that is remembered of its vault.
     pub fn remembering(&self, mut place: Place) -> Place {
         self.known.places().for_each(|known| place.learn(known));
         place
@@ -238,7 +239,7 @@ impl DeviceState {
         (!is_held).then(|| self.key.replace(key))
     }
 
-    /// What was learnt of the vaults meanwhile stays.
+    /// Statements that were seen meanwhile stay remembered.
     pub(super) fn undo(&mut self, before: Before) {
         let learnt = std::mem::replace(&mut self.known, before.known);
         learnt.places().for_each(|place| self.known.learn(place));
@@ -257,7 +258,7 @@ impl Known {
         self.place.as_ref().is_some_and(|at| at.is_same(place))
     }
 
-    /// Makes `place` the device's, with what is remembered of its vault.
+    /// Makes `place` the device's, with the newest statement that is remembered of its vault.
     pub(super) fn set_place(&mut self, mut place: Place) {
         self.places().for_each(|known| place.learn(known));
         self.learn(&place);
@@ -287,7 +288,7 @@ impl Known {
 }
 
 impl Record {
-    /// What was registered before a change that begins now.
+    /// The registration before a change that begins now.
     pub(super) fn former(&self) -> Option<RegistrationRef> {
         match self {
             Self::None => None,

@@ -1,4 +1,4 @@
-//! What several flows need.
+//! Checks and helpers of several flows.
 
 use vault_protocol::Policy;
 use zeroize::{Zeroize, Zeroizing};

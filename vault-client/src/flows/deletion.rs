@@ -1,4 +1,4 @@
-//! Destroying a record, for who holds K.
+//! Destroying a record, which only a device that holds K can do.
 
 use vault_protocol::management::ManagementSigner;
 use vault_protocol::messages::{self, Removed};
@@ -21,7 +21,7 @@ impl Deletion {
         Self { account, proof }
     }
 
-    /// What to send; the same bytes each time.
+    /// The request: the same bytes each time.
     pub fn request(&self) -> InnerCall {
         let message = messages::Deletion { proof: self.proof };
         InnerCall::post(self.account.scope(), "deletion", &message)

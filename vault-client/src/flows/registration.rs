@@ -56,13 +56,13 @@ pub struct PreparedRegistration {
 /// A completed registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// What the device stores, to ask later whether K is still protected.
+    /// Stored by the device, to ask later whether K is still protected.
     pub registration: RegistrationRef,
     /// The policy that is binding for the record.
     pub policy: Policy,
 }
 
-/// What the vault's start answer named.
+/// From the vault's answer to the start.
 struct Pending {
     ticket: RegistrationTicket,
     policy: Policy,
@@ -89,7 +89,7 @@ impl Registration {
         }
     }
 
-    /// What to send; the same bytes each time.
+    /// The request: the same bytes each time.
     pub fn request(&self) -> InnerCall {
         let message = RegistrationStart {
             registration_request: self.request,
@@ -189,12 +189,12 @@ impl StretchedRegistration {
 }
 
 impl PreparedRegistration {
-    /// What to send; the same bytes each time.
+    /// The request: the same bytes each time.
     pub fn request(&self) -> InnerCall {
         InnerCall::post(self.account.scope(), "registration/finish", &self.message)
     }
 
-    /// Reads the answer. The vault must have done what it announced at the start.
+    /// Reads the answer. The vault must have kept the policy and the generation of the start.
     pub fn finished(&self, answer: &InnerAnswer) -> Result<Registered, Error> {
         let finished: RegistrationFinished = answer.read()?;
         let is_next = self.pending.generation.checked_add(1) == Some(finished.generation);

@@ -65,7 +65,7 @@ pub struct Abandonment {
     attempts_remaining: u64,
 }
 
-/// K, and what the vault counted.
+/// K, and the vault's counters.
 #[derive(Debug)]
 pub struct Retrieved {
     /// K.
@@ -76,7 +76,7 @@ pub struct Retrieved {
     pub failures_in_generation: u64,
     /// When the key was retrieved before.
     pub last_success_at: Option<Timestamp>,
-    /// What the device stores, to ask later whether K is still protected.
+    /// Stored by the device, to ask later whether K is still protected.
     pub registration: RegistrationRef,
 }
 
@@ -106,7 +106,7 @@ impl Retrieval {
         })
     }
 
-    /// What to send; the same bytes each time, so that a lost answer costs no second attempt.
+    /// The request: the same bytes each time, so that a lost answer costs no second attempt.
     pub fn request(&self) -> InnerCall {
         let message = RetrievalStart {
             credential_request: self.request,
@@ -117,7 +117,7 @@ impl Retrieval {
     /// Reads the answer.
     pub fn evaluated(self, answer: &InnerAnswer) -> Result<EvaluatedRetrieval, Error> {
         let started: RetrievalStarted = answer.read()?;
-        // Replaced since the status: what was checked there does not hold for the new record.
+        // Replaced since the status: the checks of the status do not hold for the new record.
         if started.generation != self.generation {
             return Err(Error::TicketExpired);
         }
@@ -194,13 +194,13 @@ impl ProvenRetrieval {
         })
     }
 
-    /// What to send; the same bytes each time. Repeating it changes nothing at the vault.
+    /// The request: the same bytes each time. Repeating it changes nothing at the vault.
     pub fn request(&self) -> InnerCall {
         InnerCall::post(self.account.scope(), "retrieval/finish", &self.message)
     }
 
-    /// Reads the answer and unwraps K. What was released to another login, account or generation
-    /// does not open: [`Error::DamagedRecord`].
+    /// Reads the answer and unwraps K. A key that was released to another login, account or
+    /// generation does not open: [`Error::DamagedRecord`].
     pub fn finished(&self, answer: &InnerAnswer) -> Result<Retrieved, Error> {
         let finished: RetrievalFinished = answer.read()?;
         let scope = self.account.scope();
@@ -221,7 +221,7 @@ impl ProvenRetrieval {
 }
 
 impl Abandonment {
-    /// What to send; the same bytes each time.
+    /// The request: the same bytes each time.
     pub fn request(&self) -> InnerCall {
         let message = RetrievalAbandon {
             retrieval_ticket: self.ticket.clone(),
@@ -230,7 +230,7 @@ impl Abandonment {
     }
 
     /// The outcome, always [`Error::WrongPassword`]: from the answer if there is one that can be
-    /// read, otherwise from what the start said.
+    /// read, otherwise from the start's answer.
     pub fn outcome(self, answer: Option<&InnerAnswer>) -> Error {
         let read = answer.and_then(|answer| answer.read::<RetrievalAbandoned>().ok());
         match read {

@@ -1,4 +1,4 @@
-//! Asking for an account's status, which costs nothing, and what it allows.
+//! Asking for an account's status, which costs nothing; and whether it allows a registration.
 
 use vault_protocol::messages::{AccountState, Status};
 
@@ -15,7 +15,7 @@ impl StatusQuery {
         Self(account)
     }
 
-    /// What to send.
+    /// The request.
     pub fn request(&self) -> InnerCall {
         InnerCall::get(self.0.scope())
     }
@@ -26,9 +26,8 @@ impl StatusQuery {
     }
 }
 
-/// Refuses a registration that the vault would refuse, or that nobody asked for: without the key
-/// of a live record there must be no live record, and where one is to be replaced there must be
-/// one.
+/// Refuses a registration that the vault would refuse, or that the user did not ask for. Without the
+/// key of a live record there must be none; where one is to be replaced there must be one.
 pub fn check_registrable(status: &Status, replaces: bool) -> Result<(), Error> {
     match (status.state, replaces) {
         (AccountState::Absent | AccountState::Destroyed, false)
