@@ -1,5 +1,5 @@
-//! The counters as PROTOCOL.md section 7 words them, kept apart from the product's: what gates
-//! expect an account to have left.
+//! The counters as PROTOCOL.md section 7 words them, kept apart from the product's: gates compare an
+//! account with them.
 
 use vault_protocol::Policy;
 

@@ -16,7 +16,7 @@ pub fn shim() -> anyhow::Result<Shim> {
     Ok(Shim::compiled(scratch).map_err(NotHere)?)
 }
 
-/// A layer that watches what a vault keeps, and does nothing to it.
+/// A layer that watches a vault's files, and changes nothing.
 pub fn below(vault: &VaultFolder) -> anyhow::Result<Layer> {
     let folders: Result<Vec<PathBuf>, _> = ["data", "anchor"]
         .map(|name| vault.file(name).canonicalize())

@@ -1,4 +1,4 @@
-//! What the vault has to say: anything else is a violation.
+//! The required answers of the vault: any other is a violation.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! What a gate is: an attack with a criterion, and the controls with which it must fail.
+//! The type of a gate: an attack with a criterion, and the controls with which it must fail.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use vault_tests::programs::Programs;
 
 use crate::patch::Patch;
 
-/// An attack on the vault, and what has to hold all the while.
+/// An attack on the vault, and the property that has to hold all the while.
 pub struct Gate {
     /// Its name in the report and on the command line.
     pub name: &'static str,
@@ -35,9 +35,9 @@ pub enum Control {
     Switch(&'static str),
 }
 
-/// What a gate did.
+/// What was tried, and how often.
 pub struct AttackReport {
-    /// What was tried, in a few words.
+    /// The attack, in a few words.
     pub what: String,
     /// How often.
     pub times: u64,
@@ -46,7 +46,7 @@ pub struct AttackReport {
 /// How much is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Seconds a gate: what every change is checked with.
+    /// Seconds a gate: every change is checked with it.
     Short,
     /// All gates and controls within a quarter of an hour.
     Usual,
@@ -73,14 +73,14 @@ pub struct NotHere(pub String);
 /// The gate cannot be tried on the product as it is here, but on a copy with a patch.
 #[derive(Debug)]
 pub struct OnlyInCopy {
-    /// What is missing.
+    /// The tool or the right that is missing.
     pub why: &'static str,
-    /// What makes up for it.
+    /// The patch that makes up for it.
     pub with: &'static Patch,
 }
 
 impl Control {
-    /// What it is called in the report.
+    /// Its name in the report.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Patch(patch) => patch.name,

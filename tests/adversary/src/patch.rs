@@ -16,7 +16,7 @@ pub const SWITCH: &str = "VAULT_FAULT";
 /// Between two of them.
 pub const SEPARATOR: &str = "; ";
 
-/// What stands for "this patch is switched on" in [`Patch::instead`].
+/// Stands for "this patch is switched on" in [`Patch::instead`].
 const ON: &str = "FAULT";
 
 /// The version of the copy: with another one, cargo keeps its crates apart from the real ones.
@@ -25,13 +25,13 @@ const VERSION: (&str, &str) = ("version = \"0.1.0\"", "version = \"0.1.0-faults\
 /// A mistake, as one replaced text.
 #[derive(Debug)]
 pub struct Patch {
-    /// What the mistake is.
+    /// The mistake, in a few words.
     pub name: &'static str,
     /// Where, from the repository's top.
     pub file: &'static str,
-    /// What stands there, exactly once.
+    /// The product's text, which stands there exactly once.
     pub text: &'static str,
-    /// What is put in its place. `FAULT` in it is true when this patch is switched on.
+    /// The text in its place. `FAULT` in it is true when this patch is switched on.
     pub instead: &'static str,
 }
 
@@ -89,7 +89,7 @@ impl Patch {
     }
 }
 
-/// Everything that cargo needs, and what the gates read, made anew.
+/// Everything that cargo needs and the gates read, made anew.
 fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;

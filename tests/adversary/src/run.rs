@@ -1,4 +1,4 @@
-//! Runs gates and their controls, and says what came out.
+//! Runs gates and their controls, and returns the verdicts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 use crate::gate::{Control, Gate, GateContext, NotHere, OnlyInCopy, Violation};
 use crate::patch::{SEPARATOR, SWITCH};
 
-/// What came out of an attack.
+/// The result of an attack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The property held.
     Held {
-        /// What was tried.
+        /// The attack, in a few words.
         what: String,
         /// How often.
         times: u64,
     },
     /// The property does not hold.
     Violated {
-        /// What was seen.
+        /// The violation.
         why: String,
     },
     /// It cannot be tried on this machine.
     NotHere {
-        /// What is missing.
+        /// The tool or the right that is missing.
         why: String,
         /// The patch with which it can be tried in a copy.
         in_copy_with: Option<String>,

@@ -31,7 +31,7 @@ pub enum Target {
     InProcess(Box<TestVault>, Box<TestTenant>),
 }
 
-/// What the vault said.
+/// The vault's inner answer.
 pub type Said<T> = Result<T, Problem>;
 
 impl Target {

@@ -1,5 +1,5 @@
 //! The gates of the adversary, each a little shorter than in `prove`, with the controls that need no
-//! build of their own. What each tries, and what makes it fail, is in `tests/adversary/src/gates/`.
+//! build of their own. Each attack and its controls are in `tests/adversary/src/gates/`.
 
 use vault_adversary::gate::{Gate, GateContext, Scale};
 use vault_adversary::gates::{self, GATES};

@@ -1,4 +1,4 @@
-//! The phone's files: what is backed up by default, and whether a restored folder is the same.
+//! The phone's files: the default folder of the backup, and whether a restored folder is the same.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use vault_tests::paths::repository;
 
-/// What is not a part of the repository's files: its history, what was built, what was installed.
+/// Not part of the repository's files: its history, builds, installed packages.
 const LEFT_OUT: [&str; 3] = [".git", "target", "tests/interop/node_modules"];
 
 /// Copies this repository's files into `work`.

@@ -27,7 +27,7 @@ use vault_tests::programs;
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// What the phone backs up [default: this repository's files, without .git, target and what npm installed]
+    /// The folder of the backup [default: this repository, without .git, target and node_modules]
     folder: Option<PathBuf>,
 }
 

@@ -85,7 +85,7 @@ impl Phone {
         Ok(self.client.status().await?)
     }
 
-    /// What the account's record is.
+    /// The account's status.
     pub async fn state(&mut self) -> anyhow::Result<AccountState> {
         Ok(self.status().await?.state)
     }

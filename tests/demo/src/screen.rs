@@ -1,4 +1,4 @@
-//! What the demo shows: chapters, lines, progress bars.
+//! The demo's screen: chapters, lines, progress bars.
 
 use std::time::Duration;
 

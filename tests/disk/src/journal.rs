@@ -1,11 +1,11 @@
-//! The journal that the layer writes: what a process asked its disk to do, in order.
+//! The journal that the layer writes: a process's requests to its disk, in order.
 
 use std::path::{Path, PathBuf};
 
 /// One record.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The number of the call in its process, 0 for what is not counted.
+    /// The number of the call in its process, 0 for calls that are not counted.
     pub call: u64,
     /// Its effect, if it had one.
     pub event: Event,
@@ -55,12 +55,12 @@ pub enum Event {
     Failed(PathBuf),
     /// A call that did nothing and was answered as if it had, or a name that was not there.
     Nothing(PathBuf),
-    /// What the process said to the outside.
+    /// The process's own note of an answer that it gave.
     Note(String),
 }
 
 impl Event {
-    /// Whether what may be lost is less after it than before.
+    /// Whether less may be lost after it than before.
     pub fn is_sync(&self) -> bool {
         matches!(self, Event::Sync(_) | Event::FailedSync(_))
     }

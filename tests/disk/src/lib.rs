@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`shim`] | the layer between a process and its disk (`shim.c`): it makes calls fail, skips them, kills the process, and records |
-//! | [`journal`] | the record of what reached the disk, and in which order |
+//! | [`journal`] | the record of the calls that reached the disk, in their order |
 //! | [`replay`] | every state of the disk that a power loss may leave |
 
 pub mod journal;

@@ -1,6 +1,6 @@
-//! What a disk may hold after a power loss.
+//! The contents that a disk may have after a power loss.
 //!
-//! A disk keeps what was synced. Of the rest, each of these is kept or lost on its own:
+//! A disk keeps synced changes. Of the rest, each of these is kept or lost on its own:
 //!
 //! - a 512-byte sector of a file: it holds what it held at the last sync or after any write since;
 //!   a sector is never torn;
@@ -54,7 +54,7 @@ struct Renaming {
     made: Option<(PathBuf, Node)>,
 }
 
-/// What a power loss leaves of what was not synced.
+/// The part of the changes without a sync that a power loss leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     /// All that was not synced is lost.
@@ -143,12 +143,12 @@ impl Disk {
         }
     }
 
-    /// What processes see.
+    /// The tree that processes see.
     pub fn seen(&self) -> Tree {
         self.tree(&self.seen, |file| file.seen.clone())
     }
 
-    /// What is left after a power loss at this moment.
+    /// The tree after a power loss at this moment.
     pub fn after(&self, loss: Loss) -> Tree {
         let mut fate = Fate::of(loss);
         let mut names = self.synced.clone();
@@ -157,7 +157,7 @@ impl Disk {
                 renaming.apply(&mut names);
             }
         }
-        // What is in a folder goes with it.
+        // The content of a folder goes with it.
         let folders: BTreeSet<_> = names
             .iter()
             .filter(|(_, node)| matches!(node, Node::Folder))
@@ -440,7 +440,7 @@ impl Fate {
     }
 }
 
-/// Reads what is below a folder.
+/// Reads the tree below a folder.
 pub fn load(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut folders = vec![root.to_owned()];
@@ -463,7 +463,7 @@ pub fn load(root: &Path) -> Tree {
 
 /// Makes these folders and files below a folder, the owner's alone.
 pub fn store(root: &Path, tree: &Tree) {
-    // A folder comes before what is in it.
+    // A folder comes before its content.
     for (path, content) in tree {
         let path = root.join(path);
         match content {
@@ -498,7 +498,7 @@ mod tests {
         Event::Sync(path.into())
     }
 
-    /// What is in the file after these events and a loss, if there is one.
+    /// The file's content after these events and a loss, if there is one.
     fn left(events: &[Event], loss: Loss) -> Option<Vec<u8>> {
         let mut disk = Disk::holding(Path::new(ROOT), Tree::new());
         disk.apply(&Event::Create(FILE.into()));

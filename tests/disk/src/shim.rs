@@ -15,7 +15,7 @@ pub struct Shim {
     library: &'static Path,
 }
 
-/// What the layer shall do to one process. Folders and files are canonical paths.
+/// The layer's orders for one process. Folders and files are canonical paths.
 #[derive(Clone, Default)]
 pub struct Layer {
     /// Only calls on files below these are seen.
@@ -67,7 +67,7 @@ pub enum Kill {
     After(u64),
 }
 
-/// What is sent through TCP connections.
+/// The treatment of bytes that are sent through TCP connections.
 #[derive(Clone, Copy, Debug)]
 pub enum Sends {
     /// Is one of the counted calls, and recorded.
@@ -76,7 +76,7 @@ pub enum Sends {
     Recorded,
 }
 
-/// What is answered as done and is not.
+/// Calls that are answered as done and are not.
 #[derive(Clone, Copy, Debug)]
 pub enum Skip {
     /// Syncs of paths that end so.

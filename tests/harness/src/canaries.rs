@@ -1,4 +1,4 @@
-//! What must not be found anywhere, in every form in which it could be written.
+//! Secrets that must not be found anywhere, in every form in which they could be written.
 
 use aho_corasick::AhoCorasick;
 use vault_protocol::BackupKey;

@@ -45,13 +45,13 @@ pub struct Device {
 pub struct StartedRegistration {
     password: String,
     client: ClientRegistration<CheapSuite>,
-    /// What to send.
+    /// The message of the device.
     pub message: RegistrationStart,
 }
 
 /// A registration that the vault has evaluated.
 pub struct EvaluatedRegistration {
-    /// What to send. Without a proof.
+    /// The message, without a proof.
     pub message: RegistrationFinish,
     /// 64 bytes, which only the password yields.
     pub export_key: Vec<u8>,
@@ -62,7 +62,7 @@ pub struct Guess {
     scope: AccountScope,
     password: String,
     login: ClientLogin<CheapSuite>,
-    /// What to send.
+    /// The message of the device.
     pub message: RetrievalStart,
 }
 
@@ -74,7 +74,7 @@ pub struct WrongPassword;
 pub struct Login {
     scope: AccountScope,
     generation: u64,
-    /// What to send.
+    /// The message of the device.
     pub message: RetrievalFinish,
     /// 64 bytes, shared with the vault.
     pub session_key: Vec<u8>,
@@ -264,7 +264,7 @@ pub struct InnerMessage {
     padding: Padding,
 }
 
-/// What follows an inner message.
+/// The bytes behind an inner message.
 #[derive(Clone, Copy)]
 pub enum Padding {
     /// Zeros up to the next multiple of 2048 bytes.
@@ -315,7 +315,7 @@ impl InnerMessage {
         self
     }
 
-    /// Chooses what follows.
+    /// Chooses the bytes behind it.
     #[must_use]
     pub fn padding(mut self, padding: Padding) -> Self {
         self.padding = padding;

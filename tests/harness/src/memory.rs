@@ -11,9 +11,9 @@ use rustix::process::Signal;
 
 const PAGE: usize = 4096;
 
-/// A mapping and what is in it.
+/// A mapping and its content.
 pub struct Part {
-    /// What the kernel calls it: `[heap]`, `[stack]`, or its addresses if it has no name.
+    /// Its name in the kernel: `[heap]`, `[stack]`, or its addresses if it has no name.
     pub name: String,
     /// From its beginning to its end.
     pub bytes: Vec<u8>,
@@ -70,7 +70,7 @@ fn pages(memory: &File, start: u64, end: u64) -> Vec<u8> {
     if memory.read_exact_at(&mut bytes, start).is_err() {
         for (index, page) in bytes.chunks_mut(PAGE).enumerate() {
             let at = start + (index * PAGE) as u64;
-            // What was read of it before the error stays.
+            // The part that was read before the error stays.
             let _ = memory.read_exact_at(page, at);
         }
     }

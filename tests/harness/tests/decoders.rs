@@ -22,7 +22,7 @@ fn every_decoder_has_a_corpus() {
     assert_eq!(found, archives);
 }
 
-/// Fails when a corpus takes in all that was found, and not only what reaches code of its own.
+/// Fails when a corpus takes in all found inputs, and not only those that reach code of their own.
 #[test]
 fn the_corpora_stay_small() {
     let inputs = |decoder: &Decoder| corpus_of(decoder.name).unwrap();

@@ -23,7 +23,7 @@ const PASSWORD: &str = "correct horse battery staple";
 const TYPED_DECOMPOSED: &str = "Pa\u{308}sswo\u{308}rter\u{a0}\u{1f511}";
 const TYPED_COMPOSED: &str = "P\u{e4}ssw\u{f6}rter \u{1f511}";
 
-/// The JavaScript client, if this machine has what it needs.
+/// The JavaScript client, if this machine has node and its packages.
 fn javascript() -> Option<PathBuf> {
     let folder = repository().join("tests/interop");
     let node = Command::new("node")
@@ -53,7 +53,7 @@ fn start() -> anyhow::Result<ServerProcess> {
     )
 }
 
-/// One job of `interop/client.js`: its result, or what it complained about.
+/// One job of `interop/client.js`: its result, or its complaint.
 fn run(folder: &Path, server: &ServerProcess, account: &str, more: Value) -> anyhow::Result<Value> {
     let mut job = json!({
         "base": server.url(),

@@ -14,7 +14,7 @@ const GUESSES_IN_A_LIFE: usize = 3;
 /// At a vault that may have stopped.
 const INSISTENCE: usize = 20;
 
-/// What was guessed, in all lives.
+/// The guesses of all lives.
 pub struct Attacker {
     victim: Device,
     limit: u64,

@@ -65,7 +65,7 @@ impl People {
             Order::AtOnce => {
                 let ends = tokio::join!(newcomers.act(line), owner.act(line), attacker.act(line));
                 let mut ends = [ends.0, ends.1, ends.2];
-                // What is violated matters more than that the vault did not answer.
+                // A violation matters more than a vault that did not answer.
                 ends.sort_by_key(|end| !end.as_ref().is_err_and(|error| error.is::<Violation>()));
                 ends.into_iter().collect()
             }

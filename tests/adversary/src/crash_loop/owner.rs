@@ -8,7 +8,7 @@ use super::line::Line;
 use super::registering::Registering;
 use crate::gate::{Violation, holds};
 
-/// What the owner knows, and what is still to be answered.
+/// The owner's knowledge, and the request that has no answer yet.
 pub struct Owner {
     device: Device,
     password: String,

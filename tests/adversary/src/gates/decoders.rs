@@ -117,7 +117,7 @@ fn attack(context: &GateContext) -> anyhow::Result<AttackReport> {
 }
 
 /// Looks for new inputs: ten million, or ten minutes, for each decoder. Those that reach something new
-/// are kept in the corpora. What it prints goes through.
+/// are kept in the corpora. Its output goes through.
 fn fuzz() -> anyhow::Result<()> {
     let probe = Command::new("cargo")
         .args(["+nightly", "fuzz", "--version"])

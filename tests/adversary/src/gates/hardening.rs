@@ -1,4 +1,4 @@
-//! The process from outside: what the kernel says of it, and an attempt to make it dump its memory.
+//! The process from outside: its limits in the kernel, and an attempt to make it dump its memory.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -30,7 +30,7 @@ pub const GATE: Gate = Gate {
     ],
 };
 
-/// The limit stays what it was.
+/// The limit stays as it was.
 pub const CORES_ARE_ALLOWED: Patch = Patch {
     name: "the limit on cores stays",
     file: "vault-server/src/process/hardening.rs",

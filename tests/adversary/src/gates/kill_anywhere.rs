@@ -165,7 +165,7 @@ impl Victims {
     }
 }
 
-/// What ends otherwise has found something that it could not go on with.
+/// A server that ends otherwise has met an error that it could not go on with.
 fn was_killed(status: ExitStatus, log: &str) -> Result<(), Violation> {
     holds(status.signal() == Some(Signal::KILL.as_raw()), || {
         let last = log.lines().last().unwrap_or_default();

@@ -20,7 +20,7 @@ pub const GATE: Gate = Gate {
 
 const WITHOUT_TESTS: &str = "the tests of retrieval are not run";
 
-/// What cargo-mutants ends with when a mutant survived.
+/// The exit code of cargo-mutants when a mutant survived.
 const SURVIVED: i32 = 2;
 
 fn run(context: &GateContext) -> anyhow::Result<AttackReport> {

@@ -46,7 +46,7 @@ async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     Ok(AttackReport::new(rounds * starts, what))
 }
 
-/// Sends all at once. What is not evaluated has to be refused as `waiting`.
+/// Sends all at once. A start that is not evaluated has to be refused as `waiting`.
 async fn attack(connections: &[Calls], starts: usize) -> anyhow::Result<()> {
     connections[0]
         .register("correct horse battery staple")
@@ -68,7 +68,7 @@ async fn attack(connections: &[Calls], starts: usize) -> anyhow::Result<()> {
             Err(other) => strange = Some(other),
         }
     }
-    // Counted first: one evaluation too many is what matters, whatever it did to the others.
+    // Counted first: one evaluation too many matters most, whatever it did to the others.
     let count = evaluated.len();
     holds(count == LIMIT, || {
         format!("{count} evaluations, limit {LIMIT}")

@@ -1,4 +1,4 @@
-//! Using up what the server has: connections, memory, processor time.
+//! Using up the server's resources: connections, memory, processor time.
 //!
 //! An attack goes on until it has done what it says, and until the honest have asked often enough. The
 //! short version does not judge a p99, for on a machine that others use a few slow answers mean
@@ -36,7 +36,7 @@ pub const GATE: Gate = Gate {
     ],
 };
 
-/// What a peer sends is kept, however long.
+/// A body is kept, however long.
 pub const BODIES_WITHOUT_A_LIMIT: Patch = Patch {
     name: "bodies are collected without a limit",
     file: "vault-server/src/http/extract.rs",
@@ -147,7 +147,7 @@ async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     Ok(AttackReport::new(asked, what))
 }
 
-/// What came of an attack.
+/// The result of an attack.
 struct Seen {
     /// Each honest request.
     took: Vec<Duration>,
@@ -228,7 +228,7 @@ impl Honest {
         Ok(Self { calls, root })
     }
 
-    /// What so many status requests took, one after the other.
+    /// The durations of so many status requests, one after the other.
     async fn measure(&self, requests: usize) -> anyhow::Result<Vec<Duration>> {
         let mut took = Vec::with_capacity(requests);
         let mut calls = self.calls.clone();

@@ -30,7 +30,7 @@ pub const GATE: Gate = Gate {
     ],
 };
 
-/// What SECURITY.md names as not protected: every anchor and the data together.
+/// SECURITY.md names it as not protected: every anchor and the data together.
 const BOTH_VOLUMES: &str = "both volumes are put back";
 
 /// Two root keys outlast the answer, and the older one opens the database before it.
@@ -74,7 +74,7 @@ async fn run(context: GateContext) -> anyhow::Result<AttackReport> {
     Ok(AttackReport::new(tried, what))
 }
 
-/// What was on the volumes at a moment. A file that was not there is none.
+/// The files of the volumes at a moment. A file that was not there is none.
 #[derive(Clone)]
 struct Moment {
     database: Vec<u8>,
@@ -97,7 +97,7 @@ struct Attack {
     refused: usize,
 }
 
-/// What became of a start.
+/// The outcome of a start.
 #[derive(PartialEq)]
 enum Start {
     Refused,
@@ -132,13 +132,13 @@ impl Attack {
         })
     }
 
-    /// The oldest trick: guess, put back what was there before, guess again.
+    /// The oldest trick: guess, put the former files back, guess again.
     async fn put_back_what_was_before_each_guess(&mut self) -> anyhow::Result<()> {
         for _ in 0..LIMIT + 2 {
             let started = self.start_from(&self.newest.clone()).await?;
             ensure!(started == Start::Served, "the newest files are refused");
             let mut index = 0;
-            // Made anew each time: a start that serves makes what was newest old.
+            // Made anew each time: after a start that serves, the newest files are old.
             while let Some(mixture) = self.of_one_volume().get(index) {
                 self.start_from(&mixture.clone()).await?;
                 index += 1;
@@ -329,7 +329,7 @@ impl Moment {
     }
 }
 
-/// With the mode that the vault asks for: it shall refuse what is in the file.
+/// With the mode that the vault asks for: it shall refuse the file's content.
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::write(path, content)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))

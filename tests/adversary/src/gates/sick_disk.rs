@@ -66,7 +66,7 @@ pub const THE_PROCESS_GOES_ON: Patch = Patch {
 
 const LIMIT: usize = 10;
 
-/// The sweep would notice too, some time later. That is not what ends the process.
+/// The sweep would notice too, some time later. It does not end the process.
 const NO_SWEEP: &str = "[sweep]\ninterval_seconds = 3600\n";
 
 /// A second: so many pauses, each with an answer that says ready, after an error. A machine that has

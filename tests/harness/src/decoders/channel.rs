@@ -1,4 +1,4 @@
-//! The sealed channel: key lists, binary HTTP, and what the client makes of what comes back.
+//! The sealed channel: key lists, binary HTTP, and answers as the client reads them.
 
 use std::cell::RefCell;
 

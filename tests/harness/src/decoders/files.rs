@@ -133,7 +133,7 @@ pub(super) fn backup_archive(tar: &[u8]) -> bool {
 pub(super) fn sealed(payload: &[u8]) -> Vec<u8> {
     let passphrase = SecretString::from(key().digits().as_str());
     let mut recipient = age::scrypt::Recipient::new(passphrase);
-    // What PROTOCOL.md section 3 fixes.
+    // PROTOCOL.md section 3 fixes these.
     recipient.set_work_factor(10);
     let recipients = iter::once(&recipient as &dyn age::Recipient);
     let encryptor = age::Encryptor::with_recipients(recipients).expect("one passphrase");

@@ -244,7 +244,7 @@ fn cheap_record(vault: &Vault, scope: &AccountScope) -> Vec<u8> {
     message.serialize().to_vec()
 }
 
-/// The vault's half, the same every time, so that what it has sealed opens again.
+/// The vault's half, the same every time, so that its sealed answers open again.
 struct Vault {
     setup: ServerSetup<Suite>,
     rng: StdRng,

@@ -35,7 +35,7 @@ const ROOT: i64 = 1;
 const FIRST_CHILD: i64 = 1 << 6;
 const SLOT_SIZE: usize = 4096;
 
-/// What lies on the disk when a ledger is opened.
+/// The files that a ledger is opened on.
 struct Planted {
     anchor: Vec<u8>,
     root: Vec<u8>,
@@ -44,7 +44,7 @@ struct Planted {
     clear: Option<clear::Rows>,
 }
 
-/// What came of it.
+/// The ledger that was opened.
 struct Opened {
     verification: Option<Verification>,
     /// Whether the leaf could be read, and its events.
@@ -185,7 +185,7 @@ pub(super) fn metadata() -> Vec<u8> {
     [&length.to_be_bytes()[..], &members].concat()
 }
 
-/// A root without leaves, with what stands before it.
+/// A root without leaves, with the metadata before it.
 pub(super) fn root() -> Vec<u8> {
     [&metadata()[..], &[2]].concat()
 }
@@ -262,7 +262,7 @@ fn open(planted: &Planted) -> Option<Opened> {
         disk.plant(planted);
         let ledger = Ledger::open(disk.options(), identity()).ok()?;
         let opened = look_at(&ledger);
-        // It may have failed meanwhile, as it should when it finds what it cannot change.
+        // It may have failed meanwhile, as it should when it cannot change its files.
         let _ = ledger.close();
         Some(opened)
     })

@@ -1,4 +1,4 @@
-//! Where the corpora began: the committed vectors and fixtures, and what the code itself writes.
+//! The first inputs of the corpora: committed vectors and fixtures, and the code's own output.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A whole vault behind its router: what a relay sends, and what a device seals.
+//! A whole vault behind its router: the messages of a relay, and of a device below the seal.
 
 use std::cell::RefCell;
 

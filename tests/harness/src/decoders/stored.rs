@@ -1,4 +1,4 @@
-//! What the server keeps: tickets, keys, tenants, accounts, the keyring.
+//! The server's stored values: tickets, keys, tenants, accounts, the keyring.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -1,4 +1,4 @@
-//! What is written in JSON and text, and OPAQUE's messages.
+//! JSON, text, and OPAQUE's messages.
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What a vault answers: read as a message, or as a problem of PROTOCOL.md section 8.
+//! A vault's answer, read as a message, or as a problem of PROTOCOL.md section 8.
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -7,7 +7,7 @@ use vault_protocol::Problem;
 use vault_protocol::inner_http::decode_response;
 use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, ProblemDetails};
 
-/// What came back, from outside or from inside the sealed channel.
+/// An answer, from outside or from inside the sealed channel.
 #[derive(Debug)]
 pub struct Answered {
     /// The HTTP status.
@@ -18,12 +18,12 @@ pub struct Answered {
     pub body: Vec<u8>,
 }
 
-/// What came back for a sealed message.
+/// The answer to a sealed message.
 #[derive(Debug)]
 pub struct SealedAnswer {
-    /// What the relay sees.
+    /// The answer that the relay sees.
     pub outer: Answered,
-    /// What the device sees, unless the outer answer is a problem.
+    /// The answer that the device sees, unless the outer answer is a problem.
     pub inner: Option<Answered>,
 }
 
@@ -50,7 +50,7 @@ impl Answered {
         serde_json::from_slice(&self.body).expect("an answer of this type")
     }
 
-    /// The problem, checked to be exactly what PROTOCOL.md section 8 lists: status, media type,
+    /// The problem, checked to be exactly as PROTOCOL.md section 8 lists it: status, media type,
     /// type, fixed title, extras and nothing more.
     ///
     /// # Panics

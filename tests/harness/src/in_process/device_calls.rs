@@ -11,7 +11,7 @@ use super::answer::Answered;
 use super::vault::{TestTenant, TestVault};
 use crate::device::{Device, EvaluatedRegistration, Guess};
 
-/// What the vault said inside the sealed channel.
+/// The vault's answer inside the sealed channel.
 pub type Said<T> = Result<T, Problem>;
 
 impl TestVault {

@@ -7,7 +7,7 @@ use crate::process::Running;
 use crate::process::server::{ServerProcess, write_secret};
 use crate::programs::{Program, Programs};
 
-/// What the backend prints before its address.
+/// The backend prints it before its address.
 const LISTENING: &str = "app-backend: listening on ";
 
 /// A running app backend. Killed when dropped.

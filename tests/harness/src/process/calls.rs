@@ -15,7 +15,7 @@ use crate::device::{self, Device, Guess, InnerMessage};
 use crate::process::backend::AppBackendProcess;
 use crate::process::server::ServerProcess;
 
-/// What the vault said inside the sealed channel.
+/// The vault's answer inside the sealed channel.
 pub type Said<T> = Result<T, Problem>;
 
 /// One account's calls over connections of their own. Cheap to clone; clones share connections.
@@ -112,7 +112,7 @@ impl Calls {
         (self.request(sealed), key)
     }
 
-    /// A sealed message, and what opens its answer.
+    /// A sealed message, and the key that opens its answer.
     pub fn sealed(&self, inner: &InnerMessage) -> (Vec<u8>, ohttp::ClientResponse) {
         device::seal(&self.key_list, &inner.encode())
     }
@@ -196,7 +196,7 @@ impl Calls {
     }
 }
 
-/// What was asked for; a problem is an error.
+/// The answer; a problem is an error.
 pub fn granted<T>(said: Said<T>) -> anyhow::Result<T> {
     said.map_err(|problem| anyhow!("the vault refused: {problem:?}"))
 }

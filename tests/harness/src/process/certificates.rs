@@ -12,7 +12,7 @@ pub struct CertificateAuthority {
 pub struct Issued {
     /// The certificate.
     pub certificate: String,
-    /// The certificate as DER, to compare with what a connection shows.
+    /// The certificate as DER, to compare with a connection's.
     pub certificate_der: Vec<u8>,
     /// Its private key.
     pub key: String,
@@ -33,7 +33,7 @@ impl CertificateAuthority {
         Ok(Self { issuer })
     }
 
-    /// Its own certificate, as PEM: what clients trust.
+    /// Its own certificate, as PEM, which clients trust.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }

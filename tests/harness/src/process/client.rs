@@ -18,7 +18,7 @@ pub fn direct(server: &ServerProcess, account: &str) -> anyhow::Result<Client> {
     client(server, network(server, account)?, account)
 }
 
-/// What such a device sends its messages over.
+/// The transport of such a device.
 pub fn network(server: &ServerProcess, account: &str) -> anyhow::Result<HttpTransport> {
     let token = BearerToken::new(server.token())?;
     let roots = Some(server.root_certificate().into_bytes());
@@ -58,7 +58,7 @@ pub fn client<T: Transport>(
         .context("the vault prints its fingerprint")?;
     let scope = server.account(account);
     let clock = Box::new(system_clock);
-    // What a test wants sent again, it sends again.
+    // A test that wants a message sent again sends it again.
     let client = VaultClient::new(
         transport,
         Trust::new([pin]),

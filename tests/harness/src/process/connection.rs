@@ -1,4 +1,4 @@
-//! Bare TLS connections to a vault that runs as a process, for what no HTTP library would send.
+//! Bare TLS connections to a vault that runs as a process, for bytes that no HTTP library sends.
 
 use std::sync::Arc;
 

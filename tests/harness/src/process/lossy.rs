@@ -19,7 +19,7 @@ pub type LossyClient = VaultClient<Lossy>;
 /// A vault that each of its clients may kill. It is started again at once.
 pub type SharedServer = Arc<Mutex<ServerProcess>>;
 
-/// What happens to one sealed message.
+/// The fault of one sealed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -34,7 +34,7 @@ pub enum Fault {
     KilledAfter,
 }
 
-/// What happens to the next messages, one after the other; afterwards nothing does.
+/// The faults of the next messages, one after the other; later ones have none.
 #[derive(Clone, Default)]
 pub struct Plan(Arc<Mutex<VecDeque<Fault>>>);
 

@@ -1,4 +1,4 @@
-//! A process that a test started: what it prints, how it ends. It never outlives its test.
+//! A process that a test started: its output, its end. It never outlives its test.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -20,10 +20,10 @@ use crate::process::Running;
 use crate::process::certificates::CertificateAuthority;
 use crate::programs::{Program, Programs};
 
-/// What a server logs when it can be connected to.
+/// The server's log line when it can be connected to.
 const SERVING: &str = "serving";
 
-/// What a test wants of its vault.
+/// The settings of a test's vault.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// The vault's name.
@@ -36,8 +36,8 @@ pub struct ServerOptions {
     pub log_filter: &'static str,
     /// Further sections of the configuration, as TOML.
     pub settings: &'static str,
-    /// What unseals the keyring, `key_file` or `passphrase_file`: the file `unlock`. `init` makes
-    /// the key file, a passphrase has to be written before.
+    /// The setting that unseals the keyring with the file `unlock`: `key_file` or
+    /// `passphrase_file`. `init` makes the key file, a passphrase has to be written before.
     pub unlock: &'static str,
     /// A command that starts the server, with the server as its last arguments.
     pub launcher: &'static [&'static str],
@@ -225,7 +225,7 @@ impl VaultFolder {
         command
     }
 
-    /// The same, which has to succeed; returns what it printed.
+    /// The same, which has to succeed; returns its output.
     pub fn done<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
@@ -281,7 +281,7 @@ impl VaultFolder {
     }
 
     /// Starts `vault-server serve`, which has to end with exit code 1 before it serves; returns
-    /// what it printed as its error.
+    /// its error text.
     pub fn refuses_to_serve(&self) -> anyhow::Result<String> {
         let mut running = self.start(|_| {})?;
         if running
@@ -364,7 +364,7 @@ impl ServerProcess {
         format!("https://{}", self.address)
     }
 
-    /// What devices pin.
+    /// The vault's fingerprint, which devices pin.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -374,7 +374,7 @@ impl ServerProcess {
         &self.token
     }
 
-    /// What clients trust, as PEM.
+    /// The root certificate as PEM, which clients trust.
     pub fn root_certificate(&self) -> String {
         self.vault.authority.pem()
     }

@@ -1,4 +1,4 @@
-//! `vault-client` against a real vault: what a person types, on two devices.
+//! `vault-client` against a real vault: a person's commands, on two devices.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -264,7 +264,7 @@ async fn a_record_that_is_left_behind_stays_named_until_it_is_deleted() -> anyho
     Ok(())
 }
 
-/// What became of the record of which account.
+/// An account, and the outcome for its record.
 fn records(disabled: &serde_json::Value) -> Vec<(&str, &str)> {
     let records = disabled["records"].as_array().into_iter().flatten();
     let both = records.map(|record| (record["account"].as_str(), record["record"].as_str()));
@@ -300,7 +300,7 @@ async fn a_key_can_be_removed_whatever_became_of_its_record() -> anyhow::Result<
     Ok(())
 }
 
-/// A desk without a backend, and what registers alice there.
+/// A desk without a backend, and the command that registers alice there.
 fn desk_of(server: &ServerProcess) -> anyhow::Result<(Desk, String)> {
     let desk = Desk::new()?;
     desk.secret("token", server.token())?;

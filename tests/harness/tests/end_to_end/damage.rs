@@ -27,7 +27,7 @@ fn row_of(server: &ServerProcess, name: &str) -> anyhow::Result<i64> {
     Ok(row_above(&LeafKey(leaf)))
 }
 
-/// What nothing can be served without, and the tenant.
+/// The leaves that every request needs, and the tenant.
 fn own_rows(server: &ServerProcess) -> [i64; 5] {
     let tenant = keys::tenant(&server.account("any").tenant);
     let [list, tickets, channel, serial] = keys::own();

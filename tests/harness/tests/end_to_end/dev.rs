@@ -1,4 +1,4 @@
-//! `vault-server dev`: what it prints works as printed.
+//! `vault-server dev`: the printed commands work as printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use vault_tests::programs::Program;
 
 use crate::support::programs;
 
-/// What a person would type into a second terminal: the indented lines, in order.
+/// The commands for a second terminal: the indented lines, in order.
 fn printed_commands(dev: &Running) -> anyhow::Result<Vec<String>> {
     dev.line_after(0, |line| line.contains("/v1/tenants/"))?;
     let text = dev.text();

@@ -1,4 +1,4 @@
-//! What a vault logs. What it must not log is searched for by the gate `secrets`.
+//! A vault's log. The gate `secrets` searches it for secrets.
 
 use vault_tests::process::server::ServerOptions;
 

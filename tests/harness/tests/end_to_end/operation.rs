@@ -1,4 +1,4 @@
-//! What an operator meets: damaged disks, full disks, files in the way, signals at the wrong moment.
+//! An operator's troubles: damaged disks, full disks, files in the way, signals at the wrong moment.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -203,7 +203,7 @@ fn init_by_another_user_than_the_folders_leaves_nothing_in_the_way() -> anyhow::
     Ok(())
 }
 
-/// Puts a pipe in the place of the certificate, and returns what was there.
+/// Puts a pipe in the place of the certificate, and returns the certificate.
 fn replace_by_pipe(vault: &VaultFolder) -> anyhow::Result<Vec<u8>> {
     let certificate = vault.file("certificate.pem");
     let former = fs::read(&certificate)?;

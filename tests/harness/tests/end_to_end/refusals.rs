@@ -1,4 +1,5 @@
-//! What a vault refuses to be made from or to start with, and the exact words that say what to do.
+//! Settings and files that a vault refuses, at `init` and at the start, and the exact words of each
+//! refusal.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! What the app's backend lets through, and what it answers when it cannot.
+//! The messages that the app's backend lets through, and its own answers.
 
 use rand::rngs::OsRng;
 use reqwest::StatusCode;

@@ -1,4 +1,4 @@
-//! What the tests start and talk to.
+//! The programs that the tests start, and the connections to them.
 
 use vault_client::Password;
 use vault_tests::process::backend::AppBackendProcess;

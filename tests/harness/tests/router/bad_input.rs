@@ -15,7 +15,7 @@ use crate::support::{RIGHT, charge, log_in, prepare_registration, vault_of_alice
 /// RFC 9496, appendix A.3: canonical, and no element.
 const NON_SQUARE: &str = "26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371";
 
-/// What a field must be.
+/// The type of a field.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Exactly so many bytes.
@@ -54,7 +54,7 @@ enum Expected {
     TooLarge,
 }
 
-/// All endpoints that take a body. What destroys comes last.
+/// All endpoints that take a body. Those that destroy come last.
 async fn endpoints(vault: &TestVault, device: &Device) -> Vec<Endpoint> {
     let scope = device.scope();
     let prepared = prepare_registration(vault, device, RIGHT).await.message;
@@ -432,7 +432,7 @@ fn value<T: serde::Serialize>(message: &T) -> Value {
     serde_json::to_value(message).unwrap()
 }
 
-/// A stretching profile is stored as it comes: the client refuses what it does not know.
+/// A stretching profile is stored as it comes: the client refuses unknown ones.
 #[tokio::test]
 async fn the_stretching_profile_has_16_bits_and_is_otherwise_the_devices_business() {
     let (vault, alice, device) = vault_of_alice().await;

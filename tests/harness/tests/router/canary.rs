@@ -51,7 +51,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// What must not be found, and everything in which it was looked for.
+/// The canaries, and everything in which they are looked for.
 #[derive(Default)]
 struct Observed {
     hidden: Canaries,

@@ -245,7 +245,7 @@ async fn a_planted_due_row_takes_nothing_from_its_account() {
     retrieve(&vault, &device, RIGHT).await;
 }
 
-/// Fails when a command leaves what is due to the sweep.
+/// Fails when a command leaves due changes to the sweep.
 #[tokio::test]
 async fn a_removed_due_row_gives_nothing_back_to_its_account() {
     let mut vault = TestVault::start(policy(1, 1)).await;

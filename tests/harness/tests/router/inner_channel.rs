@@ -180,7 +180,7 @@ async fn other_media_types_are_refused() {
     );
 }
 
-/// Fails when what follows the message is not looked at.
+/// Fails when the bytes behind the message are not looked at.
 #[tokio::test]
 async fn padding_that_is_not_zero_is_refused() {
     let (vault, alice, _) = vault_of_alice().await;

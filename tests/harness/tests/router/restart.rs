@@ -1,4 +1,4 @@
-//! What a stop and a new start change: nothing that was charged, whatever the clock does between
+//! A stop and a new start change nothing that was charged, whatever the clock does between
 //! the two (PROTOCOL.md section 7 steps 3 and 6).
 
 use http::StatusCode;
@@ -146,7 +146,7 @@ async fn with_the_clock_set_back_a_wait_begins_again_and_ends() {
 }
 
 /// The same without a request until the wait is over: the sweep at the start stores the present.
-/// Fails when that sweep looks only at what seems due.
+/// Fails when that sweep looks only at accounts that seem due.
 #[tokio::test]
 async fn with_the_clock_set_back_the_sweep_at_the_start_begins_the_wait() {
     let (mut vault, _, device) = waiting().await;

@@ -1,4 +1,4 @@
-//! `GET /v1/vault` and `GET /v1/ohttp-keys`: what a device pins, and when keys are replaced.
+//! `GET /v1/vault` and `GET /v1/ohttp-keys`: the pinned identity, and the replacement of keys.
 
 use http::StatusCode;
 use http::header::CONTENT_TYPE;

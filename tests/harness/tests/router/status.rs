@@ -135,7 +135,7 @@ async fn an_exhausted_account_waits_until_the_last_open_attempt_expires() {
     assert_eq!(status["retry_at"], "2027-01-15T08:15:00Z");
 }
 
-/// Fails when the status does not apply what is due before it looks.
+/// Fails when the status does not apply due changes before it looks.
 #[tokio::test]
 async fn a_destroyed_account_tells_when_and_why_and_the_tenants_policy() {
     let vault = TestVault::start(policy(1, 1)).await;

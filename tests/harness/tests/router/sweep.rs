@@ -64,7 +64,7 @@ async fn an_exhausted_record_is_destroyed_without_any_request() {
 }
 
 /// The vault was down while the attempt expired; its time counts from the start at the earliest.
-/// Fails when a start forgets what was due.
+/// Fails when a start forgets due accounts.
 #[tokio::test]
 async fn an_exhausted_record_is_destroyed_after_a_restart_without_any_request() {
     let (mut vault, alice) = exhausted().await;

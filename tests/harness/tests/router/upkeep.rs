@@ -73,7 +73,7 @@ async fn running_upkeep_destroys_an_exhausted_record() {
     assert!(!is_live(&vault).await);
 }
 
-/// Fails when only the first round sweeps: what comes due later would stay.
+/// Fails when only the first round sweeps: accounts that come due later would stay.
 #[tokio::test]
 async fn upkeep_goes_on_after_its_first_round() {
     let vault = exhausted().await;
@@ -110,7 +110,7 @@ async fn running_upkeep_replaces_the_channels_keys() {
     assert_ne!(vault.key_list().await, before);
 }
 
-/// Fails when `sweep_page` gives up what the queue had no room for.
+/// Fails when `sweep_page` gives up accounts that the queue had no room for.
 #[tokio::test]
 async fn a_start_with_a_queue_of_one_sweeps_everything() {
     let mut vault = TestVault::start(policy(1, 1)).await;

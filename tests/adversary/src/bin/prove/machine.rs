@@ -1,4 +1,4 @@
-//! On what it was run: a proof says so.
+//! The machine and the commit of a run, which a proof names.
 
 use std::fs;
 use std::process::Command;

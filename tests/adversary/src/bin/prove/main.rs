@@ -46,7 +46,7 @@ struct Arguments {
     /// Where the table is written [default: docs/PROOF.md of the repository, if all gates are run]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Prints one gate's verdict as JSON: what a patched copy is asked for
+    /// Prints one gate's verdict as JSON, for the caller of a patched copy
     #[arg(long, hide = true, value_parser = gate_named)]
     verdict_of: Option<&'static Gate>,
     /// With this in the adversary's favour

@@ -10,7 +10,7 @@ use vault_adversary::gates::every_gate;
 use vault_adversary::patch;
 use vault_adversary::run::{self, Copy, Verdict};
 
-/// What came out.
+/// The result of a run.
 pub struct Proof {
     /// Gate by gate.
     pub rows: Vec<Row>,
@@ -28,9 +28,9 @@ pub struct Row {
     pub verdict: Verdict,
     /// How long the gate itself took.
     pub took: Duration,
-    /// What the gate said of the patched copy with all patches switched off, if it has any.
+    /// The verdict on the patched copy with all patches switched off, if the gate has any.
     pub unpatched: Option<Verdict>,
-    /// Each control and what the gate said.
+    /// Each control and its verdict.
     pub controls: Vec<(&'static Control, Verdict)>,
 }
 

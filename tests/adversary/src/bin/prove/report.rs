@@ -21,7 +21,7 @@ pub fn usual_file() -> PathBuf {
 /// Characters a line of prose.
 const WIDTH: usize = 100;
 
-/// Prints every gate, what it asks for, and its controls.
+/// Prints every gate, its criterion, and its controls.
 pub fn list(gates: impl Iterator<Item = &'static Gate>) {
     for gate in gates {
         println!("{}\n    {}", gate.name, gate.property);
@@ -48,7 +48,7 @@ pub fn say(row: &Row) {
     }
 }
 
-/// Prints what it comes to; whether everything is proven.
+/// Prints the conclusion, and returns whether everything is proven.
 pub fn conclude(proof: &Proof) -> bool {
     let proven = proof.rows.iter().filter(|row| row.is_proven()).count();
     let (all, took) = (proof.rows.len(), seconds(proof.took));
@@ -106,7 +106,7 @@ fn head(proof: &Proof) -> String {
     )
 }
 
-/// What a gate asks for, what it tried, and what each control came to.
+/// A gate's criterion, its attack, and the verdict on each control.
 fn section(row: &Row) -> String {
     let gate = row.gate;
     let asked = wrapped("", &format!("It asks: {}.", gate.property));

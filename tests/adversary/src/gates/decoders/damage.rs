@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// What lengths and counts are overwritten with: none, one, and the ends of their ranges.
+/// The values that overwrite lengths and counts: none, one, and the ends of their ranges.
 const TELLING: [u8; 6] = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
 
 /// A copy of one input, each in its turn, with up to four changes.

@@ -1,4 +1,4 @@
-//! What `strace` wrote, as batches and answers.
+//! The output of `strace`, as batches and answers.
 
 use std::collections::HashMap;
 use std::fs;

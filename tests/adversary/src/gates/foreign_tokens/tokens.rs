@@ -1,4 +1,4 @@
-//! Tokens, and what is none: with the answer that each of them has to get.
+//! Tokens, and strings that are none, each with its required answer.
 
 use vault_tests::process::server::ServerProcess;
 
@@ -6,7 +6,7 @@ use super::kind::Kind;
 
 use Expected::{AccountMismatch, Forbidden, NotAsked, Unauthenticated};
 
-/// What stands in the place of a token that is allowed to ask, and what it is told.
+/// The credential in the place of a token that is allowed to ask, and its required answer.
 #[derive(Clone)]
 pub struct Credential {
     pub what: &'static str,
@@ -42,7 +42,7 @@ pub struct Tokens {
 }
 
 impl Credential {
-    /// What a request of this kind is answered with.
+    /// The answer to a request of this kind.
     pub fn expected(&self, kind: Kind) -> Expected {
         match kind {
             Kind::Status => self.expected[0],
@@ -73,7 +73,7 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Everything that is not allowed what it asks for.
+    /// Every credential without the right that it is used for.
     pub fn foreign(&self) -> Vec<Credential> {
         let mut all = vec![
             bearer(
@@ -123,7 +123,7 @@ impl Tokens {
         ]
     }
 
-    /// What is no token, or not said in the one way.
+    /// Strings that are no token, or not written in the one way.
     fn malformed(&self) -> Vec<(&'static str, Vec<String>)> {
         let good = &self.reset;
         let two = format!("Bearer {}, Bearer {good}", self.status);

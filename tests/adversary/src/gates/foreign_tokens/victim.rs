@@ -21,7 +21,7 @@ pub struct Victim {
     url: String,
 }
 
-/// A request that lacks its credential, and what opens a sealed answer.
+/// A request that lacks its credential, and the key of a sealed answer.
 pub struct Call {
     pub request: RequestBuilder,
     pub key: Option<ohttp::ClientResponse>,

@@ -13,7 +13,7 @@ use crate::gate::{GateContext, Scale, Violation, holds};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// So often an app tries what it has begun.
+/// How often an app tries a call that it has begun.
 const PATIENCE: usize = 8;
 
 /// Logs in once for each plan.

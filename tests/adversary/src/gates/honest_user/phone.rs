@@ -1,4 +1,4 @@
-//! What an owner and a thief have in their hands.
+//! The phones of the owner and the thief.
 
 use vault_protocol::messages::RetrievalFinished;
 
@@ -15,7 +15,7 @@ pub enum Phone {
     Done(Login, u64, RetrievalFinished),
 }
 
-/// What the network does to a request.
+/// The fault of the network for one request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Network {
     Works,

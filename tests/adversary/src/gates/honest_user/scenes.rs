@@ -1,4 +1,4 @@
-//! What is tried in any case: each scene is the shortest way to lose a key by one mistake.
+//! The scenes that are always tried: each is the shortest way to lose a key by one mistake.
 
 use vault_protocol::{Policy, Timestamp};
 use vault_tests::in_process::{DAY, START};

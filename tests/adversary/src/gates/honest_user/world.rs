@@ -18,7 +18,7 @@ pub const OPEN_SECONDS: u64 = 15 * 60;
 const REMEMBERED: usize = 8;
 const PASSWORD: &str = "correct horse battery staple";
 
-/// The vault, the account, and what must be true of it.
+/// The vault, the account, and the model of it.
 pub struct World {
     pub vault: TestVault,
     scope: AccountScope,

@@ -20,7 +20,7 @@ use crate::gate::{GateContext, Violation, holds};
 const FIRST: &str = "the first password";
 const SECOND: &str = "the second password";
 
-/// So often an app repeats what it has begun.
+/// How often an app repeats a call that it has begun.
 const PATIENCE: usize = 8;
 
 /// All of it.
@@ -82,7 +82,7 @@ async fn survives(
         tokio::task::yield_now().await;
     }
     server.kill()?;
-    // Answered or not: what was answered holds.
+    // Answered or not: an answer holds.
     let answered = matches!(sending.await?, Ok(Ok(_)));
     server.restart()?;
     let calls = Calls::connect(server, account).await?;
@@ -95,7 +95,7 @@ async fn survives(
     Ok(calls)
 }
 
-/// What happens to a registration's messages before its finish, and to its finish.
+/// The faults of a registration's messages before its finish, and of its finish.
 type Faults = (Vec<Fault>, Vec<Fault>);
 
 /// Begins anew until it is prepared, and then repeats the one finish.

@@ -1,4 +1,4 @@
-//! The steps of registrations and logins, and what must come of them.
+//! The steps of registrations and logins, and their required outcomes.
 
 use anyhow::Context;
 use vault_protocol::messages::{

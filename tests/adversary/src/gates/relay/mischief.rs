@@ -99,7 +99,7 @@ impl Scene {
     }
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Default)]
 struct Came {
     /// Attempts that it used up.
@@ -307,7 +307,7 @@ impl<'a> User<'a> {
         self.is_at_generation(generation).await
     }
 
-    /// What is destroyed stays so, whatever is sent again.
+    /// A destroyed record stays so, whatever is sent again.
     async fn has_no_record(&mut self) -> anyhow::Result<()> {
         let status = self.phone.status().await?;
         let (state, generation) = (status.state, status.generation);

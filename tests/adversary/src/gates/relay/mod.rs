@@ -55,7 +55,7 @@ pub const THE_SERIAL_IS_NOT_CHECKED: Patch = Patch {
     instead: "self.seen.as_ref().filter(|_| !FAULT), now)?;",
 };
 
-/// What stands outside the seal is read as if the vault had said it.
+/// A problem outside the seal is read as if the vault had said it.
 pub const OUTER_PROBLEMS_ARE_OUTCOMES: Patch = Patch {
     name: "an outer problem is taken for an outcome",
     file: "vault-client/src/client/calls.rs",

@@ -22,7 +22,7 @@ use crate::gate::{GateContext, holds};
 /// A queue that is soon full, with one place beside upkeep's for the commands that prepare the scene.
 const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 2\nbatch_limit = 1\n";
 
-/// What was found out.
+/// The result: one row per direction.
 pub struct Table {
     /// How many different outcomes there were.
     pub outcomes: usize,
@@ -254,7 +254,7 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Takes over what another relay has seen of its vault.
+    /// Takes over the messages that another relay has seen of its vault.
     fn answers_of(&self, other: &Self) {
         let answers = other.relay.seen().answers.clone();
         self.relay.seen().answers.extend(answers);

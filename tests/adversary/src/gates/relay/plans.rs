@@ -6,7 +6,7 @@ use vault_protocol::{Policy, Problem, Timestamp};
 use super::proxy::Mischief;
 use crate::gate::GateContext;
 
-/// What the device is asked for while the relay is at it.
+/// The device's call while the relay is at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Enable,
@@ -24,7 +24,7 @@ pub const CALLS: [Call; 5] = [
     Call::Disable,
 ];
 
-/// A call, and what happens to which of its messages.
+/// A call, and the mischief to one of its messages.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub call: Call,

@@ -26,7 +26,7 @@ pub struct Relay {
     serving: JoinHandle<()>,
 }
 
-/// What it does to one message.
+/// The relay's deed to one message.
 #[derive(Clone)]
 pub enum Mischief {
     /// It does not arrive.
@@ -59,7 +59,7 @@ pub enum Mischief {
     SaysAfter(u16, Vec<u8>),
 }
 
-/// What passed in one direction, as far as it can be seen outside the seal.
+/// A message in one direction, as far as it can be seen outside the seal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
     /// Method and path, or status.
@@ -70,7 +70,7 @@ pub struct Row {
     pub length: usize,
 }
 
-/// What the relay has seen, and what it is about to do.
+/// The messages that the relay has seen, and its plans.
 #[derive(Default)]
 pub struct Seen {
     /// Every sealed message of a device.
@@ -79,7 +79,7 @@ pub struct Seen {
     pub requests: BTreeSet<Row>,
     /// The vault's answers.
     pub answers: BTreeSet<Row>,
-    /// What is served instead of the vault's statement.
+    /// Served instead of the vault's statement.
     pub statement: Option<(u16, Vec<u8>)>,
     account: String,
     plans: BTreeMap<usize, Mischief>,
@@ -87,7 +87,7 @@ pub struct Seen {
     lasting: Option<(usize, Mischief)>,
     held_back: Vec<Vec<u8>>,
     came_back: Vec<Vec<u8>>,
-    /// How often it has done what was planned last.
+    /// How often it has carried out the last plan.
     done: usize,
 }
 
@@ -130,7 +130,7 @@ impl Relay {
         &self.url
     }
 
-    /// What it has seen so far.
+    /// The messages so far.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.state.seen()
     }
@@ -160,7 +160,7 @@ impl Relay {
         }
     }
 
-    /// Whether it has done to any message what was planned last.
+    /// Whether it has carried out the last plan on any message.
     pub fn has_done_it(&self) -> bool {
         self.seen().done > 0
     }
@@ -223,7 +223,7 @@ impl ProxyState {
             None => Ok(back(self.pass_on(&message, 0, true).await?)),
             Some(mischief) => {
                 let came_back = self.deliver(&mischief, message).await?;
-                // What is held back is not late before it arrives.
+                // A message that is held back is not late before it arrives.
                 if !matches!(mischief, Mischief::Late) {
                     self.seen().done += 1;
                 }
@@ -232,7 +232,7 @@ impl ProxyState {
         }
     }
 
-    /// What becomes of the message, and what the vault says to that.
+    /// Carries out the mischief, and returns the vault's answer.
     async fn deliver(
         &self,
         mischief: &Mischief,
@@ -258,7 +258,7 @@ impl ProxyState {
         Ok(Some(came_back))
     }
 
-    /// What the device gets.
+    /// The answer to the device.
     fn answered(&self, mischief: Mischief, came_back: Option<Answer>) -> Response {
         let Some(mut came_back) = came_back else {
             return match mischief {
@@ -320,7 +320,7 @@ impl Seen {
         (mischief, std::mem::take(&mut self.held_back))
     }
 
-    /// What is sent instead must have come before.
+    /// A message that is sent instead must have come before.
     fn can_do(&self, mischief: &Mischief) -> bool {
         match mischief {
             Mischief::Earlier(before) => self.sent.len() > *before,

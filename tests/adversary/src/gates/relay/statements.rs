@@ -23,7 +23,7 @@ pub(super) const PINNED: &str = "the device pins the relay's key";
 const DAY: u64 = 24 * 60 * 60;
 const ACCOUNT: &str = "alice";
 
-/// What the relay serves, and what time it is on the device.
+/// The statement that the relay serves, and the time on the device.
 struct False {
     what: &'static str,
     body: Vec<u8>,
@@ -167,7 +167,7 @@ impl Scene {
     }
 }
 
-/// What the relay can make, and what only the vault itself could.
+/// Statements that the relay can make, and one that only the vault itself could.
 struct Forger {
     /// The relay's own identity.
     relay: IdentitySigner,

@@ -77,7 +77,7 @@ pub const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// What is attacked.
+/// The server under attack, and the doors to it.
 pub struct AttackedServer {
     http1: Door,
     http2: Door,
@@ -305,7 +305,7 @@ async fn nested(target: &AttackedServer, attackers: &mut Attackers) -> anyhow::R
     Ok(())
 }
 
-/// Outside the seal: it was opened, and what was in it has an answer.
+/// Outside the seal: it was opened, and its content has an answer.
 async fn is_answered(calls: &Calls, sealed: &[u8]) -> anyhow::Result<()> {
     let answer = calls.request(sealed.to_vec()).send().await?;
     let status = answer.status();
@@ -394,7 +394,7 @@ async fn reset(door: &Door, token: &str, tally: &Tally) -> anyhow::Result<()> {
     driver.spawn(connection);
     let mut made = 0;
     let sent = send_resets(sender, token, &mut made).await;
-    // What was made is sent meanwhile, unless the vault is the first to end it.
+    // The requests are sent meanwhile, unless the vault is the first to end it.
     let ended = timeout(5 * PACE, driver.join_next()).await;
     tally.add(Deed::Reset, made);
     if ended.is_ok() {

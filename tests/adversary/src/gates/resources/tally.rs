@@ -1,4 +1,4 @@
-//! What an attack has really done: an attack that does nothing is one that every server withstands.
+//! The deeds of an attack: every server withstands an attack that does nothing.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-/// What attackers count.
+/// The counters of the attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// An attacker was let in for the first time.
@@ -67,7 +67,7 @@ impl Tally {
         self.counts[deed as usize].load(Ordering::Relaxed)
     }
 
-    /// Keeps the error of what went wrong.
+    /// Keeps the first errors.
     pub fn note(&self, done: anyhow::Result<()>) {
         if let Err(error) = done {
             let mut last = self
@@ -114,7 +114,7 @@ impl Arrival {
     }
 }
 
-/// What was done at all.
+/// All deeds.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = DEEDS.iter().filter(|(deed, _)| self.of(*deed) > 0);

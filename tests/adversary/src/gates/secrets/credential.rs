@@ -30,7 +30,7 @@ const LEN: usize = 32;
 
 type Secret = Zeroizing<[u8; LEN]>;
 
-/// What a guess can be evaluated with, without charging it.
+/// The secrets with which a guess can be evaluated without a charge.
 pub struct Credential {
     /// From the account's state.
     pub identifier: Secret,
@@ -40,7 +40,7 @@ pub struct Credential {
     pub oprf_key: Secret,
 }
 
-/// What a device sent, and what the vault answered.
+/// A device's message, and the vault's answer.
 pub struct Evaluation {
     /// The blinded password.
     pub blinded: Binary<REGISTRATION_REQUEST_LEN>,

@@ -58,7 +58,7 @@ pub async fn run(
     Ok(requests)
 }
 
-/// What an app's users do.
+/// The calls of an app's users.
 async fn with_the_library(
     server: &ServerProcess,
     observed: &mut Observed,
@@ -80,7 +80,7 @@ async fn with_the_library(
     Ok(phone.disable(&key).await?)
 }
 
-/// What a backend and an operator ask for: outside the sealed channel, and at the socket.
+/// The requests of a backend and of an operator: outside the sealed channel, and at the socket.
 async fn with_backend_and_operator(
     server: &ServerProcess,
     observed: &mut Observed,
@@ -143,7 +143,7 @@ impl Known<'_> {
         self.replace(&device).await?;
         let wrong_proof = Device::new(&scope).deletion(2);
         self.post("deletion", &wrong_proof, 403).await?;
-        // One attempt stays open. What is live is in the memory; after this nothing is.
+        // One attempt stays open. Live secrets are in the memory; after this none is.
         let guess = Guess::new(&scope, WRONG_PASSWORD);
         self.start(&guess).await?;
         if not_wrapped {
@@ -190,7 +190,7 @@ impl Known<'_> {
         Ok((finish, evaluation))
     }
 
-    /// What the vault has of the live record, whose registration had this evaluation.
+    /// The vault's secrets of the live record, whose registration had this evaluation.
     fn steal(&mut self, evaluation: &Evaluation) -> anyhow::Result<()> {
         let credential = Credential::of(self.server, self.calls.scope().account.as_str())?;
         credential.explains(evaluation)?;

@@ -10,7 +10,7 @@ use vault_tests::process::server::ServerProcess;
 
 use super::observed::Observed;
 
-/// What is sent where it does not belong. The server has it in its memory, of course.
+/// Sent where it does not belong. The server has it in its memory, of course.
 const CANARY: &str = "canary-malformed-5c21";
 
 /// A name that could be an account's.
@@ -59,7 +59,7 @@ pub async fn run(server: &ServerProcess, observed: &mut Observed) -> anyhow::Res
     Ok(sender.sent)
 }
 
-/// What no device does: see the control.
+/// No device does this: see the control.
 pub async fn send_in_clear(server: &ServerProcess, password: &str) -> anyhow::Result<()> {
     let calls = Calls::connect(server, ACCOUNT).await?;
     let (request, _) = calls.seal(&InnerMessage::request("GET", "/"));

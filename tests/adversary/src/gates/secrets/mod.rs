@@ -36,7 +36,7 @@ pub const GATE: Gate = Gate {
     ],
 };
 
-/// A broken device: what it posts is its password, over and over, and nothing is sealed.
+/// A broken device: it posts its password, over and over, and nothing is sealed.
 const SENT_IN_CLEAR: &str = "a device sends its password instead of a sealed message";
 
 /// The classical one: a path names a person.
@@ -94,7 +94,7 @@ pub const THE_IDENTIFIER_STAYS: Patch = Patch {
               if FAULT { std::mem::forget(std::hint::black_box(identifier.to_vec())); }\n",
 };
 
-/// Every line is asked for. What libraries say below a warning never comes.
+/// Every line is asked for. Lines of libraries below a warning never come.
 const LOG_FILTER: &str = "trace";
 
 async fn run(context: GateContext) -> anyhow::Result<AttackReport> {

@@ -1,4 +1,4 @@
-//! What is hidden, and the places where it is looked for.
+//! The canaries, and the places where they are looked for.
 
 use std::fs;
 use std::path::Path;
@@ -23,12 +23,12 @@ pub struct Observed {
     pub erased: Canaries,
     /// The bodies of all problems, inner and outer.
     problems: Vec<u8>,
-    /// What the memory of every running vault holds: if it is not found, nothing would be.
+    /// In the memory of every running vault: if it is not found, nothing would be.
     always_there: Canaries,
 }
 
 impl Observed {
-    /// Hides what every vault has.
+    /// Remembers the secrets of every vault.
     pub fn of(server: &ServerProcess) -> anyhow::Result<Self> {
         let mut observed = Self {
             names: Canaries::default(),

@@ -1,4 +1,4 @@
-//! The matrix of attempts' tickets, and what each cell of it must lead to.
+//! The matrix of attempts' tickets, and the required answer of each cell.
 
 /// One combination.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub enum At {
     AnotherTenant,
 }
 
-/// What became of the record.
+/// The record's fate before the ticket is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
     Live,
@@ -28,7 +28,7 @@ pub enum Generation {
     RegisteredAnew,
 }
 
-/// What became of the attempt before.
+/// The attempt's state before the ticket is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Open,
@@ -37,7 +37,7 @@ pub enum Fate {
     Abandoned,
 }
 
-/// What is sent with the ticket.
+/// The message with the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     RightFinish,
@@ -54,7 +54,7 @@ pub enum Form {
     CutOff,
 }
 
-/// What the protocol says to it.
+/// The required answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     Granted,
@@ -124,7 +124,7 @@ impl Cell {
         }
     }
 
-    /// What the attempt is after the ticket was presented.
+    /// The attempt's state after the ticket was presented.
     pub fn fate_afterwards(&self) -> Fate {
         let is_taken = matches!(self.expected(), Expected::Granted | Expected::WrongPassword);
         match self.kind {

@@ -34,7 +34,7 @@ enum At {
     AnotherTenant,
 }
 
-/// What the account has when the registration is finished.
+/// The account's record when the registration is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Record {
     /// None, as at the start.
@@ -125,7 +125,7 @@ impl Cell {
         }
     }
 
-    /// What the account's generation is without the finish.
+    /// The account's generation without the finish.
     fn generation(&self) -> u64 {
         match self.record {
             Record::Absent => 0,

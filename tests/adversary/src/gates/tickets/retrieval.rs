@@ -55,7 +55,7 @@ struct Trial {
     /// Another attempt of the same record, for its KE3.
     swapped: Login,
     model: CounterModel,
-    /// What the owner was told by the first success.
+    /// The answer to the owner's first success.
     first: Option<RetrievalFinished>,
     victim: Option<AccountScope>,
 }

@@ -22,7 +22,7 @@ const LAX: [(&str, &str); 2] = [
     ),
 ];
 
-/// What the two tables hold.
+/// The rows of the two tables.
 pub(super) struct Rows {
     /// Format, vault and keyring.
     meta: [Value; 3],
@@ -60,7 +60,7 @@ impl Rows {
         self.due.contains(&due(due_ms, key))
     }
 
-    /// The schema stays what it was.
+    /// The schema stays as it was.
     pub(super) fn plant(&self, database: &Connection) -> rusqlite::Result<()> {
         let mut true_ones = Vec::new();
         for (table, lax) in LAX {
@@ -93,7 +93,7 @@ fn declare(database: &Connection, table: &str, sql: &str) -> rusqlite::Result<()
     database.execute_batch("PRAGMA writable_schema = RESET")
 }
 
-/// What the ledger has written there, rows that each have one fault, and a vault of another format.
+/// The ledger's own rows, rows that each have one fault, and a vault of another format.
 /// See [`Rows::decode`].
 pub(super) fn examples(due_ms: u64, key: &LeafKey) -> Vec<Vec<u8>> {
     let (ours, right) = (encoded(&ours()), encoded(&due(due_ms, key)));
