@@ -1,8 +1,8 @@
 //! The gates of the adversary, each a little shorter than in `prove`, with the controls that need no
 //! build of their own. Each attack and its controls are in `tests/adversary/src/gates/`.
 
-use vault_adversary::gate::{Gate, GateContext, Scale};
-use vault_adversary::gates::{self, GATES};
+use vault_adversary::gate::{Control, Gate, GateContext, Scale};
+use vault_adversary::gates::{self, GATES, every_gate};
 use vault_adversary::run;
 use vault_tests::programs::Programs;
 
@@ -97,4 +97,15 @@ fn no_bytes_break_a_decoder() -> anyhow::Result<()> {
 #[test]
 fn the_server_leaves_no_core() -> anyhow::Result<()> {
     check(&gates::hardening::GATE)
+}
+
+/// Fails when the product's text changes at a patch: `file` or `text` of the patch has to follow.
+#[test]
+fn every_patch_fits_the_product_in_one_place() -> anyhow::Result<()> {
+    for control in every_gate().flat_map(|gate| gate.controls) {
+        if let Control::Patch(patch) = control {
+            patch.check()?;
+        }
+    }
+    Ok(())
 }
