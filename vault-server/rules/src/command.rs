@@ -7,18 +7,10 @@ use crate::account::Account;
 use crate::clock::CommandTime;
 use crate::event::{Event, Journal};
 
-/// Something that can be asked of an account.
-pub trait Command: Sized {
-    /// The answer to the caller, once the new state is durable.
-    type Outcome;
-
-    /// The one time that the command knows: waits and expiry count from it.
-    fn time(&self) -> CommandTime;
-
-    /// The rule itself. Only [`apply`](Self::apply) calls it, because only that has a [`Journal`].
-    fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome;
-
-    /// Applies expiry, then the rule: no command can forget the first.
+/// Anything that can be asked of an account. [`apply`](Self::apply) is the only way to do it, and
+/// no other crate can write a command, or leave expiry out.
+pub trait Command: Rule {
+    /// Applies expiry, then the rule.
     fn apply(self, account: Account) -> Step<Self::Outcome> {
         let mut account = account;
         let time = self.time();
@@ -32,6 +24,26 @@ pub trait Command: Sized {
         }
     }
 }
+
+impl<C: Rule> Command for C {}
+
+mod sealed {
+    use super::{Account, CommandTime, Journal};
+
+    /// One command's rule.
+    pub trait Rule: Sized {
+        /// The answer to the caller, once the new state is durable.
+        type Outcome;
+
+        /// The one time that the command knows: waits and expiry count from it.
+        fn time(&self) -> CommandTime;
+
+        /// The rule itself. Other crates cannot call it, because they cannot make a [`Journal`].
+        fn decide(self, account: &mut Account, journal: &mut Journal) -> Self::Outcome;
+    }
+}
+
+pub(crate) use self::sealed::Rule;
 
 /// The result of applying one command.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use vault_protocol::Timestamp;
 
 use crate::account::{Account, RecordSlot};
 use crate::clock::CommandTime;
-use crate::command::Command;
+use crate::command::Rule;
 use crate::event::{EventKind, FailureCause, Journal};
 
 /// Applies expiry and nothing else.
@@ -15,7 +15,7 @@ pub struct Sweep {
     pub time: CommandTime,
 }
 
-impl Command for Sweep {
+impl Rule for Sweep {
     type Outcome = ();
 
     fn time(&self) -> CommandTime {

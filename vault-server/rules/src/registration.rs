@@ -8,7 +8,7 @@ use vault_protocol::{AccountScope, Binary, Policy, StretchingProfile, Timestamp,
 
 use crate::account::{Account, LiveRecord, MAX_PENDING, PendingRegistration, RecordSlot};
 use crate::clock::CommandTime;
-use crate::command::Command;
+use crate::command::Rule;
 use crate::counting::Attempts;
 use crate::event::{EventKind, Journal};
 use crate::outcome::{Decision, Refusal};
@@ -66,7 +66,7 @@ pub struct Registration {
     pub policy: Policy,
 }
 
-impl Command for StartRegistration {
+impl Rule for StartRegistration {
     type Outcome = StartedRegistration;
 
     fn time(&self) -> CommandTime {
@@ -95,7 +95,7 @@ impl Command for StartRegistration {
     }
 }
 
-impl Command for FinishRegistration {
+impl Rule for FinishRegistration {
     type Outcome = Decision<Registration>;
 
     fn time(&self) -> CommandTime {

@@ -5,7 +5,7 @@ use vault_protocol::{AccountScope, Binary, management};
 
 use crate::account::{Account, RecordSlot};
 use crate::clock::CommandTime;
-use crate::command::Command;
+use crate::command::Rule;
 use crate::event::{EventKind, Journal};
 use crate::outcome::{Decision, Refusal};
 
@@ -36,7 +36,7 @@ pub struct Removed {
     pub generation: u64,
 }
 
-impl Command for Delete {
+impl Rule for Delete {
     type Outcome = Decision<Removed>;
 
     fn time(&self) -> CommandTime {
@@ -71,7 +71,7 @@ impl Command for Delete {
     }
 }
 
-impl Command for Reset {
+impl Rule for Reset {
     type Outcome = Decision<Removed>;
 
     fn time(&self) -> CommandTime {

@@ -8,7 +8,7 @@ use vault_protocol::{Binary, Timestamp};
 
 use crate::account::{Account, LiveRecord, RecordSlot};
 use crate::clock::CommandTime;
-use crate::command::Command;
+use crate::command::Rule;
 use crate::counting::{AttemptState, PriorCounters};
 use crate::event::{EventKind, FailureCause, Journal};
 use crate::outcome::{Decision, Refusal};
@@ -69,7 +69,7 @@ pub struct Release {
     before: PriorCounters,
 }
 
-impl Command for StartRetrieval {
+impl Rule for StartRetrieval {
     type Outcome = Decision<Charge>;
 
     fn time(&self) -> CommandTime {
@@ -113,7 +113,7 @@ impl LiveRecord {
     }
 }
 
-impl Command for FinishRetrieval {
+impl Rule for FinishRetrieval {
     type Outcome = Decision<Release>;
 
     fn time(&self) -> CommandTime {
@@ -153,7 +153,7 @@ impl Command for FinishRetrieval {
     }
 }
 
-impl Command for AbandonRetrieval {
+impl Rule for AbandonRetrieval {
     type Outcome = Decision<Status>;
 
     fn time(&self) -> CommandTime {

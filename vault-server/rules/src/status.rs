@@ -4,7 +4,7 @@ use vault_protocol::{Policy, StretchingProfile, Timestamp};
 
 use crate::account::{Account, RecordSlot};
 use crate::clock::CommandTime;
-use crate::command::Command;
+use crate::command::Rule;
 use crate::event::Journal;
 use crate::tombstone::Tombstone;
 
@@ -44,7 +44,7 @@ pub enum AccountState {
     Destroyed(Tombstone),
 }
 
-impl Command for ReadStatus {
+impl Rule for ReadStatus {
     type Outcome = Status;
 
     fn time(&self) -> CommandTime {

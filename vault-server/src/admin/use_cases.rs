@@ -48,11 +48,7 @@ impl Admin {
                 token(tenants.add_token(tenant, scopes, now).await)
             }
             Request::RevokeToken { tenant, id } => done(tenants.revoke_token(tenant, id).await),
-            Request::RemoveTenant { tenant } => {
-                // A record that time has destroyed must not keep its tenant.
-                self.service.sweep().await.map_err(|e| e.to_string())?;
-                done(tenants.remove(tenant).await)
-            }
+            Request::RemoveTenant { tenant } => done(tenants.remove(tenant).await),
             Request::ShowAccount { tenant, account } => self.show(tenant, account).await,
             Request::ResetAccount {
                 tenant,
