@@ -1,7 +1,7 @@
 //! The backup key vault's server: a network service that keeps backup keys behind passwords,
 //! charges every guess before it can be tested, and destroys a key after too many.
 //!
-//! | room | what |
+//! | room | content |
 //! |---|---|
 //! | [`service`] | one use case a file; **where a guess is charged and then evaluated** |
 //! | [`channel`] | keys and signed statement of the sealed channel |

@@ -16,33 +16,33 @@ use crate::tenants::token::TokenScope;
 pub enum Answer {
     /// A new token, shown this once.
     Token {
-        /// The token.
+        /// As the app's backend holds it.
         token: String,
     },
-    /// All tenants.
+    /// For [`Request::ListTenants`](super::Request::ListTenants).
     Tenants {
-        /// By name.
+        /// In the order of their names.
         tenants: Vec<TenantSummary>,
     },
-    /// An account.
+    /// For [`Request::ShowAccount`](super::Request::ShowAccount).
     Account {
         /// As devices see it.
         status: Status,
         /// The last events, oldest first; `None` if one of them is missing or does not open.
         events: Option<Vec<EventSummary>>,
     },
-    /// Done.
+    /// The change is durable.
     Done,
-    /// What devices pin.
+    /// Devices pin it.
     Fingerprint {
-        /// 60 digits.
+        /// Of the vault's identity key.
         fingerprint: Fingerprint,
     },
     /// Of the administration socket alone: another vault was meant. Nothing was done.
     AnotherVault,
     /// Refused; nothing was changed.
     Refused {
-        /// Why, and what to do.
+        /// The cause, and what to do about it.
         reason: String,
     },
 }
@@ -65,20 +65,20 @@ pub struct TenantSummary {
 pub struct TokenSummary {
     /// Its number, to revoke it by.
     pub id: u32,
-    /// What it allows.
+    /// The kinds of requests that it may be sent with.
     pub scopes: Vec<TokenScope>,
-    /// Since when.
+    /// By the server's clock.
     pub created_at: Timestamp,
 }
 
 /// An event in words.
 #[derive(Serialize, Deserialize)]
 pub struct EventSummary {
-    /// When.
+    /// By the server's clock.
     pub at: Timestamp,
     /// Of which record.
     pub generation: u64,
-    /// What happened.
+    /// For people; the words may change.
     pub event: String,
 }
 

@@ -1,5 +1,5 @@
-//! Administration: what an operator can ask of a vault, whether it is running (over its socket) or
-//! stopped (by opening its ledger).
+//! Administration of a vault by its operator: of a running one over its socket, of a stopped one by
+//! opening its ledger.
 
 mod answers;
 mod requests;

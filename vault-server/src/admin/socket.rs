@@ -1,7 +1,7 @@
 //! The Unix socket by which a running server is administered: one JSON line asked, one JSON line
-//! answered. Who may open the socket is who may open the file (mode 0600).
+//! answered. Every user who may open the file (mode 0600) may administer the vault.
 //!
-//! A request says which vault it means. Whoever administers several could otherwise change another
+//! A request says which vault it means. An operator of several could otherwise change another
 //! one by an `admin_socket` that was left in a copied configuration.
 
 use std::fs::{self, Metadata};
@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take to arrive.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is said when the server of another vault listens.
+/// The server of another vault listens on the socket.
 pub(crate) const ANOTHER_VAULT: &str = "it serves another vault, with another data folder, and nothing was \
      done: correct admin_socket or data_folder";
 
@@ -56,8 +56,8 @@ pub(crate) struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens for the vault in `data_folder`. A socket that nobody answers on is left over from a
-    /// process that was killed, and is replaced; anything else at this path is refused.
+    /// Listens for the vault in `data_folder`. A socket that no process answers on is left over
+    /// from a process that was killed, and is replaced; anything else at this path is refused.
     pub(crate) fn bind(path: &Path, data_folder: &Path) -> io::Result<Self> {
         let data_folder = id(&fs::metadata(data_folder)?);
         remove_left_over(path)?;
@@ -106,8 +106,8 @@ impl Drop for AdminSocket {
 
 /// Asks the server of the vault in `data_folder`; `None` if none listens on this socket.
 ///
-/// Whoever answers must be the owner of the data folder: another user who listens where the
-/// server should could otherwise show a fingerprint of their own.
+/// The process that answers must belong to the owner of the data folder. Another user who listens
+/// where the server should could otherwise show a fingerprint of their own.
 pub(crate) fn ask(
     path: &Path,
     data_folder: &Path,
@@ -136,7 +136,7 @@ pub(crate) fn ask(
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
     if answer.is_empty() {
         return Err(io::Error::other(
-            "it stopped before it answered; what was asked may have been done: look before you ask again",
+            "it stopped before it answered, and the request may have been carried out: look before you repeat it",
         ));
     }
     match serde_json::from_str(&answer)? {
@@ -220,7 +220,7 @@ async fn answer(stream: UnixStream, admin: &Admin, data_folder: FileId) -> io::R
     };
     let mut line = Zeroizing::new(serde_json::to_vec(&answer)?);
     line.push(b'\n');
-    // Who does not read must not hold up a stop.
+    // A peer that does not read must not hold up a stop.
     tokio::time::timeout(REQUEST_TIMEOUT, writer.write_all(&line)).await?
 }
 
@@ -230,7 +230,7 @@ mod tests {
 
     /// Fails when `remove_left_over` removes whatever lies there.
     #[tokio::test]
-    async fn what_is_no_socket_is_neither_replaced_nor_removed() {
+    async fn a_file_that_is_no_socket_is_neither_replaced_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyring");
         fs::write(&path, "precious").unwrap();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_somebody_answers_on_is_not_taken_over() {
+    async fn a_socket_that_a_process_answers_on_is_not_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         let first = AdminSocket::bind(&path, folder.path()).unwrap();
@@ -259,7 +259,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let socket = AdminSocket::bind(&path, folder.path()).unwrap();
         fs::remove_file(&path).unwrap();
-        fs::write(&path, "somebody else's").unwrap();
+        fs::write(&path, "of another process").unwrap();
         drop(socket);
         assert!(path.exists());
     }

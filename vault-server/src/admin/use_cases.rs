@@ -1,4 +1,4 @@
-//! Carries out what an operator asks for.
+//! Carries out the requests of operators.
 
 use vault_ledger::CommitError;
 use vault_protocol::ids::AccountScope;

@@ -20,8 +20,8 @@ pub struct ChannelKeys {
     pairs: Vec<Pair>,
 }
 
-/// One X-Wing and one X25519 key of the same age. The library cannot export private keys, so what
-/// is stored are the seeds they derive from.
+/// One X-Wing and one X25519 key of the same age. The library cannot export private keys, so
+/// the seeds that they derive from are stored.
 #[derive(Serialize, Deserialize)]
 struct Pair {
     /// Of the X-Wing key; the X25519 key has the next one. Even, so both fit into a byte.
@@ -29,7 +29,7 @@ struct Pair {
     // Boxed: a list that grows or gives up its first would leave copies.
     x_wing_seed: Box<Zeroizing<[u8; 32]>>,
     x25519_seed: Box<Zeroizing<[u8; 32]>>,
-    /// In use is what is published.
+    /// A pair is in use while it is published.
     life: KeyLife,
 }
 
@@ -208,7 +208,8 @@ mod tests {
         assert_eq!(lower::encode_string(&keys.encode()), FIXTURE);
     }
 
-    // Found by fuzzing. Fails when `is_sound` does not look at the ids: `all` then counts beyond 255.
+    // Found by fuzzing. Fails when `is_sound` does not look at the ids: `all` then counts beyond
+    // 255.
     #[test]
     fn a_pair_without_room_for_its_second_id_is_unreadable() {
         for id in ["05", "ff"] {
@@ -220,8 +221,8 @@ mod tests {
         assert_eq!(ids(&keys.all()), [254, 255]);
     }
 
-    // Found by fuzzing. Fails when `is_sound` does not look at the lives: such a pair is never forgotten,
-    // and keys are always due to be rotated.
+    // Found by fuzzing. Fails when `is_sound` does not look at the lives: such a pair is never
+    // forgotten, and keys are always due to be rotated.
     #[test]
     fn a_pair_behind_which_there_is_another_was_replaced() {
         let pair = |id, until| Pair {

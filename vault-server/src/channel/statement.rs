@@ -1,5 +1,5 @@
-//! What the vault publishes: its key configurations and the signed statement that names them
-//! (PROTOCOL.md section 5).
+//! The vault's key configurations, and the signed statement that names them (PROTOCOL.md section
+//! 5).
 
 use ohttp::{KeyConfig, Server};
 use rand::rngs::OsRng;
@@ -28,7 +28,7 @@ pub struct ChannelRotation {
     pub overlap_seconds: u64,
 }
 
-/// What is published at the moment, and the keys behind it.
+/// The present key configurations and statement, with the private keys behind them.
 pub(crate) struct Publication {
     /// The answer of `GET /v1/vault`.
     pub(crate) statement: SignedStatement,

@@ -96,7 +96,7 @@ fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer
         let admin = server::admin(ledger.clone(), keyring, Clock::system()).await?;
         anyhow::Ok(admin.answer(request).await)
     });
-    // What was answered was committed before, and a token that is not shown would be lost.
+    // The answer was committed before, and a token that is not shown would be lost.
     if let Err(error) = ledger.close() {
         output::note(format_args!("vault-server: {error}"));
     }

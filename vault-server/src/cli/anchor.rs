@@ -1,5 +1,5 @@
-//! `anchor`: takes an anchor into the vault or out of it; and where the anchors are, for `serve` and
-//! `check`.
+//! `anchor`: takes an anchor into the vault or out of it; and where the anchors are, for `serve`
+//! and `check`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ use crate::admin::socket;
 use crate::config::{AnchorConfig, Config};
 use crate::server::ledger;
 
-/// What is said of an anchor that [`on_the_data_volume`] names.
+/// The warning for an anchor that [`on_the_data_volume`] names.
 pub(crate) const ON_THE_DATA_VOLUME: &str =
     "is on the same file system as the data folder: a snapshot of that volume takes both";
 
@@ -29,8 +29,8 @@ pub(crate) fn run(config: &Config, command: AnchorCommand) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// The anchors that a snapshot of the data folder's volume would take with it. What cannot be
-/// looked at is left out: the ledger says what is wrong with it.
+/// The anchors that a snapshot of the data folder's volume would take with it. An anchor
+/// without metadata is left out: the ledger reports its fault.
 pub(crate) fn on_the_data_volume(config: &Config) -> impl Iterator<Item = &Path> {
     let volume = |path: &Path| fs::metadata(path).ok().map(|file| file.dev());
     let data = volume(&config.data_folder);
@@ -154,7 +154,7 @@ fn refuse_while_serving(config: &Config) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// Fails when the paths are compared instead of what they are on.
+    /// Fails when the paths are compared instead of their file systems.
     #[test]
     fn an_anchor_on_the_data_folders_volume_is_named_and_others_are_not() {
         let folder = tempfile::TempDir::new().unwrap();

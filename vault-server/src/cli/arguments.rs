@@ -1,4 +1,4 @@
-//! What the command line takes. Its doc comments are the text of `--help`.
+//! The arguments. Their doc comments are the text of `--help`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use vault_protocol::{AccountId, Policy, TenantId, VaultId};
 
 use crate::tenants::token::TokenScope;
 
-/// A vault for backup keys: it gives a key back to who knows the password, charges every guess
+/// A vault for backup keys: it gives a key back for the right password, charges every guess
 /// before it can be tested, and destroys the key for good after too many wrong ones.
 ///
 /// First steps:
@@ -48,11 +48,11 @@ pub(crate) enum Command {
     ///
     /// SIGTERM or Ctrl-C: answer what is in flight, then exit. SIGHUP: read the certificate again
     /// (that also happens by itself when its files change). A storage error ends the process with
-    /// exit code 1; start it again, it decides from what is on the disk.
+    /// exit code 1; start it again, it decides from the disk.
     Serve {
-        /// Go on with a database that a start has called damaged: copy what can be read into a new file,
-        /// for which there must be room, and lose the rest for good. Never as a habit: it also hides
-        /// that an older database was put back
+        /// Go on with a database that a start has called damaged: copy what can be read into a new
+        /// file, for which there must be room, and lose the rest for good. Never as a habit: it
+        /// also hides that an older database was put back
         #[arg(long)]
         accept_damage: bool,
     },
@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Add or remove an anchor: the file with the key that opens the database as it is now.
     #[command(subcommand)]
     Anchor(AnchorCommand),
-    /// Check configuration, keyring, anchors and database, and say what is wrong.
+    /// Check configuration, keyring, anchors and database, and report every fault.
     ///
     /// Reads the whole database. Stop the server first: while one runs, only configuration and
     /// certificate are checked. Lines that begin with BAD are findings. Exits with 1 if anything is
@@ -90,9 +90,9 @@ pub(crate) enum TenantCommand {
     Add {
         /// The app's name: 1 to 32 characters of a-z 0-9 -
         name: TenantId,
-        /// What the token allows, separated by commas. `use` relays devices' sealed messages; `status`
-        /// asks how accounts stand; `reset` destroys records of users who have neither password nor
-        /// key: keep it away from the app's ordinary backends
+        /// The scopes of the token, separated by commas. `use` relays devices' sealed messages;
+        /// `status` asks how accounts stand; `reset` destroys records of users who have neither
+        /// password nor key: keep it away from the app's ordinary backends
         #[arg(
             long,
             value_delimiter = ',',
@@ -112,8 +112,8 @@ pub(crate) enum TenantCommand {
     RotateToken {
         /// The app's name
         name: TenantId,
-        /// What the token allows, as with `tenant add` [default: what the app's tokens allow, if that
-        /// is the same for all]
+        /// The scopes of the token, as with `tenant add` [default: those of the app's other tokens, if
+        /// they all have the same]
         #[arg(long, value_delimiter = ',', value_name = "SCOPES")]
         scopes: Option<Vec<ScopeArg>>,
         /// Make no token, but revoke the one with this number (see `tenant list`)
@@ -168,8 +168,9 @@ pub(crate) enum AnchorCommand {
     /// Make a further anchor, a mirror of the others. Stop the server first.
     ///
     /// The file must not be there yet; its folder is made if it is missing. From then on the vault
-    /// opens only with all its anchors, so write the path into `anchor.mirrors` of the configuration
-    /// afterwards. A mirror belongs on another disk, outside of every backup and snapshot.
+    /// opens only with all its anchors, so write the path into `anchor.mirrors` of the
+    /// configuration afterwards. A mirror belongs on another disk, outside of every backup and
+    /// snapshot.
     ///
     /// To move an anchor: add the new one, write it into the configuration in the place of the old
     /// one, and remove the old one.
@@ -179,11 +180,11 @@ pub(crate) enum AnchorCommand {
     },
     /// Take anchors out of the vault, also lost or broken ones. Stop the server first.
     ///
-    /// What they hold is erased, and the others get a new key. Take them out of the configuration
+    /// Their content is erased, and the others get a new key. Take them out of the configuration
     /// afterwards. If files are lost, or cannot be read or written, this is how to go on without
-    /// them: name all of them at once. Nothing can be erased then, but should one turn up again, it is
-    /// refused. Before that, see that nobody has put older files in the place of the others: only the
-    /// one that is lost could tell. The last anchor cannot be removed: nothing else opens the database.
+    /// them: name all of them at once. Nothing can be erased then, but should one turn up again, it
+    /// is refused. Before that, see that the others were not replaced by older files: only the one
+    /// that is lost could tell. The last anchor cannot be removed: nothing else opens the database.
     Remove {
         /// The anchors' absolute paths, as they were added
         #[arg(required = true, value_name = "PATH")]

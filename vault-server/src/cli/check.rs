@@ -1,5 +1,5 @@
-//! `check`: opens everything a start would open, walks the whole database, reads every stored value,
-//! and says what is wrong, without secrets.
+//! `check`: opens everything a start would open, walks the whole database, reads every stored
+//! value, and reports every fault, without secrets.
 
 use std::io;
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ const PAGE: usize = 256;
 const NOT_TO_ITS_END: &str =
     "the database cannot be read to its end, nothing was changed; the reason is above";
 
-/// What looking at stored values came to so far.
+/// The stored values looked at so far.
 #[derive(Default)]
 struct Values {
     accounts: u64,
@@ -80,7 +80,7 @@ fn is_served(config: &Config) -> io::Result<bool> {
     Ok(answer.is_some())
 }
 
-/// Each finding is printed as soon as it is known: what comes behind may not get to its end.
+/// Each finding is printed as soon as it is known: a later step may not get to its end.
 fn check_database(config: &Config) -> anyhow::Result<bool> {
     let keyring = keyring_secret::keyring(config)?;
     let vault_id = keyring.vault_id();
@@ -110,9 +110,9 @@ fn report(findings: &[String]) -> anyhow::Result<bool> {
     Ok(findings.is_empty())
 }
 
-/// What is wrong with the database, in words.
+/// The faults of the database, in words.
 fn findings(verified: &Verification) -> Vec<String> {
-    const BELOW: &str = "what lies below them is unavailable, an unknown number of accounts";
+    const BELOW: &str = "an unknown number of accounts below them is unavailable";
     let Verification {
         nodes: _,
         leaves: _,
@@ -126,7 +126,7 @@ fn findings(verified: &Verification) -> Vec<String> {
     let counts = [
         (missing, "parts of the key tree that are missing", BELOW),
         (unreadable, "parts of the key tree that do not open", BELOW),
-        (stray, "rows that nothing leads to", "nobody reads them"),
+        (stray, "rows that nothing leads to", "they are never read"),
         (
             broken_events,
             "accounts with gaps in their events",
@@ -135,21 +135,21 @@ fn findings(verified: &Verification) -> Vec<String> {
         (
             unscheduled,
             "accounts that the sweep does not find",
-            "what time decides about them waits for their next request, which mends it",
+            "their expiry waits for their next request, which mends it",
         ),
         (
             u64::from(damaged),
             "database files with damaged pages",
-            "who writes near them stops the vault; `vault-server serve --accept-damage` copies what can be \
-             read into a new file, and goes on with that",
+            "a write near them stops the vault; `vault-server serve --accept-damage` copies everything \
+             readable into a new file, and goes on with that",
         ),
     ];
     let wrong = counts.into_iter().filter(|(count, ..)| *count > 0);
-    let in_words = |(count, what, means)| format!("{what}: {count} ({means})");
+    let in_words = |(count, name, means)| format!("{name}: {count} ({means})");
     wrong.map(in_words).collect()
 }
 
-/// Opens every stored value, as far as the storage lets us, and reports what was found.
+/// Opens every stored value, as far as the storage lets us, and reports the result.
 fn look_through(ledger: &Ledger) -> anyhow::Result<bool> {
     let mut found = Values::default();
     let looked = look_at_all(ledger, &mut found);

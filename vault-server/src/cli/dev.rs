@@ -82,7 +82,7 @@ fn configure(folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
     settings.insert("log".to_owned(), toml::Table::from_iter(log).into());
     let text = toml::to_string(&settings)?;
     fs::write(&file, &text)?;
-    // Without the environment: what is set there is meant for a real vault.
+    // Without the environment: its variables are meant for a real vault.
     let environment: [(&str, &str); 0] = [];
     Config::from_sources(Some((&file, &text)), environment).context("the throw-away configuration")
 }

@@ -47,8 +47,8 @@ pub(crate) fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The ledger refuses it too, but only when there are a keyring and a key file of the wrong user, in
-/// the way of the right one's `init`.
+/// The ledger refuses it too, but only when there are a keyring and a key file of the wrong user,
+/// in the way of the right one's `init`.
 fn refuse_foreign(data_folder: &Path) -> Result<(), OpenError> {
     let us = geteuid().as_raw();
     match fs::metadata(data_folder) {
@@ -74,7 +74,7 @@ fn left_by_former_init(config: &Config, vault_id: &VaultId) -> anyhow::Result<Ke
     Ok(keyring)
 }
 
-/// Whether a vault was in use with the keyring, and lost its database, nobody can tell from here.
+/// `init` cannot tell whether a vault with this keyring was in use and lost its database.
 fn went_on_with(keyring: &Path) -> String {
     format!(
         "Went on with the keyring {}. If a vault was in use with it and its database is lost, make one with another vault id and a new keyring instead: this one counts the generations of accounts from 1 again, and a device that asks whether its key is still protected cannot tell another device's record from its own.",

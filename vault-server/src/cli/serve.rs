@@ -29,7 +29,7 @@ use crate::telemetry::logs;
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
-/// How long a stop waits for what still runs when everything in flight was answered.
+/// How long a stop waits for tasks that still run when everything in flight was answered.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(
@@ -64,7 +64,7 @@ pub(crate) fn run(
     served
 }
 
-/// What SIGHUP means.
+/// The meaning of SIGHUP.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnHangup {
     /// Read the certificate again: a service has no terminal.
@@ -73,15 +73,14 @@ pub(crate) enum OnHangup {
     Stop,
 }
 
-/// What a server runs on.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
 }
 
-/// A reload that comes while we start would end the process; the start reads the certificate anyway.
-/// Once waited for, a signal never does that again.
+/// A reload that comes while we start would end the process; the start reads the certificate
+/// anyway. Once waited for, a signal never does that again.
 fn outlive_hangups(runtime: &Runtime) -> io::Result<()> {
     let _inside = runtime.enter();
     signal(SignalKind::hangup()).map(drop)
@@ -113,7 +112,7 @@ async fn serve(
     // Before the certificate is read: a later reload is not missed.
     let hangup = signal(SignalKind::hangup())?;
     let certificate = tls::load(&config.tls)?;
-    // Before anybody can know that we serve: a signal nobody waits for would end the process.
+    // Before the server can be seen to serve: a signal that it does not wait for would end it.
     let stop_signal = stop_signal(on_hangup)?;
     tokio::pin!(stop_signal);
     let options = VaultOptions::new(config);
@@ -122,7 +121,7 @@ async fn serve(
         // The sweep of a start can take a while.
         _ = &mut stop_signal => return Ok(ExitCode::SUCCESS),
         started = start => started.context(
-            "what the vault keeps for itself cannot be read or written; `vault-server check` says more",
+            "the vault's own values cannot be read or written: run `vault-server check`",
         )?,
     };
     let listener = TcpListener::bind(config.listen)
@@ -166,9 +165,9 @@ async fn serve(
     }
 }
 
-/// Nothing further is answered: what happened is decided from the disk, by a restart.
+/// Nothing further is answered: the next start decides from the disk.
 fn storage_failed() -> ExitCode {
-    tracing::error!("storage failed: stopping; the next start decides from what is on the disk");
+    tracing::error!("storage failed: stopping; the next start decides from the disk");
     ExitCode::FAILURE
 }
 
@@ -186,7 +185,7 @@ fn stop_signal(on_hangup: OnHangup) -> anyhow::Result<impl Future<Output = &'sta
     })
 }
 
-/// Files are read on a thread of their own: a volume that hangs must not stop whoever accepts.
+/// Files are read on a thread of their own: a volume that hangs must not stop the accept loop.
 async fn reload(certificate: Arc<ReloadingCertificate>, mut hangup: Signal) {
     let mut poll = tokio::time::interval(CERTIFICATE_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);

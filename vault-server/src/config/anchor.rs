@@ -16,7 +16,6 @@ const MAX_MIRRORS: usize = Options::ANCHOR_LIMIT - 1;
 /// The anchor and its mirrors, in no order that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AnchorConfig {
-    /// The anchor.
     pub(crate) path: PathBuf,
     /// Further anchors, which hold the same.
     pub(crate) mirrors: Vec<PathBuf>,
@@ -69,8 +68,8 @@ impl AnchorConfig {
             let path = path.display();
             if place.starts_with(&data_folder) {
                 let reason = format!(
-                    "{path} is inside the data folder: whoever copies that folder would copy the \
-                     anchor with it; put it elsewhere, best on a volume of its own"
+                    "{path} is inside the data folder: a copy of that folder would have the anchor \
+                     in it; put it elsewhere, best on a volume of its own"
                 );
                 return Some((key, reason));
             }
@@ -100,7 +99,7 @@ fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// With every `..` resolved by its text alone, for comparing what may not exist yet.
+/// With every `..` resolved by its text alone: the path need not exist yet.
 fn resolved(path: &Path) -> PathBuf {
     let mut resolved = PathBuf::new();
     for part in path.components() {

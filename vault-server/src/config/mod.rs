@@ -45,7 +45,6 @@ pub struct Config {
     pub(crate) tls: TlsConfig,
     /// The keyring and how it is unsealed.
     pub(crate) keyring: KeyringConfig,
-    /// Logs.
     pub(crate) log: LogConfig,
     /// Limits of connections, requests and the writer's queue.
     pub limits: LimitsConfig,
@@ -108,7 +107,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Fills in what derives from other keys.
+    /// Fills in the defaults that derive from other keys.
     fn with_defaults(written: Written, sources: &Sources) -> Result<Self, ConfigError> {
         let folder = written.data_folder;
         let or_in_folder = |path: Option<PathBuf>, name| path.unwrap_or_else(|| folder.join(name));

@@ -24,9 +24,8 @@ pub enum ConfigError {
     /// The file that was asked for cannot be read.
     #[error("{path}: cannot be read: {cause}")]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// No TOML, an unknown key or variable, or a value of another type.
@@ -39,11 +38,11 @@ pub enum ConfigError {
         place: String,
         /// The key with its section.
         key: &'static str,
-        /// What was written.
+        /// The refused number.
         value: u32,
-        /// The least.
+        /// The least that is accepted.
         min: u32,
-        /// The most.
+        /// The most that is accepted.
         max: u32,
     },
     /// A value that is well-formed, but not possible.
@@ -53,7 +52,7 @@ pub enum ConfigError {
         place: String,
         /// The key with its section.
         key: &'static str,
-        /// What is wrong and what to write.
+        /// The fault, and what to write instead.
         reason: String,
     },
 }
@@ -187,7 +186,8 @@ fn list(text: &str) -> Value {
     Value::from(parts.collect::<Vec<_>>())
 }
 
-/// Names the key and what to write, never what was written: somebody may have put a secret there.
+/// Names the key and what to write, never the refused value: an operator may have put a secret
+/// there.
 fn in_words(error: &Error) -> String {
     let place = place(error.metadata.as_ref());
     let key = error.path.join(".");

@@ -183,7 +183,7 @@ fn an_anchor_inside_the_data_folder_is_refused_with_the_reason() {
         let error = refusal(of_file(&text));
         assert!(
             error.starts_with(&format!("/etc/v.toml: anchor.{key}: /srv/"))
-                && error.contains(" is inside the data folder: whoever copies that folder would "),
+                && error.contains(" is inside the data folder: a copy of that folder would "),
             "{error}"
         );
     }

@@ -1,4 +1,5 @@
-//! Who calls: tenant tokens (RFC 6750, section 2.1) and the account a relay vouches for.
+//! Authentication of callers: tenant tokens (RFC 6750, section 2.1), and the account that a relay
+//! vouches for.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -16,12 +17,12 @@ use crate::tenants::token::{Token, TokenScope};
 /// The header in which a relay names the account it vouches for.
 static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
 
-/// The tenant whose token came with the request and the account it vouches for.
+/// The account that a relay vouches for, and the tenant of the relay's token.
 #[derive(Clone)]
 pub(crate) struct RelayedAccount {
     /// The token's tenant.
     pub(crate) tenant: TenantId,
-    /// From `Vault-Account`.
+    /// From the header `Vault-Account`.
     pub(crate) account: AccountId,
 }
 
@@ -39,7 +40,7 @@ pub(crate) async fn authenticate_relay(
     Ok(next.run(request).await)
 }
 
-/// Whose token came with the request; it must have the scope.
+/// The tenant of the request's token, which must have this scope.
 pub(crate) fn authenticate(
     app: &App,
     headers: &HeaderMap,

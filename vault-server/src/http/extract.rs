@@ -1,4 +1,4 @@
-//! What handlers take: checked names, bounded bodies, parsed messages.
+//! The arguments of handlers: checked names, bounded bodies, parsed messages.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::auth::{RelayedAccount, authenticate};
 use super::problem::ProblemResponse;
 use crate::tenants::token::TokenScope;
 
-/// Fields that a problem may name. A closed list: a problem never echoes what was sent.
+/// Fields that a problem may name. A closed list: a problem never echoes the request.
 const FIELDS: [&str; 12] = [
     "credential_finalization",
     "credential_request",
@@ -121,7 +121,6 @@ impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
     }
 }
 
-/// A JSON answer.
 pub(crate) struct Answer<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Answer<T> {

@@ -19,7 +19,7 @@ use crate::channel::statement::Publication;
 use crate::service::Service;
 use crate::tenants::directory::Tenants;
 
-/// What the handlers share. Cheap to clone.
+/// The state that the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
     /// The use cases.

@@ -1,4 +1,4 @@
-//! The routes (PROTOCOL.md section 6): what is outside the sealed channel, and what only inside.
+//! The routes (PROTOCOL.md section 6), outside the sealed channel and inside it.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -17,7 +17,7 @@ use super::request_log::log_request;
 
 const ACCOUNT: &str = "/v1/tenants/{tenant}/accounts/{account}";
 
-/// What the vault serves over TLS.
+/// Everything that the vault serves over TLS.
 pub(crate) fn router(app: App) -> Router {
     let account = Router::new()
         .route(ACCOUNT, get(h::backend_status))

@@ -1,6 +1,6 @@
 //! The keyring's file.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 1 | version, 1 |
 //! | 1 | kind: 1 passphrase, 2 key file |
@@ -39,8 +39,8 @@ const STRETCHING: StretchingParameters = StretchingParameters {
     lanes: 4,
 };
 
-/// What a file may ask for, checked before anything is allocated: a planted file must neither take
-/// terabytes or hours, nor lower the cost of a guess below what every vault has written.
+/// Bounds of a file's parameters, checked before anything is allocated. A planted file must neither
+/// take terabytes or hours, nor make a guess cheaper than with the parameters of every vault.
 const MAX_MEMORY_KIB: u32 = 1_048_576;
 const MAX_PASSES: u32 = 16;
 const MAX_LANES: u32 = 16;
@@ -65,7 +65,8 @@ pub enum KeyringError {
     /// Of a later or another program.
     #[error("the keyring has format version {0}; this program reads version 1")]
     OtherVersion(u8),
-    /// The file asks for more memory or time, or offers less protection, than any vault has written.
+    /// The file asks for more memory or time, or offers less protection, than any vault has
+    /// written.
     #[error(
         "the keyring's key stretching parameters are out of bounds; the file is damaged or was planted"
     )]
@@ -105,7 +106,7 @@ impl Keyring {
         [header, sealed].concat()
     }
 
-    /// Opens what [`Keyring::seal`] made. With a passphrase this takes about 0.2 s and 64 MiB.
+    /// Opens the result of [`Keyring::seal`]. With a passphrase this takes about 0.2 s and 64 MiB.
     pub fn unseal(bytes: &[u8], unlock: &Unlock) -> Result<Self, KeyringError> {
         let (&version, rest) = bytes.split_first().ok_or(KeyringError::NotAKeyring)?;
         if version != VERSION {
@@ -133,7 +134,7 @@ impl Keyring {
     }
 }
 
-/// Reads parameters and salt; returns the key and what follows them.
+/// Reads parameters and salt; returns the key and the rest.
 fn passphrase_key<'a>(
     bytes: &'a [u8],
     passphrase: &str,

@@ -68,7 +68,7 @@ impl Keyring {
         &self.identity
     }
 
-    /// What seals the anchor, or, without one, the leaves.
+    /// Seals the anchor.
     pub fn master_key(&self) -> &[u8; 32] {
         &self.master_key
     }

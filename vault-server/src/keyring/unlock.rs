@@ -1,4 +1,4 @@
-//! What unseals a keyring, and where it comes from: never an argument or the environment, which
+//! The secret that unseals a keyring, and its source: never an argument or the environment, which
 //! other processes can read.
 
 use std::fmt;
@@ -23,7 +23,7 @@ pub(crate) enum UnlockSource {
     CredentialOrPrompt,
 }
 
-/// What unseals a keyring.
+/// The secret that unseals a keyring.
 pub enum Unlock {
     /// A passphrase, stretched with Argon2id.
     Passphrase(Zeroizing<String>),
@@ -48,7 +48,7 @@ pub(crate) enum UnlockError {
 }
 
 impl Unlock {
-    /// Reads what the configuration names. `credentials_folder` is `$CREDENTIALS_DIRECTORY`, which
+    /// Reads it from the configured source. `credentials_folder` is `$CREDENTIALS_DIRECTORY`, which
     /// systemd sets; `prompt` asks on the terminal and is called only if nothing else is there.
     pub(crate) fn read(
         source: &UnlockSource,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn no_prompt() -> io::Result<Zeroizing<String>> {
-        panic!("nobody is to be asked")
+        panic!("no prompt is due")
     }
 
     fn passphrase(unlock: Unlock) -> String {

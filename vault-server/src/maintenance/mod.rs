@@ -1,4 +1,4 @@
-//! What happens without a request: keys are rotated, statements renewed, and accounts swept.
+//! Work without a request: keys are rotated, statements renewed, and accounts swept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,13 +67,12 @@ impl Maintenance {
         })
     }
 
-    /// What the vault publishes; maintenance replaces it.
+    /// The answers of the public routes; maintenance replaces them.
     pub(crate) fn publication(&self) -> Arc<ArcSwap<Publication>> {
         Arc::clone(&self.publication)
     }
 
-    /// Does all of it once. What the queue has no room for is left for the next time, each step for
-    /// itself.
+    /// Does all of it once. A step that finds the queue full is left for the next time.
     ///
     /// # Errors
     /// [`MaintenanceEnded`] if no later try can succeed.
@@ -103,10 +102,10 @@ impl Maintenance {
         }
     }
 
-    /// Sweeps once.
+    /// Applies to every account what is due by now, and nothing else.
     ///
     /// # Errors
-    /// See [`CommitError`].
+    /// [`CommitError`] if the ledger did not commit.
     pub async fn sweep(&self) -> Result<(), CommitError> {
         self.service.sweep().await
     }

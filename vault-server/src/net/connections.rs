@@ -1,7 +1,7 @@
-//! Who is connected, and who has to leave when the places are used up.
+//! The open connections, and which of them has to leave when the places are used up.
 //!
-//! Letting newcomers wait until somebody leaves would let an attacker take all places with
-//! connections that do nothing, and keep everybody else out for as long as the timeouts allow. So
+//! If newcomers had to wait for a free place, an attacker could take all places with connections
+//! that do nothing, and keep everybody else out for as long as the timeouts allow. So
 //! a newcomer takes the place of a connection without a request in flight, of the one whose last
 //! request (or arrival) is the longest ago; if every connection has one in flight, the oldest
 //! leaves as soon as it is answered. A client whose idle connection was closed just connects again.
@@ -15,7 +15,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// All connections.
 pub(super) struct Connections {
     free: Arc<Semaphore>,
     taken: Mutex<HashMap<u64, Arc<State>>>,

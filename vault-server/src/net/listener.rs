@@ -1,6 +1,6 @@
-//! The accept loop: TCP, TLS, HTTP/1.1 or HTTP/2, the router; and what a connection may cost.
+//! The accept loop: TCP, TLS, HTTP/1.1 or HTTP/2, the router; and the bounds of a connection.
 //!
-//! | what | bound |
+//! | of | bound |
 //! |---|---|
 //! | connections | a cap; over it a new one takes the place of the one longest without a request (see `connections`) |
 //! | TLS handshake, head of an HTTP/1 request | a timeout each |
@@ -40,7 +40,7 @@ const MAX_HEADER_FIELDS: usize = 64;
 
 /// A backend sends all its requests over a few connections.
 const MAX_STREAMS: u32 = 128;
-/// What a peer may send before it is read: a few bodies for each stream.
+/// Bytes that a peer may send before they are read: a few bodies for each stream.
 const STREAM_WINDOW: u32 = 32 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
@@ -58,7 +58,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` over TLS on `listener` until `stop`; then accepts nothing more and returns when
-/// the requests in flight are answered, or the grace time is over and what is left was cut.
+/// the requests in flight are answered, or the grace time is over and the rest was cut.
 pub(crate) async fn serve(
     listener: TcpListener,
     certificate: Arc<ReloadingCertificate>,
@@ -72,7 +72,7 @@ pub(crate) async fn serve(
         .await;
 }
 
-/// What of the configuration bounds connections.
+/// The part of the configuration that bounds connections.
 #[derive(Clone, Copy)]
 struct Bounds {
     connections: usize,
@@ -107,7 +107,7 @@ struct Server {
     stop: CancellationToken,
 }
 
-/// Why a connection that works is ended by us.
+/// The cause for which the server ends a connection that works.
 enum Reason {
     Stop,
     Idle,
@@ -136,7 +136,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         let stopped = self.stop.clone();
         while let Some(stream) = stopped.run_until_cancelled(accept(&listener)).await {
-            // The newcomer waits here while somebody leaves; meanwhile the others wait in the
+            // The newcomer waits here until a connection leaves; meanwhile others wait in the
             // system's backlog.
             let place = Arc::clone(&self.connections).place();
             let Some(place) = stopped.run_until_cancelled(place).await else {

@@ -1,4 +1,4 @@
-//! Connections: TCP, TLS, and what a connection may cost.
+//! Connections: TCP, TLS, and their bounds.
 
 mod connections;
 pub(crate) mod listener;

@@ -33,7 +33,7 @@ pub(crate) enum TlsError {
     Certificate {
         /// The certificate's file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The file has no certificate in it, or a broken one.
@@ -62,7 +62,7 @@ pub(crate) enum TlsError {
         certificate_file: PathBuf,
         /// The key's file.
         key_file: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         cause: rustls::Error,
     },
 }
@@ -156,7 +156,7 @@ impl fmt::Debug for ReloadingCertificate {
     }
 }
 
-/// What changes when a file is written, replaced or its link redirected; `None` without a file.
+/// Changes when a file is written or replaced, or its link redirected; `None` without a file.
 /// The size is in it for file systems with coarse times.
 type FileState = Option<(u64, u64, u64, i64, i64)>;
 

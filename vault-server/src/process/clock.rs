@@ -2,8 +2,8 @@
 //!
 //! Everything that decides (waits, expiry, rotation) counts from the wall clock *at process start*
 //! plus the boot clock since (PROTOCOL.md section 7). Setting the system's clock during a run thus
-//! neither ends a wait nor starts one; time that the machine spends suspended counts. What a clock
-//! set back or forward between two runs does is the rules' business.
+//! neither ends a wait nor starts one; time that the machine spends suspended counts. The rules
+//! handle a clock that was set back or forward between two runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +48,7 @@ impl Clock {
         }
     }
 
-    /// The time.
+    /// Never goes back during a run.
     pub fn now(&self) -> Timestamp {
         let elapsed = match &self.source {
             Source::Boot { at_start } => millis(boot_clock().saturating_sub(*at_start)),

@@ -3,7 +3,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the process opens beside its connections: database, log, anchors, sockets, the runtime's.
+/// Files that the process opens beside its connections: database, WAL, anchors, sockets, the
+/// runtime's.
 const OWN: u64 = 64;
 
 /// The limit is too low for the connections that are configured.
@@ -27,7 +28,7 @@ pub(crate) fn provide_for(connections: u64) -> Result<(), TooFew> {
             current: Some(wanted),
             maximum: before.maximum,
         };
-        // What became of it is looked at below.
+        // The limit is read again below, whatever this returned.
         let _ = setrlimit(Resource::Nofile, raised);
     }
     match getrlimit(Resource::Nofile).current {

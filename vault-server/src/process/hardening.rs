@@ -1,10 +1,11 @@
-//! Process hardening: what keeps the secrets of a running vault out of files.
+//! Process hardening: keeps the secrets of a running vault out of files.
 //!
 //! - No core dumps, by limit and by making the process not dumpable; the latter also keeps other
 //!   processes of the same user from attaching to it and from reading its memory.
 //! - Memory locked, so that no secret is written to swap.
 //!
-//! Root can still read everything. Through rustix's safe wrappers, so that `unsafe` stays forbidden.
+//! Root can still read everything. Through rustix's safe wrappers, so that `unsafe` stays
+//! forbidden.
 
 use std::fmt;
 use std::fs;
@@ -31,7 +32,7 @@ pub(crate) enum Warning {
 }
 
 /// Hardens this process. Call it first of all, before any secret is read and any thread started.
-/// Returns what could not be put in force.
+/// Returns the protections that could not be put in force.
 pub(crate) fn harden() -> Vec<Warning> {
     [no_core_files(), not_dumpable(), lock_memory()]
         .into_iter()

@@ -1,4 +1,4 @@
-//! What the server needs from the process it runs in and from the system below it.
+//! The process and the system below it: clock, limits, memory, secret files.
 
 pub mod clock;
 pub(crate) mod file_limit;

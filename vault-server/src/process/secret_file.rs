@@ -1,7 +1,8 @@
-//! Files that hold secrets: read only when nobody else can, written so that nobody else ever could.
+//! Files that hold secrets: read only if no other user can read them, and made so that none ever
+//! could.
 //!
-//! What is checked is the *opened* file, so that nothing can be swapped between check and use.
-//! Links are followed: systemd credentials and Kubernetes secrets are links, and who may replace a
+//! The *opened* file is checked, so that nothing can be swapped between check and use. Links are
+//! followed: systemd credentials and Kubernetes secrets are links, and a user who may replace a
 //! link in the folder could as well replace the file.
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -30,13 +31,13 @@ pub enum SecretFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// A folder, pipe, socket or device.
     #[error("{0}: not a regular file")]
     NotAFile(PathBuf),
-    /// It belongs to somebody else, who could change it.
+    /// It belongs to another user, who could change it.
     #[error(
         "{path}: belongs to user {owner}; {}", whose_it_must_be(path, *owner, *us)
     )]
@@ -161,7 +162,7 @@ pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError>
     })
 }
 
-/// What of a file's metadata decides.
+/// The metadata that decide.
 struct Facts {
     is_file: bool,
     owner: u32,
@@ -211,7 +212,7 @@ fn check(path: &Path, facts: &Facts, us: u32) -> Result<(), SecretFileError> {
     Ok(())
 }
 
-/// Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+/// Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
 fn open_for_reading(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).expect("open flags fit an int");

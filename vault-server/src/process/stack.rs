@@ -1,6 +1,6 @@
-//! What a computation leaves behind on its thread's stack. Libraries erase their values, but not the
-//! copies that moving a value makes, nor a hash function's block: the session key of a login that had
-//! ended was found in the memory of a running vault that way.
+//! Erases the stack that a computation on secrets has used. Libraries erase their values, but
+//! neither the copies that moving a value makes, nor a hash function's block. The session key of a
+//! login that had ended was found in the memory of a running vault that way.
 
 use std::hint::black_box;
 
@@ -10,15 +10,15 @@ use zeroize::Zeroize;
 /// A thread's stack has 2 MiB.
 const WORDS: usize = 16 * 1024;
 
-/// Runs a computation on secrets, and then erases the stack where it was. What it returns must keep
-/// its secrets on the heap.
+/// Runs a computation on secrets, and then erases the stack that it used. Its result must keep its
+/// secrets on the heap.
 pub(crate) fn zeroize_stack_after<T>(compute: impl FnOnce() -> T) -> T {
     let result = in_own_frame(compute);
     wipe();
     result
 }
 
-/// With a frame of its own, below which everything of it lies.
+/// Everything that the computation puts on the stack lies below this frame.
 #[inline(never)]
 fn in_own_frame<T>(compute: impl FnOnce() -> T) -> T {
     compute()

@@ -33,8 +33,8 @@ pub(crate) fn add_anchor(config: &Config, keyring: &Keyring, path: &Path) -> Res
     Ledger::add_anchor(&options, &identity(keyring), path)
 }
 
-/// Takes anchors, there or lost, out of the vault. No process may have the vault open. Returns the end
-/// of each.
+/// Takes anchors, there or lost, out of the vault. No process may have the vault open. Returns the
+/// end of each.
 pub(crate) fn remove_anchors(
     config: &Config,
     keyring: &Keyring,
@@ -43,7 +43,7 @@ pub(crate) fn remove_anchors(
     Ledger::remove_anchors(&options(config), &identity(keyring), paths)
 }
 
-/// What opens the ledger that belongs to this keyring.
+/// Opens the ledger that belongs to this keyring, and no other.
 pub fn identity(keyring: &Keyring) -> VaultIdentity {
     VaultIdentity {
         vault_id: keyring.vault_id().as_str().to_owned(),

@@ -1,5 +1,5 @@
-//! An open vault: ledger, keys, tenants and publication, put together in the one right order. Nothing
-//! listens before everything that is due has been carried out.
+//! An open vault: ledger, keys, tenants and publication, put together in the one right order.
+//! Nothing listens before everything that is due has been carried out.
 
 pub mod ledger;
 

@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 pub struct AccountLeaf {
     /// The tenant that the account belongs to.
     pub tenant: TenantId,
-    /// What the rules know of it.
+    /// Its state, which only the rules change.
     pub account: Account,
 }
 

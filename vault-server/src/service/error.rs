@@ -1,5 +1,5 @@
-//! Why a use case was not carried out, and which problem that is (PROTOCOL.md section 8). Nothing else
-//! makes problems of errors.
+//! The errors of use cases, and the problem that each becomes (PROTOCOL.md section 8). Nothing else
+//! maps errors to problems.
 
 use vault_ledger::CommitError;
 use vault_protocol::problem::Problem;
@@ -8,13 +8,13 @@ use vault_rules::Refusal;
 
 use super::opaque::Unusable;
 
-/// The service's errors.
+/// A use case was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
     /// The rules refused; the refusal has been committed.
     #[error("refused")]
     Refused(Refusal),
-    /// A field of the request is not what it must be; nothing was charged.
+    /// A field of the request is malformed; nothing was charged.
     #[error("the field {0} is not valid")]
     InvalidField(&'static str),
     /// The tenant was removed while the request was under way.

@@ -2,13 +2,14 @@
 //!
 //! The order is always the same: decode, commit, and only then evaluate or answer.
 //!
-//! | where | what |
+//! | where | content |
 //! |---|---|
-//! | `registration`, `retrieval`, `removal`, `status`, `sweep` | the use cases; **`retrieval` charges a guess and then evaluates it** |
+//! | `retrieval` | **a guess is charged and then evaluated**; a key is given back |
+//! | `registration`, `removal`, `status`, `sweep` | the other use cases |
 //! | `opaque` | OPAQUE, and the type that makes the charge come first |
-//! | `ticket` | what the vault would have to remember between KE2 and KE3 |
+//! | `ticket` | the state between KE2 and KE3, sealed and handed to the device |
 //! | `account` | an account's leaf, and how a command changes it |
-//! | `error` | why a use case was not carried out, and its problem |
+//! | `error` | the errors of use cases, and their problems |
 
 pub mod account;
 pub(crate) mod error;
@@ -63,7 +64,7 @@ impl Service {
         self.keyring.vault_id()
     }
 
-    /// What devices pin.
+    /// Devices pin it.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.keyring.identity().identity_key().fingerprint()
     }
@@ -140,7 +141,7 @@ impl Service {
         outcome.ok_or(ServiceError::UnknownTenant)
     }
 
-    /// Runs a command whose refusals all mean the same to every caller.
+    /// Runs a command whose refusals are errors.
     async fn decide<C, T>(&self, scope: &AccountScope, command: C) -> Result<T, ServiceError>
     where
         C: Command<Outcome = Decision<T>> + Send + 'static,

@@ -14,15 +14,14 @@ use zeroize::{Zeroize, Zeroizing};
 /// The secret half of OPAQUE's server, as the keyring keeps it.
 pub(crate) type Setup = ServerSetup<Suite>;
 
-/// An attempt whose charge is on the disk. It can only be made from what the ledger's writer
-/// answers after COMMIT, and a [`Charge`] only by the rules: there is no other way to an
-/// evaluation.
+/// An attempt whose charge is on the disk. It can only be made from the answer of the ledger's
+/// writer after COMMIT, and a [`Charge`] only by the rules. There is no other way to an evaluation.
 pub(crate) struct ChargedAttempt(Charge);
 
 /// KE1, checked. Decoded before anything is charged: a malformed one costs nothing.
 pub(crate) struct CheckedRequest(opaque_ke::CredentialRequest<Suite>);
 
-/// What the vault needs to verify KE3; it travels in the sealed ticket.
+/// Verifies KE3. It travels in the sealed ticket.
 pub struct LoginState(pub Zeroizing<Vec<u8>>);
 
 /// The session key of a verified login, 64 bytes.
@@ -51,7 +50,7 @@ impl ChargedAttempt {
         }
     }
 
-    /// What was charged.
+    /// The attempt, as the rules counted it.
     pub(crate) fn charge(&self) -> &Charge {
         &self.0
     }
@@ -65,15 +64,15 @@ impl CheckedRequest {
 }
 
 impl SessionKey {
-    /// The key.
+    /// Wraps the released key; never print it.
     pub(crate) fn expose_secret(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// Evaluates a registration request (RFC 9807, section 5.2). This tests no password: the credential
-/// identifier of a started registration is fresh, and no record exists under it. With a record's own
-/// identifier it would, for free; so it takes nothing but a started registration.
+/// identifier of a started registration is fresh, and no record exists under it. With a record's
+/// own identifier it would, for free; so it takes nothing but a started registration.
 pub(crate) fn respond_to_registration(
     setup: &Setup,
     started: &StartedRegistration,

@@ -1,6 +1,6 @@
-//! What time alone does to accounts, carried out without a request (PROTOCOL.md section 7): attempts
-//! expire, exhausted records are destroyed, abandoned registrations are dropped. The due index says
-//! where to look; the account's own state decides.
+//! The sweep carries out, without a request, what time alone decides (PROTOCOL.md section 7):
+//! attempts expire, exhausted records are destroyed, abandoned registrations are dropped. The due
+//! index says where to look; the account's own state decides.
 
 use tokio::task::JoinSet;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable};
@@ -79,8 +79,8 @@ impl Service {
         }
     }
 
-    /// Sweeps so many accounts at once: the writer commits them together. What the queue has no room
-    /// for is tried again when the others are through, as often as it takes a queue of one.
+    /// Sweeps so many accounts at once: the writer commits them together. Those that the
+    /// queue had no room for are tried again after the others, as often as a queue of one takes.
     async fn sweep_page(&self, keys: &[LeafKey]) -> Result<(), CommitError> {
         let mut left = keys.to_vec();
         for _ in 0..=keys.len() {

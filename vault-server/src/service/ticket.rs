@@ -1,6 +1,6 @@
-//! Retrieval tickets (PROTOCOL.md section 7): what the vault would have to remember between KE2
-//! and KE3, sealed and handed to the device. A ticket says nothing about whether it may be used;
-//! the account's state does.
+//! Retrieval tickets (PROTOCOL.md section 7): the state between KE2 and KE3, sealed and handed to
+//! the device, so that the vault does not have to keep it. A ticket says nothing about whether it
+//! may be used; the account's state does.
 
 use rand::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
@@ -25,13 +25,13 @@ pub(crate) const KEPT_SECONDS: u64 = 24 * 60 * 60;
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
-/// What a ticket stands for.
+/// The content of a ticket.
 pub struct Contents {
-    /// Whose.
+    /// The only account that the ticket is good for.
     pub account_key: [u8; 32],
-    /// Of which record.
+    /// Of the record that the attempt was charged to.
     pub generation: u64,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: u64,
     /// To verify KE3 with.
     pub login_state: LoginState,
@@ -48,7 +48,7 @@ struct TicketKey {
     id: u32,
     /// Boxed: a list that grows or gives up its first would leave copies.
     secret: Box<Zeroizing<[u8; 32]>>,
-    /// In use is what seals.
+    /// A key is in use while it seals.
     life: KeyLife,
 }
 
@@ -68,8 +68,8 @@ impl TicketKeys {
     /// that has not sealed for 24 hours. Returns whether anything changed. Times that lie in the
     /// future (the clock was set back between runs) count as now.
     ///
-    /// A run forgets no key in its first 15 minutes: for so long the attempts that were open when the
-    /// vault stopped are open again, however long the outage was.
+    /// A run forgets no key in its first 15 minutes: for so long the attempts that were open when
+    /// the vault stopped are open again, however long the outage was.
     pub fn rotate<R: RngCore + CryptoRng>(
         &mut self,
         time: CommandTime,
@@ -252,8 +252,8 @@ mod tests {
         assert!(keys.open(&vault(), &old).is_none());
     }
 
-    /// Fails when `rotate` does not look at `running_since`: whoever was asked for a password when the
-    /// vault went down would have an open attempt and a ticket that nobody can open.
+    /// Fails when `rotate` does not look at `running_since`: a user who was typing a password when
+    /// the vault went down would have an open attempt and a ticket that no key opens.
     #[test]
     fn after_an_outage_a_key_opens_as_long_as_what_was_open_when_it_began() {
         let mut keys = keys();

@@ -5,7 +5,8 @@ use vault_ledger::LeafKey;
 use vault_protocol::TenantId;
 use vault_protocol::labelled::Labelled;
 
-/// What the vault cannot do anything without: tenants, ticket keys, the channel's keys, the serial.
+/// The leaves without which the vault cannot serve: tenants, ticket keys, the channel's keys, the
+/// serial.
 pub fn own() -> [LeafKey; 4] {
     [tenants(), ticket_keys(), ohttp_keys(), statement_serial()]
 }

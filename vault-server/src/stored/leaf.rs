@@ -15,7 +15,7 @@ pub trait Stored: Sized {
     /// The bytes of the leaf. They may hold secrets.
     fn encode(&self) -> Zeroizing<Vec<u8>>;
 
-    /// Reads what [`Stored::encode`] wrote, and nothing else.
+    /// Reads the bytes of [`Stored::encode`], and no others.
     fn decode(bytes: &[u8]) -> Result<Self, Unreadable>;
 }
 
@@ -62,7 +62,7 @@ pub trait Leaves {
     /// The value, `None` if there is none. A value that does not decode is unavailable.
     fn get<T: Stored>(&mut self, leaf: &Leaf<T>) -> Result<Option<T>, LeafUnavailable>;
 
-    /// Stores the value, unless it is stored already: setting what is there costs no write.
+    /// Stores the value, unless the same value is stored already: that costs no write.
     fn set<T: Stored>(&mut self, leaf: &Leaf<T>, value: &T);
 }
 

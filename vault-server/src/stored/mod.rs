@@ -1,4 +1,4 @@
-//! What the server keeps in the ledger: where each value is, and how it is encoded.
+//! The server's values in the ledger: their keys and their codecs.
 
 pub(crate) mod codec;
 pub mod keys;

@@ -1,7 +1,8 @@
 //! Which lines are written.
 //!
-//! Lines of libraries below warnings are kept out whatever the operator's filter says: HTTP and HPKE
-//! crates print headers, frames and keys there, others print paths of the machine that built them.
+//! Lines of libraries below warnings are kept out whatever the operator's filter says: HTTP and
+//! HPKE crates print headers, frames and keys there, others print paths of the machine that built
+//! them.
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
@@ -36,8 +37,9 @@ pub(crate) fn check(filter: &str) -> Result<(), FilterError> {
 
 pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
-    // tracing-subscriber 0.3.23 counts from the first character behind spaces and cuts from the first
-    // of all: it refuses "info, vault_server=debug", and panics in the middle of a longer character.
+    // tracing-subscriber 0.3.23 counts from the first character behind spaces and cuts from the
+    // first of all: it refuses "info, vault_server=debug", and panics in the middle of a longer
+    // character.
     let directives: Vec<_> = filter.split(',').map(str::trim).collect();
     // It would take a level that is mistyped for the name of a module, and log nothing else.
     let is_word = |text: &&&str| !text.is_empty() && !text.contains(['=', '[']);
@@ -45,14 +47,14 @@ pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
     if let Some(word) = directives.iter().filter(is_word).find(no_level) {
         return Err(FilterError::NotALevel((*word).to_owned()));
     }
-    // A filter that names modules only would switch everything off in the others, and so hide why the
-    // ledger has stopped. A level of the filter's own, `off` too, comes later and wins.
+    // A filter that names modules only would switch everything off in the others, and so hide why
+    // the ledger has stopped. A level of the filter's own, `off` too, comes later and wins.
     let names_something = directives.iter().any(|text| !text.is_empty());
     let with_errors = if names_something { "error," } else { "" };
     Ok(builder.parse(format!("{with_errors}{}", directives.join(",")))?)
 }
 
-/// Lets through what our own crates log, and of all others only warnings and errors.
+/// Lets through every line of our own crates, and of all others only warnings and errors.
 pub(super) fn quiet_libraries() -> FilterFn {
     fn is_let_through(metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::WARN || is_ours(metadata.target())

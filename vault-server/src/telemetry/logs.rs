@@ -35,7 +35,7 @@ pub(crate) fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// For commands that are not a service: they log nothing but what went wrong, as the ledger says it.
+/// For commands that are not a service: they log only warnings and errors, which the ledger has.
 pub(crate) fn init_for_command() -> Result<(), TelemetryError> {
     let config = LogConfig {
         format: LogFormat::Text,
@@ -49,7 +49,7 @@ pub(crate) fn init_for_command() -> Result<(), TelemetryError> {
 pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {
         let mut stderr = std::io::stderr();
-        // `eprintln!` would panic again when nobody can take the text.
+        // `eprintln!` would panic again when the text cannot be written.
         let _ = match info.location() {
             Some(place) => writeln!(
                 stderr,
@@ -204,10 +204,10 @@ mod tests {
 
     /// Run by the next test in a process of its own, for its standard error.
     #[test]
-    fn child_whose_lines_nobody_can_take() {
+    fn child_whose_lines_cannot_be_written() {
         if std::env::var_os("VAULT_TEST_FULL_DISK").is_some() {
             init(&LogConfig::default()).unwrap();
-            tracing::error!("nobody can take this");
+            tracing::error!("this cannot be written");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
             .args([
                 "--exact",
                 "--nocapture",
-                "telemetry::logs::tests::child_whose_lines_nobody_can_take",
+                "telemetry::logs::tests::child_whose_lines_cannot_be_written",
             ])
             .env("VAULT_TEST_FULL_DISK", "1")
             .stderr(full)

@@ -1,5 +1,5 @@
 //! The tenants of a vault: administered by commits, looked up in memory. The memory is a copy of
-//! what was committed; one process alone writes, so the copy is never behind.
+//! the committed state. One process alone writes, so the copy is never behind.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::stored::leaf::Leaves;
 
 type ByName = HashMap<TenantId, Arc<Tenant>>;
 
-/// All tenants.
+/// All tenants of the vault. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tenants {
     ledger: Ledger,
@@ -24,7 +24,7 @@ pub(crate) struct Tenants {
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Why a change of the tenants was refused; nothing was changed.
+/// A change of the tenants was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TenantError {
     /// The name is taken.
@@ -38,9 +38,9 @@ pub(crate) enum TenantError {
     /// There is no such token.
     #[error("the tenant has no token with that number: see `tenant list`")]
     UnknownToken,
-    /// Which token the new one is for, nobody can tell.
+    /// The scopes of the new token do not follow from the others.
     #[error(
-        "the tenant has no tokens, or they differ in what they allow: say what the new one shall allow (--scopes), see `tenant list`"
+        "the tenant has no tokens, or their scopes differ: give the scopes of the new one with --scopes"
     )]
     WhichScopes,
     /// See [`TooManyTokens`].
@@ -67,7 +67,7 @@ impl Tenants {
         })
     }
 
-    /// Whose token this is and what it allows; `None` if it is not valid.
+    /// The token's tenant and scopes; `None` if it is not valid.
     pub(crate) fn authenticate(&self, token: &Token) -> Option<(TenantId, Vec<TokenScope>)> {
         let known = self.known.load();
         let tenant = known.get(token.tenant())?;
@@ -177,8 +177,8 @@ impl Tenants {
         .await
     }
 
-    /// Commits a change and takes over what was committed. One at a time, and to its end even if
-    /// whoever asked has gone: the copy in memory must not miss a change or go back.
+    /// Commits a change and takes over the committed state. One at a time, and to its end even if
+    /// the caller has gone: the copy in memory must not miss a change or go back.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Batch<'_>) -> Result<Result<T, TenantError>, LeafUnavailable>
@@ -201,7 +201,7 @@ impl Tenants {
     }
 }
 
-/// What every token allows, if it is the same.
+/// The scopes of every token, if they are the same.
 fn common_scopes(tenant: &Tenant) -> Option<Vec<TokenScope>> {
     let (first, others) = tenant.tokens.split_first()?;
     let is_same = |other: &StoredToken| {

@@ -33,7 +33,7 @@ pub struct StoredToken {
     /// Names the token when it is revoked.
     pub(crate) id: u32,
     hash: [u8; 32],
-    /// What it allows.
+    /// The kinds of requests that it allows.
     pub(crate) scopes: Vec<TokenScope>,
     created_at_ms: u64,
 }
@@ -92,7 +92,7 @@ impl Tenant {
         self.tokens.len() < before
     }
 
-    /// What the token allows; `None` if it is not valid. Every stored hash is compared, each in
+    /// The token's scopes; `None` if it is not valid. Every stored hash is compared, each in
     /// constant time.
     pub fn scopes_of(&self, token: &Token) -> Option<&[TokenScope]> {
         let hash = token.hash();

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 const TOKEN_PREFIX: &str = "bkv1_";
 const SECRET_LEN: usize = 32;
 
-/// What a token allows.
+/// A kind of request that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenScope {
@@ -43,7 +43,7 @@ impl Token {
         Self { tenant, secret }
     }
 
-    /// Whose token it claims to be.
+    /// The tenant that the token names. Only its hash shows whether the tenant made it.
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -54,7 +54,7 @@ impl Token {
         Zeroizing::new(format!("{TOKEN_PREFIX}{}_{}", self.tenant, secret.as_str()))
     }
 
-    /// For the test of what a stored tenant has in it.
+    /// Whether the bytes are the secret of this token.
     #[cfg(test)]
     pub(super) fn is_secret(&self, bytes: &[u8]) -> bool {
         bytes == self.secret.as_slice()
