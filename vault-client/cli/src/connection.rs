@@ -103,42 +103,46 @@ impl ConnectionArguments {
         })
     }
 
+    /// A part that is stored is kept only for the same kind of route: a token is no session.
     fn route(&self, stored: Option<&Route>) -> Result<Route, CliError> {
-        let (stored_token, stored_session) = match stored {
-            Some(Route::Direct { token_file, .. }) => (Some(token_file), None),
-            Some(Route::Relay { session_file, .. }) => (None, Some(session_file)),
-            None => (None, None),
-        };
-        let stored_url = |stored: Option<&Route>| match stored {
-            Some(Route::Direct { url, .. } | Route::Relay { url, .. }) => Some(url.clone()),
-            None => None,
-        };
-        let is_direct = self.url.is_some()
-            || self.token_file.is_some()
-            || (self.relay.is_none() && self.session_file.is_none() && stored_token.is_some());
-        let is_relay =
-            self.relay.is_some() || self.session_file.is_some() || stored_session.is_some();
-        if is_direct {
-            let kept = stored.filter(|route| matches!(route, Route::Direct { .. }));
-            let url = self.url.clone().or_else(|| stored_url(kept));
-            Ok(Route::Direct {
-                url: url.ok_or_else(|| missing("--url"))?,
-                token_file: file(self.token_file.as_deref(), stored_token, "--token-file")?,
-            })
-        } else if is_relay {
-            let kept = stored.filter(|route| matches!(route, Route::Relay { .. }));
-            let url = self.relay.clone().or_else(|| stored_url(kept));
-            Ok(Route::Relay {
-                url: url.ok_or_else(|| missing("--relay"))?,
-                session_file: file(
-                    self.session_file.as_deref(),
-                    stored_session,
-                    "--session-file",
-                )?,
-            })
-        } else {
-            Err(missing("--url or --relay"))
+        let gives_direct = self.url.is_some() || self.token_file.is_some();
+        let gives_relay = self.relay.is_some() || self.session_file.is_some();
+        match stored {
+            Some(Route::Direct { url, token_file }) if !gives_relay => {
+                self.direct(Some(url), Some(token_file))
+            }
+            Some(Route::Relay { url, session_file }) if !gives_direct => {
+                self.relayed(Some(url), Some(session_file))
+            }
+            _ if gives_direct => self.direct(None, None),
+            _ if gives_relay => self.relayed(None, None),
+            _ => Err(missing("--url or --relay")),
         }
+    }
+
+    fn direct(
+        &self,
+        url: Option<&String>,
+        token_file: Option<&PathBuf>,
+    ) -> Result<Route, CliError> {
+        let url = self.url.as_ref().or(url);
+        Ok(Route::Direct {
+            url: url.ok_or_else(|| missing("--url"))?.clone(),
+            token_file: file(self.token_file.as_deref(), token_file, "--token-file")?,
+        })
+    }
+
+    fn relayed(
+        &self,
+        url: Option<&String>,
+        session_file: Option<&PathBuf>,
+    ) -> Result<Route, CliError> {
+        let url = self.relay.as_ref().or(url);
+        let given = self.session_file.as_deref();
+        Ok(Route::Relay {
+            url: url.ok_or_else(|| missing("--relay"))?.clone(),
+            session_file: file(given, session_file, "--session-file")?,
+        })
     }
 }
 

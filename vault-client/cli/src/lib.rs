@@ -8,6 +8,7 @@
 //! | `commands` | one module a command |
 //! | `connection` | where the vault is, how it is reached, which fingerprints are pinned |
 //! | `state` | the file that the device's state is kept in |
+//! | `context` | screen, state and vault of a command |
 //! | `secrets` | passwords, keys and tokens, from files and prompts only |
 //! | `work` | slow work: progress and Ctrl-C |
 //! | `code`, `error`, `output`, `words` | exit codes, text and JSON |
