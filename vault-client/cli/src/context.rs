@@ -7,7 +7,6 @@ use vault_client::BackupKey;
 use vault_client::client::Device;
 use vault_client::device::{DeviceState, Place};
 use vault_client::http::{HttpTransport, system_clock};
-use zeroize::Zeroizing;
 
 use crate::connection;
 use crate::error::CliError;
@@ -56,7 +55,7 @@ impl Context {
     /// The key that is in use. The state is free for other runs again.
     pub(crate) fn used_key(&self) -> Result<BackupKey, CliError> {
         let (_, state) = self.load_used_key()?;
-        held_key(&state)
+        held_key(state)
     }
 
     /// The way to `place`. Nothing is sent.
@@ -71,10 +70,8 @@ impl Context {
     }
 }
 
-/// A copy of the device's key.
-pub(crate) fn held_key(state: &DeviceState) -> Result<BackupKey, CliError> {
-    let key = state.key().context("the device holds no key")?;
-    Ok(BackupKey::from_bytes(&Zeroizing::new(*key.expose_secret())))
+pub(crate) fn held_key(state: DeviceState) -> Result<BackupKey, CliError> {
+    Ok(state.into_key().context("the device holds no key")?)
 }
 
 pub(crate) fn open(

@@ -99,6 +99,11 @@ impl DeviceState {
         self.key.as_ref()
     }
 
+    /// The key alone, for a use of it that changes no state.
+    pub fn into_key(self) -> Option<BackupKey> {
+        self.key
+    }
+
     /// Whether a backup may be encrypted with the key, or a person has its digits.
     pub fn is_used(&self) -> bool {
         self.known.is_used
@@ -312,7 +317,7 @@ pub(crate) fn copy(key: &BackupKey) -> BackupKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{key, place, reference};
+    use super::super::samples::{key, place, reference};
     use super::super::{Deleted, Unstored};
     use super::*;
     use crate::error::Error;

@@ -66,7 +66,7 @@ async fn the_key(context: &Context, options: &Restore) -> Result<(BackupKey, Fro
     let (file, state) = context.load()?;
     let asks_vault = options.by_password || options.password_file.is_some();
     let (key, from) = if state.is_used() && !asks_vault {
-        (held_key(&state)?, From::Device)
+        (held_key(state)?, From::Device)
     } else {
         (
             by_password(context, options, file, state).await?,

@@ -146,13 +146,17 @@ fn mode(state: &DeviceState) -> (&'static str, &'static str) {
             "begun and not finished: run vault-client enable",
         ),
         Record::None => ("key-only", "by its 64 digits alone"),
-        Record::Registering { .. } => (
+        Record::Registering { former: Some(_) } => (
+            "unsettled",
+            "by a password; whether by the former or the new one is not known: run vault-client change-password",
+        ),
+        Record::Registering { former: None } => (
             "unsettled",
             "by its 64 digits; whether a password does too is not known: run vault-client enable, or disable",
         ),
         Record::Deleting { .. } => (
             "unsettled",
-            "by its 64 digits; whether the record is deleted is not known: run vault-client disable",
+            "by its 64 digits, if they are written down; whether the record is deleted is not known: run vault-client disable",
         ),
     }
 }

@@ -1,21 +1,18 @@
 //! A property test of the state machine: a device that crashes, and a relay that loses, keeps and
 //! delivers messages as it likes. The model knows from the vaults which keys may be registered, and
 //! compares that with the state that the device stored last.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
-use vault_protocol::identity::Fingerprint;
-use vault_protocol::statement::SeenStatement;
-use vault_protocol::{AccountId, BackupKey, Binary, Policy, TenantId, VaultId};
+use vault_client::device::{DeviceState, Kept, Place, Record};
+use vault_client::error::{Error, NoAnswer};
+use vault_client::flows::Registered;
+use vault_client::protection::RegistrationRef;
+use vault_client::{AccountId, BackupKey, Fingerprint, Policy, TenantId, VaultId};
 use zeroize::Zeroizing;
 
-use super::*;
-use crate::error::{Error, NoAnswer};
-use crate::flows::Registered;
-use crate::protection::RegistrationRef;
-use crate::trust::TrustMemory;
-
 /// The account at a vault that has these identities.
-pub(super) fn place(account: &str, pins: &[u8]) -> Place {
+fn place(account: &str, pins: &[u8]) -> Place {
     let pin = |digit: &u8| -> Fingerprint { digit.to_string().repeat(60).parse().unwrap() };
     let (tenant, account) = (
         TenantId::new("app").unwrap(),
@@ -29,40 +26,28 @@ pub(super) fn place(account: &str, pins: &[u8]) -> Place {
     )
 }
 
-pub(super) fn key(number: u8) -> BackupKey {
+fn key(number: u8) -> BackupKey {
     BackupKey::from_bytes(&Zeroizing::new([number; 32]))
 }
 
-pub(super) fn reference(at: &Place, generation: u64) -> RegistrationRef {
-    RegistrationRef {
-        vault: VaultId::new("v").unwrap(),
-        tenant: at.tenant.clone(),
-        account: at.account.clone(),
-        generation,
-    }
-}
-
-pub(super) fn registered(at: &Place, generation: u64) -> Registered {
-    Registered {
-        registration: reference(at, generation),
-        policy: Policy::default(),
-    }
-}
-
-pub(super) fn memory(vault: &str, serial: u64) -> Option<TrustMemory> {
-    let digest = Binary([0; 32]);
-    Some(TrustMemory {
-        vault: VaultId::new(vault).unwrap(),
-        seen: SeenStatement { serial, digest },
-    })
-}
-
-pub(super) fn unknown() -> Error {
+fn unknown() -> Error {
     Error::UnknownOutcome(NoAnswer::NotSealed)
 }
 
-pub(super) fn unreachable() -> Error {
+fn unreachable() -> Error {
     Error::Network(NoAnswer::NotSealed)
+}
+
+fn registered(at: &Place, generation: u64) -> Registered {
+    Registered {
+        registration: RegistrationRef {
+            vault: VaultId::new("v").unwrap(),
+            tenant: at.tenant.clone(),
+            account: at.account.clone(),
+            generation,
+        },
+        policy: Policy::default(),
+    }
 }
 
 const PLACES: usize = 3;
@@ -367,7 +352,7 @@ impl Model {
         let Some((live, _)) = account.live else {
             return;
         };
-        let reference = reference(&at(index), account.generation);
+        let reference = registered(&at(index), account.generation).registration;
         if self.state.keep_retrieved(key(live), at(index), reference) == Kept::Held {
             self.used = Some(live);
         }
