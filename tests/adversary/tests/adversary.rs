@@ -109,3 +109,12 @@ fn every_patch_fits_the_product_in_one_place() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Fails when a gate of the report has no test here.
+#[test]
+fn every_gate_of_the_report_has_its_test() {
+    let tests = include_str!("adversary.rs");
+    let checked = tests.matches("check(&gates::").count();
+    // This test names the text once.
+    assert_eq!(checked - 1, GATES.len());
+}

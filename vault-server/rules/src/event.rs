@@ -1,5 +1,5 @@
-//! Events, for notifications and the audit log. Each is stored by the commit of the change that it
-//! tells of. They hold no secret and no name.
+//! Events, which `account show` prints, and notifications and an audit log can be made from. Each is
+//! stored by the commit of the change that it tells of. They hold no secret and no name.
 
 use serde::{Deserialize, Serialize};
 use vault_protocol::Timestamp;

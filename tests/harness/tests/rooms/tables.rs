@@ -9,7 +9,7 @@ pub const ROOMS: &[Rooms] = &[
             &["process", "stored", "telemetry"],
             &["tenants", "keyring", "config"],
             &["service", "channel", "net"],
-            &["http", "admin", "maintenance", "events"],
+            &["http", "admin", "maintenance"],
             &["server"],
             &["cli"],
         ],
