@@ -262,7 +262,7 @@ fn a_start_that_does_not_write_the_wal_again_is_found() {
             ..Layer::default()
         };
         found.extend(start_again(fail(), without, &losses));
-        // Fails when `Store::open` does not call `rewrite`.
+        // Fails when `Store::open` does not call `Wal::make_durable`, or that does not call `rewrite`.
         assert_eq!(start_again(fail(), Layer::default(), &losses), []);
     }
     assert_ne!(found, []);

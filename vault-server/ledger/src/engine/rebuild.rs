@@ -8,9 +8,8 @@
 use std::ops::ControlFlow;
 
 use crate::error::{OpenError, StorageError};
-use crate::leaf::events::Events;
-
 use crate::key::LeafKey;
+use crate::leaf::events::Events;
 use crate::leaf::record::LeafRecord;
 use crate::store::{Folder, Store};
 use crate::tree::node::Value;

@@ -1,12 +1,11 @@
 //! The writer: the one thread that owns the database.
 
 pub(crate) mod batch;
+mod committed;
 pub(crate) mod draft;
 pub(crate) mod leaves;
 
 use std::error::Error;
-use std::fmt;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,58 +13,12 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, watch};
 
 use self::batch::Batch;
+pub use self::committed::Committed;
 use self::draft::Draft;
 use self::leaves::Leaves;
 use crate::engine::commit::Durable;
 use crate::error::{CommitError, LeafUnavailable, StorageError};
 use crate::store::Folder;
-
-/// The result of a change that is on the disk.
-///
-/// Only the writer makes one, and only from the proof that a commit returned. A function that takes a
-/// `Committed<T>` can therefore not run before the change is durable. That keeps a charged guess ahead
-/// of its evaluation (PROTOCOL.md section 7).
-///
-/// ```
-/// fn evaluate(charged: vault_ledger::Committed<u8>) -> u8 {
-///     charged.into_inner()
-/// }
-/// ```
-///
-/// No other code can make one:
-///
-/// ```compile_fail,E0423
-/// fn evaluate(charged: vault_ledger::Committed<u8>) -> u8 {
-///     charged.into_inner()
-/// }
-/// evaluate(vault_ledger::Committed(1));
-/// ```
-pub struct Committed<T>(T);
-
-impl<T> Committed<T> {
-    fn new(value: T, _proof: &Durable) -> Committed<T> {
-        Committed(value)
-    }
-
-    /// The result itself, without the proof that it is durable.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> Deref for Committed<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> fmt::Debug for Committed<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Committed(..)")
-    }
-}
 
 /// The state of the writer that its handles see.
 pub(crate) struct Shared {
