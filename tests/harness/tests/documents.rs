@@ -55,7 +55,7 @@ fn commands_name_crates_tests_and_programs_that_are_there() {
     });
 }
 
-/// Fails when the section "Lost disk" of docs/OPERATIONS.md gets another name.
+/// Fails when the section "Refused starts" of docs/OPERATIONS.md gets another name.
 #[test]
 fn messages_of_the_programs_name_sections_that_are_there() {
     const IN_THE_RUNBOOK: &str = "\\\" in docs/OPERATIONS.md";
@@ -78,6 +78,44 @@ fn messages_of_the_programs_name_sections_that_are_there() {
         }
     }
     assert!(count > 0, "no message names a section");
+}
+
+/// Fails when two refusals get one code, or when a line of the table in "Refused starts" is missing
+/// or of no refusal.
+#[test]
+fn the_runbook_lists_every_code_of_a_refused_start_once() {
+    let source = root().join("vault-server/ledger/src/error.rs");
+    let source = fs::read_to_string(source).expect("the ledger's errors are there");
+    let of_a_refusal = source.lines().filter(|line| line.contains("OpenError::"));
+    let in_the_source = of_a_refusal.filter_map(|line| {
+        let (_, code) = line.split_once("=> \"")?;
+        code.strip_suffix("\",")
+    });
+    let runbook = Document::read(root().join("docs/OPERATIONS.md"));
+    let (_, section) = runbook
+        .text
+        .split_once("\n## Refused starts\n")
+        .expect("it is there");
+    let (section, _) = section
+        .split_once("\n## ")
+        .expect("another section follows");
+    let listed = section.lines().filter_map(|line| {
+        let (code, _) = line.strip_prefix("| `")?.split_once("` |")?;
+        Some(code)
+    });
+    let (mut in_the_source, mut listed): (Vec<_>, Vec<_>) =
+        (in_the_source.collect(), listed.collect());
+    in_the_source.sort_unstable();
+    listed.sort_unstable();
+    assert!(
+        in_the_source.len() > 20,
+        "the codes are not where they were"
+    );
+    assert!(
+        in_the_source.is_sorted_by(|a, b| a < b),
+        "{in_the_source:?}"
+    );
+    assert_eq!(in_the_source, listed);
 }
 
 fn assert_none(findings: impl Fn(&Document) -> Vec<String>) {

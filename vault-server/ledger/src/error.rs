@@ -6,31 +6,23 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a ledger was not created or opened. Each message names the next step.
+/// Why a ledger was not created or opened.
+///
+/// Each message says in short what to do next. What else there is to know stands under the
+/// [`code`](OpenError::code) in docs/OPERATIONS.md, "Refused starts".
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process, or another part of this one, has the vault open.
+    /// Another process, or another part of this one, has the vault in this folder open.
     #[error(
-        "another process has the vault in {folder:?} open; stop it first, or ask it to do this for you"
+        "another process has the vault in {0:?} open; stop it first, or ask it to do this for you"
     )]
-    Locked {
-        /// The data folder.
-        folder: PathBuf,
-    },
-    /// There is no database in the folder.
-    #[error("there is no vault in {folder:?}; run `vault-server init` to make one")]
-    NotFound {
-        /// The data folder.
-        folder: PathBuf,
-    },
-    /// There is a database already. It is never overwritten.
-    #[error(
-        "there is a vault in {folder:?} already, it is never overwritten; choose another folder"
-    )]
-    AlreadyExists {
-        /// The data folder.
-        folder: PathBuf,
-    },
+    Locked(PathBuf),
+    /// There is no database in this folder.
+    #[error("there is no vault in {0:?}; run `vault-server init` to make one")]
+    NotFound(PathBuf),
+    /// There is a database in this folder already.
+    #[error("there is a vault in {0:?} already, it is never overwritten; choose another folder")]
+    AlreadyExists(PathBuf),
     /// Group or others may read or write a file or folder that belongs to the owner alone.
     #[error("{path:?} is open to others (mode {mode:04o}); run `chmod {wanted:04o}` on it")]
     Exposed {
@@ -53,21 +45,15 @@ pub enum OpenError {
         /// Our user id.
         us: u32,
     },
-    /// A name in the data folder is not a plain file or folder, for example a symbolic link.
-    #[error("{path:?} is not a plain file or folder; put the vault's own one there")]
-    WrongKind {
-        /// The name.
-        path: PathBuf,
-    },
+    /// A name is not a plain file or folder, for example a symbolic link.
+    #[error("{0:?} is not a plain file or folder; put the vault's own one there")]
+    WrongKind(PathBuf),
     /// There is a file in the data folder that the store would act on, and that no database of this
     /// program left there.
     #[error(
-        "{path:?} does not belong there; find out which process wrote to the data folder, and move it away"
+        "{0:?} does not belong there; find out which process wrote to the data folder, and move it away"
     )]
-    NotOurs {
-        /// The file.
-        path: PathBuf,
-    },
+    NotOurs(PathBuf),
     /// The database was written by a newer program.
     #[error(
         "the database has version {found}, this program knows versions up to {known}; use the newer vault-server"
@@ -108,7 +94,7 @@ pub enum OpenError {
     BeforeTheTree,
     /// No key that an anchor holds opens the root.
     #[error(
-        "the database is not the latest one: {}; an older copy of it was put back, it was altered or is damaged, or the anchor is not its own; only the newest database of this vault opens: put that back",
+        "the database is not the latest one: {}; put the newest database of this vault back",
         describe_batches(*database, *anchors)
     )]
     NotTheLatest {
@@ -119,84 +105,53 @@ pub enum OpenError {
     },
     /// The WAL is the latest one, and much of the database below it does not open.
     #[error(
-        "much of the database does not open ({paths} of the paths that a start looks at), while the newest changes wait in its WAL, ledger.db-wal: an older ledger.db was put beside it, or the file is damaged. Nothing was changed: put back the ledger.db that was there when the server stopped, or see \"Older database\" in docs/OPERATIONS.md"
+        "much of the database does not open ({paths} of the paths that a start looks at), while the newest changes wait in its WAL; put back the ledger.db that was there when the server stopped"
     )]
     Mixture {
         /// On how many of the paths that were looked at a node does not open.
         paths: usize,
     },
-    /// The list of due times cannot be read. It decides nothing, but every write to it would fail.
-    #[error(
-        "a part of ledger.db is damaged that decides nothing, the list of due times; `vault-server serve --accept-damage` copies the readable part of the database into a new file, and goes on with that"
-    )]
+    /// The due index cannot be read. It decides nothing, but every write to it would fail.
+    #[error("the due index in ledger.db is damaged; run `vault-server serve --accept-damage` once")]
     DamagedList,
     /// A leaf without which nothing can be done does not open.
     #[error(
-        "the vault's own leaves (its tenants, its keys, the number of its last statement) do not open: ledger.db was altered or is damaged, or an older one was put back. Nothing was changed: put back the ledger.db and ledger.db-wal that were there when the server stopped; without them see \"Lost disk\" in docs/OPERATIONS.md"
+        "the vault's own leaves do not open; put back the ledger.db and ledger.db-wal that were there when the server stopped"
     )]
     NeededLost,
-    /// An anchor is not there.
+    /// This anchor is not there.
     #[error(
-        "the anchor {path:?} is missing; mount its volume. If it is lost and a mirror is left, run `vault-server anchor remove` with the paths of all that are lost; if none is left, every key in this vault is lost: make a new vault, devices that hold their key register again"
+        "the anchor {0:?} is missing; mount its volume, or, if it is lost, run `vault-server anchor remove` with the paths of all that are lost"
     )]
-    AnchorMissing {
-        /// The anchor's file.
-        path: PathBuf,
-    },
+    AnchorMissing(PathBuf),
     /// Something is where an anchor was to be made. It is never overwritten.
     #[error(
-        "there is a file at {path:?} already, it may be the anchor of a vault and is never overwritten; choose another path for the new anchor, or move the file away if an interrupted `vault-server anchor add` left it"
+        "there is a file at {0:?} already, it may be the anchor of a vault and is never overwritten; choose another path for the new anchor"
     )]
-    AnchorExists {
-        /// The file.
-        path: PathBuf,
-    },
+    AnchorExists(PathBuf),
     /// A file is no anchor of this vault and keyring, or it is damaged.
     #[error(
-        "{path:?} is the anchor of another vault or keyring, or it is damaged; correct the paths of the anchors, the vault id, or the keyring in the configuration. If it is damaged and a mirror is left, run `vault-server anchor remove` with the paths of all that are damaged or lost"
+        "{0:?} is the anchor of another vault or keyring, or it is damaged; correct the configuration, or, if it is damaged, run `vault-server anchor remove` with the paths of all that are"
     )]
-    AnchorForeign {
-        /// The file.
-        path: PathBuf,
-    },
+    AnchorForeign(PathBuf),
     /// Another process, or another part of this one, has the anchor open.
-    #[error(
-        "another process has the anchor {path:?} open; stop it first. Two servers on copies of one data folder cannot share an anchor"
-    )]
-    AnchorLocked {
-        /// The anchor's file.
-        path: PathBuf,
-    },
+    #[error("another process has the anchor {0:?} open; stop it first")]
+    AnchorLocked(PathBuf),
     /// An anchor's file has further names.
     #[error(
-        "the anchor {path:?} has another name, a hard link, and a copy of that is a copy of the anchor; find it with `find -samefile` on the anchor's volume, and delete it"
+        "the anchor {0:?} has another name, a hard link; find it with `find -samefile` on the anchor's volume, and delete it"
     )]
-    AnchorLinked {
-        /// The anchor's file.
-        path: PathBuf,
-    },
+    AnchorLinked(PathBuf),
     /// Two of the anchors are the same file, or one is a copy of the other.
     #[error(
-        "the anchors {first:?} and {second:?} are the same, or one is a copy of the other; take one of them out of the configuration, and make a mirror with `vault-server anchor add`"
+        "the anchors {0:?} and {1:?} are the same, or one is a copy of the other; take one of them out of the configuration"
     )]
-    AnchorTwice {
-        /// The one that comes first in the configuration.
-        first: PathBuf,
-        /// The other one.
-        second: PathBuf,
-    },
+    AnchorTwice(PathBuf, PathBuf),
     /// An anchor is inside the data folder.
-    #[error(
-        "the anchor {path:?} is inside the data folder, and a copy of the folder would have it too; put it on a volume of its own"
-    )]
-    AnchorInFolder {
-        /// The anchor's file.
-        path: PathBuf,
-    },
-    /// No anchor is configured.
-    #[error(
-        "no anchor is configured, and a vault needs at least one; set anchor.path to a file on a volume of its own"
-    )]
+    #[error("the anchor {0:?} is inside the data folder; put it on a volume of its own")]
+    AnchorInFolder(PathBuf),
+    /// No anchor is configured, and a vault needs at least one.
+    #[error("no anchor is configured; set anchor.path to a file on a volume of its own")]
     NoAnchor,
     /// There are more anchors than a vault can have.
     #[error("a vault has at most {limit} anchors; take some out of the configuration")]
@@ -204,29 +159,23 @@ pub enum OpenError {
         /// The highest number.
         limit: usize,
     },
-    /// The vault has an anchor that the configuration does not name.
+    /// The vault has an anchor that the configuration does not name. It was here at the last start.
     #[error(
-        "the vault's anchor {path:?} is not configured; name it in anchor.path or anchor.mirrors, or, if it is lost or shall go, run `vault-server anchor remove` with the paths of all that are"
+        "the vault's anchor {0:?} is not configured; name it in anchor.path or anchor.mirrors, or, if it is lost or shall go, run `vault-server anchor remove` with the paths of all that are"
     )]
-    AnchorNotConfigured {
-        /// Where it was at the last start.
-        path: PathBuf,
-    },
+    AnchorNotConfigured(PathBuf),
     /// The configuration names an anchor that the vault does not have.
     #[error(
-        "{path:?} is no anchor of this vault, or was removed from it; take it out of the configuration. If an interrupted `vault-server anchor remove` left it, run that again with its path: it erases what the file still holds. To use the path for a new anchor, move the file away and run `vault-server anchor add`"
+        "{0:?} is no anchor of this vault, or was removed from it; take it out of the configuration"
     )]
-    AnchorUnknown {
-        /// The file.
-        path: PathBuf,
-    },
+    AnchorUnknown(PathBuf),
     /// The store did not take over a setting that durability or secrecy needs.
     #[error(
         "the database refused the setting {name}: wanted {wanted}, got {got}; the vault does not run without it"
     )]
     SettingRefused {
-        /// The setting.
-        name: &'static str,
+        /// SQLite's name of it.
+        name: String,
         /// The value that reading it back must give.
         wanted: &'static str,
         /// The value it has.
@@ -234,15 +183,51 @@ pub enum OpenError {
     },
     /// A table, index, trigger, or view is not as this program makes it.
     #[error(
-        "the database's schema was changed, at {object:?}; this program did not do that: find out which process wrote to the file, and restore it"
+        "the database's schema was changed, at {0:?}; find out which process wrote to the file, and restore it"
     )]
-    SchemaDiffers {
-        /// The name of the first object that differs.
-        object: String,
-    },
+    SchemaDiffers(String),
     /// The disk or the store failed.
     #[error("the vault's storage failed")]
     Storage(#[from] StorageError),
+}
+
+impl OpenError {
+    /// Names the refusal in docs/OPERATIONS.md, "Refused starts". Codes do not change.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            OpenError::Locked(..) => "locked",
+            OpenError::NotFound(..) => "no-vault",
+            OpenError::AlreadyExists(..) => "vault-exists",
+            OpenError::Exposed { .. } => "open-to-others",
+            OpenError::ForeignOwner { .. } => "other-owner",
+            OpenError::WrongKind(..) => "not-plain",
+            OpenError::NotOurs(..) => "foreign-file",
+            OpenError::NewerDatabase { .. } => "newer-database",
+            OpenError::OtherFormat { .. } => "other-format",
+            OpenError::OtherVault { .. } => "other-vault",
+            OpenError::OtherKeyring => "other-keyring",
+            OpenError::BeforeTheTree => "early-database",
+            OpenError::NotTheLatest { .. } => "older-database",
+            OpenError::Mixture { .. } => "mixed-files",
+            OpenError::DamagedList => "damaged-index",
+            OpenError::NeededLost => "own-leaves-lost",
+            OpenError::AnchorMissing(..) => "anchor-missing",
+            OpenError::AnchorExists(..) => "anchor-exists",
+            OpenError::AnchorForeign(..) => "anchor-foreign",
+            OpenError::AnchorLocked(..) => "anchor-locked",
+            OpenError::AnchorLinked(..) => "anchor-linked",
+            OpenError::AnchorTwice(..) => "anchor-twice",
+            OpenError::AnchorInFolder(..) => "anchor-in-folder",
+            OpenError::NoAnchor => "no-anchor",
+            OpenError::TooManyAnchors { .. } => "too-many-anchors",
+            OpenError::AnchorNotConfigured(..) => "anchor-not-configured",
+            OpenError::AnchorUnknown(..) => "anchor-unknown",
+            OpenError::SettingRefused { .. } => "setting-refused",
+            OpenError::SchemaDiffers(..) => "changed-schema",
+            OpenError::Storage(..) => "storage",
+        }
+    }
 }
 
 fn describe_batches(database: Option<u64>, anchors: Option<u64>) -> String {

@@ -71,9 +71,7 @@ pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
     }
     let metadata = fs::symlink_metadata(path).during("reading a file's mode")?;
     if !metadata.is_file() {
-        return Err(OpenError::WrongKind {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::WrongKind(path.to_owned()));
     }
     refuse_others(path, &metadata, FILE_MODE)
 }

@@ -169,7 +169,7 @@ fn a_planted_journal_is_refused_and_removes_nothing() {
     let planted = home.folder().join("ledger.db-journal");
     fs::write(&planted, journal).unwrap();
     let error = home.open().unwrap_err();
-    assert!(matches!(error, OpenError::NotOurs { .. }), "{error}");
+    assert!(matches!(error, OpenError::NotOurs(_)), "{error}");
     assert!(home.anchor().exists());
     fs::remove_file(planted).unwrap();
     home.open().unwrap();

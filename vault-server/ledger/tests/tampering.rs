@@ -257,7 +257,7 @@ fn an_anchor_does_not_open_with_another_master_key_of_the_same_name() {
     let mut other = identity();
     other.master_key = vault_ledger::MasterKey::new(&[0x56; 32]);
     let error = Ledger::open(home.options(), other).unwrap_err();
-    assert!(matches!(error, OpenError::AnchorForeign { .. }), "{error}");
+    assert!(matches!(error, OpenError::AnchorForeign(_)), "{error}");
 }
 
 #[test]

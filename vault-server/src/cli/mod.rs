@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use vault_ledger::OpenError;
 
 use self::arguments::{Cli, Command};
 use crate::config::Config;
@@ -40,6 +41,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output::note(format_args!("vault-server: {error:#}"));
+            if let Some(refused) = error.downcast_ref::<OpenError>() {
+                let code = refused.code();
+                output::note(format_args!(
+                    "code: {code} (see \"Refused starts\" in docs/OPERATIONS.md)"
+                ));
+            }
             ExitCode::FAILURE
         }
     }

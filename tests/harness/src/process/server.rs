@@ -251,6 +251,7 @@ impl VaultFolder {
             bail!("{} where exit code 1 was expected", output.status);
         }
         let error = String::from_utf8(output.stderr)?;
+        let (error, _code) = error.split_once("\ncode: ").unwrap_or((&error, ""));
         let error = error
             .trim_end()
             .strip_prefix("vault-server: ")

@@ -32,6 +32,10 @@ fn a_vault_is_not_made_twice() -> anyhow::Result<()> {
         vault.refused(["init", "--vault-id", "vault-under-test"])?,
         expected
     );
+    let refused = vault.run(["init", "--vault-id", "vault-under-test"])?;
+    let code = "\ncode: vault-exists (see \"Refused starts\" in docs/OPERATIONS.md)\n";
+    let said = String::from_utf8(refused.stderr)?;
+    assert!(said.ends_with(code), "{said}");
     assert_eq!(fs::read(&keyring)?, before);
 
     fs::rename(&keyring, vault.file("kept"))?;

@@ -50,9 +50,7 @@ impl FileAnchor {
         let folder = parent(path);
         make_folder(folder).during("making the anchor's folder")?;
         if !folder.is_dir() {
-            return Err(OpenError::WrongKind {
-                path: folder.to_owned(),
-            });
+            return Err(OpenError::WrongKind(folder.to_owned()));
         }
         // Stays locked until the new file has its name.
         let _replaced = unused(path, identity)?;
@@ -92,9 +90,7 @@ impl FileAnchor {
     ) -> Result<FileAnchor, OpenError> {
         let path = locator.0.as_path();
         let file = open_locked(path)?;
-        let foreign = || OpenError::AnchorForeign {
-            path: path.to_owned(),
-        };
+        let foreign = || OpenError::AnchorForeign(path.to_owned());
         let metadata = file.metadata().during("reading the anchor's size")?;
         if metadata.len() != FILE_SIZE {
             return Err(foreign());
@@ -229,9 +225,7 @@ pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[Locator]) -> Result<(),
     let folder = resolve(folder)?;
     for Locator(path) in anchors {
         if resolve(path)?.starts_with(&folder) {
-            return Err(OpenError::AnchorInFolder {
-                path: path.to_owned(),
-            });
+            return Err(OpenError::AnchorInFolder(path.to_owned()));
         }
     }
     Ok(())
@@ -245,9 +239,7 @@ pub(super) fn name_one_file(first: &Locator, second: &Locator) -> Result<bool, S
 
 fn open_locked(path: &Path) -> Result<Locked, OpenError> {
     if !exists(path)? {
-        return Err(OpenError::AnchorMissing {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::AnchorMissing(path.to_owned()));
     }
     refuse_exposed_file(path)?;
     let file = OpenOptions::new()
@@ -260,24 +252,18 @@ fn open_locked(path: &Path) -> Result<Locked, OpenError> {
     // written to a file without a name would be lost.
     let metadata = file.metadata().during("identifying the anchor")?;
     if identity(path)? != Some((metadata.dev(), metadata.ino())) {
-        return Err(OpenError::AnchorLocked {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::AnchorLocked(path.to_owned()));
     }
     // Another name of it may be in the data folder, or wherever a backup takes it.
     if metadata.nlink() != 1 {
-        return Err(OpenError::AnchorLinked {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::AnchorLinked(path.to_owned()));
     }
     Ok(file)
 }
 
 fn lock(file: File, path: &Path) -> Result<Locked, OpenError> {
     let locked = Locked::new(file).during("locking the anchor")?;
-    locked.ok_or_else(|| OpenError::AnchorLocked {
-        path: path.to_owned(),
-    })
+    locked.ok_or_else(|| OpenError::AnchorLocked(path.to_owned()))
 }
 
 /// Those of the two slots that open. A page that the disk does not give back is a slot like one that
@@ -311,9 +297,7 @@ fn unused(path: &Path, identity: &VaultIdentity) -> Result<Option<FileAnchor>, O
     }
     match FileAnchor::open(&Locator::parse(path), identity) {
         Ok(anchor) if highest_sequence(&anchor.slots) <= 1 => Ok(Some(anchor)),
-        Ok(_) | Err(OpenError::AnchorForeign { .. }) => Err(OpenError::AnchorExists {
-            path: path.to_owned(),
-        }),
+        Ok(_) | Err(OpenError::AnchorForeign(_)) => Err(OpenError::AnchorExists(path.to_owned())),
         Err(other) => Err(other),
     }
 }
@@ -336,9 +320,7 @@ fn remove_unfinished(path: &Path, identity: &VaultIdentity) -> Result<(), OpenEr
 /// Where an anchor is made before it gets its name: a name that is unmistakably ours.
 fn unfinished_name(path: &Path) -> Result<PathBuf, OpenError> {
     let Some(name) = path.file_name() else {
-        return Err(OpenError::WrongKind {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::WrongKind(path.to_owned()));
     };
     let mut unfinished = OsString::from(".");
     unfinished.push(name);

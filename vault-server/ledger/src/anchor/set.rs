@@ -71,14 +71,14 @@ impl Anchors {
         let is_other = self.refuse_same_file(locator);
         match is_other.and_then(|()| FileAnchor::open(locator, identity)) {
             Ok(anchor) => match self.push(Box::new(anchor)) {
-                Err(OpenError::AnchorTwice { .. }) => Ok(()),
+                Err(OpenError::AnchorTwice(..)) => Ok(()),
                 pushed => pushed,
             },
             // The operator can put these right, and it may be the only anchor of the latest state.
             Err(
-                refused @ (OpenError::AnchorLocked { .. }
-                | OpenError::AnchorTwice { .. }
-                | OpenError::AnchorLinked { .. }
+                refused @ (OpenError::AnchorLocked(_)
+                | OpenError::AnchorTwice(..)
+                | OpenError::AnchorLinked(_)
                 | OpenError::Exposed { .. }
                 | OpenError::ForeignOwner { .. }),
             ) => Err(refused),
@@ -206,8 +206,5 @@ fn refuse_count(count: usize) -> Result<(), OpenError> {
 }
 
 fn twice(first: &Locator, second: &Locator) -> OpenError {
-    OpenError::AnchorTwice {
-        first: first.shown(),
-        second: second.shown(),
-    }
+    OpenError::AnchorTwice(first.shown(), second.shown())
 }

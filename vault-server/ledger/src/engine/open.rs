@@ -21,10 +21,9 @@ use crate::anchor::file::refuse_in_folder;
 use crate::anchor::set::Anchors;
 use crate::anchor::{Anchor, AnchorId, Live, Locator, RootKey};
 use crate::engine::commit::Engine;
-use crate::error::{During, OpenError, StorageError};
-
 use crate::engine::members::Members;
 use crate::engine::rebuild::rebuild;
+use crate::error::{During, OpenError, StorageError};
 use crate::key::{LeafKey, VaultIdentity};
 use crate::options::{Options, Removed};
 use crate::store::{Folder, Meta, Store};
@@ -108,8 +107,7 @@ pub(crate) fn open_removing(
         let lost = known.last_at(locator).filter(|id| !present.has(*id));
         let anchor = engine.anchors.take(locator);
         if anchor.is_none() && lost.is_none() {
-            let path = locator.shown();
-            return Err(OpenError::AnchorUnknown { path });
+            return Err(OpenError::AnchorUnknown(locator.shown()));
         }
         removed.push(Leaving { anchor, lost });
     }
@@ -273,12 +271,10 @@ fn refuse_other(found: &Meta, identity: &VaultIdentity) -> Result<(), OpenError>
 
 fn refuse_difference(known: &Members, configured: &Members) -> Result<(), OpenError> {
     if let Some(locator) = known.missing_in(configured) {
-        let path = locator.shown();
-        return Err(OpenError::AnchorNotConfigured { path });
+        return Err(OpenError::AnchorNotConfigured(locator.shown()));
     }
     if let Some(locator) = configured.missing_in(known) {
-        let path = locator.shown();
-        return Err(OpenError::AnchorUnknown { path });
+        return Err(OpenError::AnchorUnknown(locator.shown()));
     }
     Ok(())
 }

@@ -93,9 +93,9 @@ impl Place {
             match self.open(anchors) {
                 // The refusals of a wrong configuration.
                 Err(
-                    OpenError::AnchorNotConfigured { .. }
-                    | OpenError::AnchorUnknown { .. }
-                    | OpenError::AnchorMissing { .. }
+                    OpenError::AnchorNotConfigured(_)
+                    | OpenError::AnchorUnknown(_)
+                    | OpenError::AnchorMissing(_)
                     | OpenError::NotTheLatest { .. },
                 ) => {}
                 opened => return Ok((opened?, anchors)),
@@ -227,7 +227,7 @@ fn model(rounds: usize) -> Model {
 /// Makes the vault if there is none, and works from the round where it stands. Says the answers.
 pub fn work(place: &Place, notes: &mut Notes) -> Result<(), CommitError> {
     let opened = match place.open_any(0..=2) {
-        Err(OpenError::NotFound { .. }) => place.create().map(|ledger| (ledger, 0)),
+        Err(OpenError::NotFound(_)) => place.create().map(|ledger| (ledger, 0)),
         opened => opened,
     };
     let (mut ledger, mut anchors) = opened.map_err(|_| CommitError::Stopped)?;
@@ -343,9 +343,7 @@ pub fn check(place: &Place, said: Said) -> Result<(), String> {
     place.script.rebuilds = false;
     let opened = match place.open_any(said.anchors..=said.anchors + 1) {
         // Interrupted, a creation leaves nothing that has to be cleaned up.
-        Err(OpenError::NotFound { .. }) if !said.created => {
-            place.create().map(|ledger| (ledger, 0))
-        }
+        Err(OpenError::NotFound(_)) if !said.created => place.create().map(|ledger| (ledger, 0)),
         opened => opened,
     };
     let (mut ledger, anchors) = opened.map_err(|error| reason(&error))?;

@@ -7,7 +7,7 @@ use crate::anchor::file::refuse_in_folder;
 fn a_missing_anchor_is_refused_with_what_to_do() {
     let home = Home::new();
     let error = home.refused();
-    assert!(matches!(error, OpenError::AnchorMissing { .. }));
+    assert!(matches!(error, OpenError::AnchorMissing(_)));
     assert!(error.to_string().contains("vault-server anchor remove"));
     assert!(!home.anchor().exists());
 }
@@ -24,7 +24,7 @@ fn a_link_a_folder_and_an_exposed_file_are_refused() {
     fs::create_dir(home.path("folder")).unwrap();
     for name in ["link", "folder"] {
         let error = open(&home.path(name)).err().unwrap();
-        assert!(matches!(error, OpenError::WrongKind { .. }), "{name}");
+        assert!(matches!(error, OpenError::WrongKind(_)), "{name}");
     }
 }
 
@@ -36,7 +36,7 @@ fn an_anchor_with_a_second_name_is_refused_until_that_is_gone() {
     fs::hard_link(home.anchor(), home.path("second")).unwrap();
     for name in ["anchor", "second"] {
         let error = open(&home.path(name)).err().unwrap();
-        assert!(matches!(error, OpenError::AnchorLinked { ref path } if *path == home.path(name)));
+        assert!(matches!(error, OpenError::AnchorLinked(ref path) if *path == home.path(name)));
     }
     fs::remove_file(home.path("second")).unwrap();
     assert_slots(&home.open(), ["live 5", "empty 5"]);
@@ -51,10 +51,10 @@ fn a_file_of_another_size_or_with_no_readable_slot_is_refused() {
     let long = [&bytes[..], &[0]].concat();
     for wrong in [&bytes[..0], &bytes[..SLOT], &bytes[..2 * SLOT - 1], &long] {
         home.overwrite(wrong);
-        assert!(matches!(home.refused(), OpenError::AnchorForeign { .. }));
+        assert!(matches!(home.refused(), OpenError::AnchorForeign(_)));
     }
     home.overwrite(&[0; 2 * SLOT]);
-    assert!(matches!(home.refused(), OpenError::AnchorForeign { .. }));
+    assert!(matches!(home.refused(), OpenError::AnchorForeign(_)));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn another_vault_and_another_keyring_are_refused() {
     for other in [vault, keyring] {
         let refused = FileAnchor::open(&Locator::parse(home.anchor()), &other);
         let error = refused.err().unwrap();
-        assert!(matches!(error, OpenError::AnchorForeign { .. }));
+        assert!(matches!(error, OpenError::AnchorForeign(_)));
     }
 }
 
@@ -83,7 +83,7 @@ fn a_slot_copied_in_from_another_anchor_of_the_vault_is_refused() {
     drop((home.at(5), other.at(5)));
     let mixed = [&home.bytes()[..SLOT], &other.bytes()[SLOT..]].concat();
     home.overwrite(&mixed);
-    assert!(matches!(home.refused(), OpenError::AnchorForeign { .. }));
+    assert!(matches!(home.refused(), OpenError::AnchorForeign(_)));
 }
 
 // Fails when `open_locked` or `create` does not lock.
@@ -91,12 +91,12 @@ fn a_slot_copied_in_from_another_anchor_of_the_vault_is_refused() {
 fn a_second_open_is_refused_while_the_first_lives() {
     let home = Home::new();
     let created = home.create();
-    assert!(matches!(home.refused(), OpenError::AnchorLocked { .. }));
+    assert!(matches!(home.refused(), OpenError::AnchorLocked(_)));
     let again = create(&home.anchor()).err().unwrap();
-    assert!(matches!(again, OpenError::AnchorLocked { .. }));
+    assert!(matches!(again, OpenError::AnchorLocked(_)));
     drop(created);
     let opened = home.open();
-    assert!(matches!(home.refused(), OpenError::AnchorLocked { .. }));
+    assert!(matches!(home.refused(), OpenError::AnchorLocked(_)));
     drop(opened);
     home.open();
 }
@@ -108,7 +108,7 @@ fn creating_never_replaces_an_anchor_that_a_vault_lives_on() {
     drop(home.at(2));
     let before = home.bytes();
     let error = create(&home.anchor()).err().unwrap();
-    assert!(matches!(error, OpenError::AnchorExists { .. }));
+    assert!(matches!(error, OpenError::AnchorExists(_)));
 
     // Not even when the slot of that vault is damaged: the marker shows the sequence too.
     let mut damaged = before.clone();
@@ -116,7 +116,7 @@ fn creating_never_replaces_an_anchor_that_a_vault_lives_on() {
     home.overwrite(&damaged);
     assert_slots(&home.open(), ["unreadable", "empty 2"]);
     let error = create(&home.anchor()).err().unwrap();
-    assert!(matches!(error, OpenError::AnchorExists { .. }));
+    assert!(matches!(error, OpenError::AnchorExists(_)));
     assert_eq!(home.bytes(), damaged);
 }
 
@@ -126,7 +126,7 @@ fn creating_never_replaces_a_file_of_somebody_else() {
     fs::write(home.anchor(), "a diary").unwrap();
     fs::set_permissions(home.anchor(), Permissions::from_mode(0o600)).unwrap();
     let error = create(&home.anchor()).err().unwrap();
-    assert!(matches!(error, OpenError::AnchorExists { .. }));
+    assert!(matches!(error, OpenError::AnchorExists(_)));
     assert_eq!(home.bytes(), b"a diary");
 }
 
@@ -137,7 +137,7 @@ fn creating_never_removes_an_anchor_in_use_with_the_name_of_an_unfinished_one() 
     drop(home.at(5));
     fs::rename(home.anchor(), home.path(UNFINISHED)).unwrap();
     let error = create(&home.anchor()).err().unwrap();
-    assert!(matches!(error, OpenError::AnchorExists { .. }));
+    assert!(matches!(error, OpenError::AnchorExists(_)));
     assert!(open(&home.path(UNFINISHED)).is_ok());
 }
 
@@ -177,7 +177,7 @@ fn an_anchor_inside_the_data_folder_is_refused() {
     let refused = |folder: &str, anchor: &str| {
         let paths = [home.anchor(), home.path(anchor)];
         match refuse_in_folder(&home.path(folder), &locators(&paths)) {
-            Err(OpenError::AnchorInFolder { path }) => path == paths[1],
+            Err(OpenError::AnchorInFolder(path)) => path == paths[1],
             Err(error) => panic!("{error}"),
             Ok(()) => false,
         }

@@ -42,14 +42,14 @@ fn the_same_file_and_a_copy_of_it_are_refused_as_mirrors() {
         let error = Anchors::open(&locators(&paths), &identity()).err().unwrap();
         assert!(matches!(
             error,
-            OpenError::AnchorTwice { first, second } if first == home.anchor() && second == other
+            OpenError::AnchorTwice(first, second) if first == home.anchor() && second == other
         ));
     }
     let paths = [home.path("new"), home.path("folder/../new")];
     let error = Anchors::create(&locators(&paths), &identity())
         .err()
         .unwrap();
-    assert!(matches!(error, OpenError::AnchorTwice { .. }));
+    assert!(matches!(error, OpenError::AnchorTwice(..)));
 }
 
 #[test]

@@ -43,9 +43,9 @@ impl Folder {
     /// Refuses a folder that holds a database, without a trace in one that holds none.
     pub(crate) fn refuse_existing(path: &Path) -> Result<(), OpenError> {
         if exists(&path.join(DATABASE))? {
-            return Err(OpenError::AlreadyExists {
-                folder: path.canonicalize().during("finding the data folder")?,
-            });
+            return Err(OpenError::AlreadyExists(
+                path.canonicalize().during("finding the data folder")?,
+            ));
         }
         Ok(())
     }
@@ -54,9 +54,7 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> Result<Folder, OpenError> {
         // Before the lock, so that a mistyped folder is not given a lock file.
         if !exists(&path.join(DATABASE))? {
-            return Err(OpenError::NotFound {
-                folder: path.to_owned(),
-            });
+            return Err(OpenError::NotFound(path.to_owned()));
         }
         let folder = Folder::lock(path)?;
         for name in [DATABASE, WAL] {
@@ -72,13 +70,13 @@ impl Folder {
         let path = path.canonicalize().during("finding the data folder")?;
         let metadata = fs::metadata(&path).during("reading the data folder's mode")?;
         if !metadata.is_dir() {
-            return Err(OpenError::WrongKind { path });
+            return Err(OpenError::WrongKind(path));
         }
         refuse_others(&path, &metadata, FOLDER_MODE)?;
         let lock = open_lock(&path.join(LOCK))?;
         match Locked::new(lock).during("locking the data folder")? {
             Some(lock) => Ok(Folder { path, _lock: lock }),
-            None => Err(OpenError::Locked { folder: path }),
+            None => Err(OpenError::Locked(path)),
         }
     }
 
@@ -130,7 +128,7 @@ impl Folder {
     fn refuse_if_there(&self, name: &str) -> Result<(), OpenError> {
         let path = self.path.join(name);
         match exists(&path)? {
-            true => Err(OpenError::NotOurs { path }),
+            true => Err(OpenError::NotOurs(path)),
             false => Ok(()),
         }
     }

@@ -253,9 +253,7 @@ fn refuse_other_connections(connection: &Connection, folder: &Folder) -> Result<
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT");
     match taken {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-            Err(OpenError::Locked {
-                folder: folder.path().to_owned(),
-            })
+            Err(OpenError::Locked(folder.path().to_owned()))
         }
         taken => Ok(taken.during("locking the database")?),
     }

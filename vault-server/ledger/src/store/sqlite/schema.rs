@@ -34,48 +34,32 @@ const PRAGMAS: [(&str, &str, &str); 10] = [
 
 /// Triggers and views off: a planted one could make a change do nothing. No checkpoint on closing:
 /// after a failed write, closing must not write again; an orderly end makes its own and looks at it.
-const SWITCHES: [(&str, DbConfig, bool); 9] = [
-    ("DEFENSIVE", DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-    (
-        "ENABLE_TRIGGER",
-        DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
-        false,
-    ),
-    ("ENABLE_VIEW", DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
-    (
-        "TRUSTED_SCHEMA",
-        DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
-        false,
-    ),
-    (
-        "WRITABLE_SCHEMA",
-        DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA,
-        false,
-    ),
-    ("DQS_DML", DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-    ("DQS_DDL", DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
-    (
-        "ENABLE_ATTACH_WRITE",
-        DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE,
-        false,
-    ),
-    (
-        "NO_CKPT_ON_CLOSE",
-        DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
-        true,
-    ),
+const SWITCHES: [(DbConfig, bool); 9] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
+    (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
 ];
 
 /// Turns every switch. They belong to the connection, and the database is not touched.
 pub(super) fn switch(connection: &Connection) -> Result<(), OpenError> {
-    for (name, switch, wanted) in SWITCHES {
+    for (switch, wanted) in SWITCHES {
         connection
             .set_db_config(switch, wanted)
             .during("setting up SQLite")?;
         let got = connection
             .db_config(switch)
             .during("reading SQLite's settings")?;
-        demand(name, on_off(wanted), on_off(got).to_owned())?;
+        demand(
+            &format!("{switch:?}"),
+            on_off(wanted),
+            on_off(got).to_owned(),
+        )?;
     }
     Ok(())
 }
@@ -156,9 +140,7 @@ fn refuse_difference(connection: &Connection, version: i64) -> Result<(), OpenEr
         .or_else(|| wanted.iter().find(|object| !found.contains(object)));
     match different {
         None => Ok(()),
-        Some(object) => Err(OpenError::SchemaDiffers {
-            object: object.name.clone(),
-        }),
+        Some(object) => Err(OpenError::SchemaDiffers(object.name.clone())),
     }
 }
 
@@ -202,10 +184,11 @@ fn pragma(connection: &Connection, name: &str) -> Result<String, StorageError> {
     })
 }
 
-fn demand(name: &'static str, wanted: &'static str, got: String) -> Result<(), OpenError> {
+fn demand(name: &str, wanted: &'static str, got: String) -> Result<(), OpenError> {
     if got == wanted {
         return Ok(());
     }
+    let name = name.to_owned();
     Err(OpenError::SettingRefused { name, wanted, got })
 }
 
@@ -232,7 +215,7 @@ mod tests {
     fn a_database_of_no_version_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         let refused = check_and_migrate(&mut connection);
-        assert!(matches!(refused, Err(OpenError::SchemaDiffers { .. })));
+        assert!(matches!(refused, Err(OpenError::SchemaDiffers(_))));
     }
 
     #[test]
