@@ -176,8 +176,8 @@ impl TestVault {
         maintenance.sweep().await.expect("the ledger runs");
     }
 
-    /// All upkeep once: keys, statement, sweep.
-    pub async fn upkeep(&self) {
+    /// All maintenance once: keys, statement, sweep.
+    pub async fn maintain(&self) {
         let maintenance = &self.running().vault.maintenance;
         maintenance.once().await.expect("the ledger runs");
     }

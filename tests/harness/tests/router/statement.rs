@@ -133,15 +133,15 @@ async fn the_serial_grows_with_every_start_whatever_the_clock_says() {
 }
 
 #[tokio::test]
-async fn the_statement_stays_the_same_for_a_day_and_is_renewed_by_upkeep() {
+async fn the_statement_stays_the_same_for_a_day_and_is_renewed_by_maintenance() {
     let vault = TestVault::start(without_waits()).await;
     let first = signed(&vault).await.statement;
     vault.advance_seconds(DAY - 1);
-    vault.upkeep().await;
+    vault.maintain().await;
     assert_eq!(signed(&vault).await.statement, first);
     let (_, seen) = verified(&vault, None).await;
     vault.advance_seconds(1);
-    vault.upkeep().await;
+    vault.maintain().await;
     let (statement, _) = verified(&vault, Some(&seen)).await;
     assert_eq!(
         statement.expires_at,
@@ -158,11 +158,11 @@ async fn keys_are_replaced_open_messages_during_the_overlap_and_are_then_forgott
     register(&vault, &alice, RIGHT).await;
     let old = vault.key_list().await;
     vault.advance_seconds(CHANNEL.period_seconds - 1);
-    vault.upkeep().await;
+    vault.maintain().await;
     assert_eq!(vault.key_list().await, old);
     // The statement was renewed a second ago, and the next one is due a day later.
     vault.advance_seconds(DAY);
-    vault.upkeep().await;
+    vault.maintain().await;
     let new = vault.key_list().await;
     assert_ne!(new, old);
     assert_ne!(new[2], old[2], "another id");
@@ -170,7 +170,7 @@ async fn keys_are_replaced_open_messages_during_the_overlap_and_are_then_forgott
         assert_eq!(opens(&vault, &alice, list).await, Ok(()));
     }
     vault.advance_seconds(CHANNEL.overlap_seconds - 1);
-    vault.upkeep().await;
+    vault.maintain().await;
     vault.restart(vault.now()).await;
     assert_eq!(
         opens(&vault, &alice, &old).await,
@@ -178,7 +178,7 @@ async fn keys_are_replaced_open_messages_during_the_overlap_and_are_then_forgott
         "also after a restart"
     );
     vault.advance_seconds(DAY);
-    vault.upkeep().await;
+    vault.maintain().await;
     assert_eq!(opens(&vault, &alice, &old).await, Err(Problem::OhttpKey));
     assert_eq!(opens(&vault, &alice, &new).await, Ok(()));
     assert_eq!(remaining(&vault, &alice).await, 10);

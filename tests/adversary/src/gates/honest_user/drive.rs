@@ -53,7 +53,7 @@ async fn drive(mut rng: StdRng) -> anyhow::Result<u64> {
                 world.advance(duration(&mut rng));
                 world.check().await?;
             }
-            85..92 => world.upkeep().await?,
+            85..92 => world.maintain().await?,
             _ => {
                 let at = some_time(&world, &mut rng);
                 world.restart(at).await?;

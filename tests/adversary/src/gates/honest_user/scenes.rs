@@ -60,7 +60,7 @@ async fn a_slow_phone() -> anyhow::Result<u64> {
         let later = world.vault.now().plus_seconds(DAY);
         world.restart(later).await?;
         world.advance(OPEN_SECONDS);
-        world.upkeep().await?;
+        world.maintain().await?;
         world.owner_acts(0, network).await?;
     }
     Ok(world.logins)
@@ -133,10 +133,10 @@ async fn the_clock_is_set_behind_a_new_ticket_key(at: Timestamp) -> anyhow::Resu
     world.advance(DAY - 60);
     world.owner_acts(0, Works).await?;
     world.advance(60);
-    world.upkeep().await?;
+    world.maintain().await?;
     world.restart(at).await?;
     world.advance(OPEN_SECONDS);
-    world.upkeep().await?;
+    world.maintain().await?;
     world.owner_acts(0, Works).await?;
     Ok(world.logins)
 }

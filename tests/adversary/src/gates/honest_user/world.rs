@@ -161,8 +161,8 @@ impl World {
     }
 
     /// Upkeep: it decides nothing that time has not.
-    pub async fn upkeep(&mut self) -> anyhow::Result<()> {
-        self.vault.upkeep().await;
+    pub async fn maintain(&mut self) -> anyhow::Result<()> {
+        self.vault.maintain().await;
         self.check().await
     }
 

@@ -19,7 +19,7 @@ use super::proxy::{Relay, Row};
 use super::scene::{PASSWORD, Scene, WRONG, device, new_key, password, transport};
 use crate::gate::{GateContext, holds};
 
-/// A queue that is soon full, with one place beside upkeep's for the commands that prepare the scene.
+/// A queue that is soon full, with one place beside maintenance's for the commands that prepare the scene.
 const SMALL_QUEUE: &str = "[limits]\nqueue_capacity = 2\nbatch_limit = 1\n";
 
 /// The result: one row per direction.

@@ -17,9 +17,9 @@ const TICK: Duration = Duration::from_secs(60);
 /// In so many ticks anything that is due is done.
 const TICKS: usize = 50;
 
-/// Lets upkeep run for some ticks, and does this behind each of them. The ledger is asked for
-/// something at every tick: its answer comes behind the commits that upkeep asked for before.
-async fn upkeep_runs(vault: &TestVault, mut behind_tick: impl FnMut(usize)) {
+/// Lets maintenance run for some ticks, and does this behind each of them. The ledger is asked for
+/// something at every tick: its answer comes behind the commits that maintenance asked for before.
+async fn maintenance_runs(vault: &TestVault, mut behind_tick: impl FnMut(usize)) {
     let nobody = vault.account("nobody");
     let ticks = async {
         for number in 0..TICKS {
@@ -31,7 +31,7 @@ async fn upkeep_runs(vault: &TestVault, mut behind_tick: impl FnMut(usize)) {
     tokio::time::pause();
     tokio::select! {
         () = ticks => {}
-        ended = vault.vault().maintenance.run() => panic!("upkeep ended: {ended}"),
+        ended = vault.vault().maintenance.run() => panic!("maintenance ended: {ended}"),
     }
     tokio::time::resume();
 }
@@ -56,57 +56,57 @@ fn key_id(ticket: &Ticket) -> &[u8] {
 }
 
 #[tokio::test]
-async fn running_upkeep_destroys_nothing_that_is_not_due() {
+async fn running_maintenance_destroys_nothing_that_is_not_due() {
     let vault = exhausted().await;
     vault.advance_seconds(OPEN_SECONDS - 1);
-    upkeep_runs(&vault, |_| {}).await;
+    maintenance_runs(&vault, |_| {}).await;
     assert!(is_live(&vault).await);
 }
 
 /// Fails when `Maintenance::once` does not sweep, or `Maintenance::run` does not call it.
 #[tokio::test]
-async fn running_upkeep_destroys_an_exhausted_record() {
+async fn running_maintenance_destroys_an_exhausted_record() {
     let vault = exhausted().await;
     vault.advance_seconds(OPEN_SECONDS);
     assert!(is_live(&vault).await, "nothing runs yet");
-    upkeep_runs(&vault, |_| {}).await;
+    maintenance_runs(&vault, |_| {}).await;
     assert!(!is_live(&vault).await);
 }
 
 /// Fails when only the first round sweeps: accounts that come due later would stay.
 #[tokio::test]
-async fn upkeep_goes_on_after_its_first_round() {
+async fn maintenance_goes_on_after_its_first_round() {
     let vault = exhausted().await;
     let expire = |number| {
         if number == TICKS / 2 {
             vault.advance_seconds(OPEN_SECONDS);
         }
     };
-    upkeep_runs(&vault, expire).await;
+    maintenance_runs(&vault, expire).await;
     assert!(!is_live(&vault).await);
 }
 
 /// Fails when `Maintenance::once` does not rotate the ticket keys, or does not take the new ones over.
 #[tokio::test]
-async fn running_upkeep_replaces_the_ticket_key() {
+async fn running_maintenance_replaces_the_ticket_key() {
     let (vault, alice, _) = vault_of_alice().await;
     let first = charge(&vault, &alice).await.retrieval_ticket;
     vault.advance_seconds(DAY);
     let second = charge(&vault, &alice).await.retrieval_ticket;
     assert_eq!(key_id(&second), key_id(&first), "nothing runs yet");
-    upkeep_runs(&vault, |_| {}).await;
+    maintenance_runs(&vault, |_| {}).await;
     let third = charge(&vault, &alice).await.retrieval_ticket;
     assert_ne!(key_id(&third), key_id(&first));
 }
 
 /// Fails when `Maintenance::once` does not renew the publication.
 #[tokio::test]
-async fn running_upkeep_replaces_the_channels_keys() {
+async fn running_maintenance_replaces_the_channels_keys() {
     let (vault, _, _) = vault_of_alice().await;
     let before = vault.key_list().await;
     vault.advance_seconds(CHANNEL.period_seconds);
     assert_eq!(vault.key_list().await, before, "nothing runs yet");
-    upkeep_runs(&vault, |_| {}).await;
+    maintenance_runs(&vault, |_| {}).await;
     assert_ne!(vault.key_list().await, before);
 }
 
