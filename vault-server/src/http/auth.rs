@@ -74,7 +74,7 @@ fn relayed_account(headers: &HeaderMap) -> Result<AccountId, ProblemResponse> {
 }
 
 /// A header that must come once: with two, relay and vault could read different ones.
-fn single(headers: &HeaderMap, name: &HeaderName) -> Option<Zeroizing<String>> {
+pub(super) fn single(headers: &HeaderMap, name: &HeaderName) -> Option<Zeroizing<String>> {
     let mut values = headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;

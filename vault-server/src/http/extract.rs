@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_protocol::problem::{InvalidRequest, Problem};
 use vault_protocol::{AccountId, AccountScope, MAX_BODY_LEN, TenantId};
 
 use super::App;
-use super::auth::{RelayedAccount, authenticate};
+use super::auth::{RelayedAccount, authenticate, single};
 use super::problem::ProblemResponse;
 use crate::tenants::token::TokenScope;
 
@@ -121,31 +119,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Message<T> {
     }
 }
 
-pub(crate) struct Answer<T>(pub(crate) T);
-
-impl<T: Serialize> IntoResponse for Answer<T> {
-    fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
-    }
-}
-
 /// Refuses other media types; parameters are ignored.
 pub(crate) fn require_media_type(
     headers: &HeaderMap,
     expected: &str,
 ) -> Result<(), ProblemResponse> {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(media_type_problem());
-    };
-    let essence = value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split(';').next());
+    let value = single(headers, &header::CONTENT_TYPE);
+    let essence = value.as_ref().and_then(|value| value.split(';').next());
     if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected)) {
         Ok(())
     } else {
-        Err(media_type_problem())
+        Err(InvalidRequest::MediaType.into())
     }
 }
 
@@ -160,11 +144,7 @@ pub(crate) async fn collect(
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge.into()),
         Ok(Err(_)) => Err(Problem::malformed().into()),
-        Err(_) => Err(Problem::InvalidRequest {
-            kind: InvalidRequest::Timeout,
-            field: None,
-        }
-        .into()),
+        Err(_) => Err(InvalidRequest::Timeout.into()),
     }
 }
 
@@ -175,11 +155,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProblemResponse> {
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = known_field(&error);
-        Problem::InvalidRequest {
-            kind: InvalidRequest::Malformed,
-            field,
-        }
+        let (kind, field) = (InvalidRequest::Malformed, known_field(&error));
+        Problem::InvalidRequest { kind, field }
     })?;
     reader.end().map_err(|_| Problem::malformed())?;
     Ok(parsed)
@@ -195,12 +172,4 @@ fn known_field(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<
             || inner.starts_with(&format!("duplicate field `{field}`"))
     };
     FIELDS.iter().find(named).map(|field| (*field).to_owned())
-}
-
-fn media_type_problem() -> ProblemResponse {
-    Problem::InvalidRequest {
-        kind: InvalidRequest::MediaType,
-        field: None,
-    }
-    .into()
 }

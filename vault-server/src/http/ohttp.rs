@@ -1,17 +1,13 @@
-//! The sealed channel (RFC 9458) as a tower layer: it opens a sealed request, lets the inner
-//! router answer it, and seals the answer. The handlers don't know of it.
+//! The sealed channel (RFC 9458): a sealed request is opened, the inner router answers it, and the
+//! answer is sealed. The handlers don't know of it.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use ohttp::ServerResponse;
-use tower::{Layer, Service, ServiceExt};
+use tower::ServiceExt;
 use vault_protocol::inner_http::{
     InnerRequest, InnerResponse, MAX_SEALED_LEN, decode_request, encode_response,
 };
@@ -35,66 +31,13 @@ const CREDENTIALS: [&str; 4] = [
 /// The longest inner answer that is sealed, in bytes; ours are below 2 KiB.
 const MAX_ANSWER_LEN: usize = 64 * 1024;
 
-/// Wraps the inner router.
-#[derive(Clone)]
-pub(crate) struct OhttpLayer {
-    app: App,
-}
-
-/// The inner router behind the sealed channel.
-#[derive(Clone)]
-pub(crate) struct Ohttp<S> {
-    app: App,
-    inner: S,
-}
-
-impl OhttpLayer {
-    /// Opens with the keys that `app` publishes.
-    pub(crate) fn new(app: App) -> Self {
-        Self { app }
-    }
-}
-
-impl<S> Layer<S> for OhttpLayer {
-    type Service = Ohttp<S>;
-
-    fn layer(&self, inner: S) -> Ohttp<S> {
-        Ohttp {
-            app: self.app.clone(),
-            inner,
-        }
-    }
-}
-
-impl<S> Service<Request> for Ohttp<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // `oneshot` below waits for the inner router.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let (app, inner) = (self.app.clone(), self.inner.clone());
-        Box::pin(async move {
-            let answered = exchange(&app, inner, request).await;
-            Ok(answered.unwrap_or_else(IntoResponse::into_response))
-        })
-    }
-}
-
-/// Everything that goes wrong before the message is open is an outer problem; afterwards the
+/// Answers a sealed request. Everything that goes wrong before the message is open is an outer problem; afterwards the
 /// outer status is 200, and the relay learns nothing (PROTOCOL.md section 5).
-async fn exchange<S>(app: &App, inner: S, request: Request) -> Result<Response, ProblemResponse>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
+pub(super) async fn exchange(
+    app: &App,
+    inner: Router,
+    request: Request,
+) -> Result<Response, ProblemResponse> {
     require_media_type(request.headers(), REQUEST_MEDIA_TYPE)?;
     let relayed = request.extensions().get::<RelayedAccount>().cloned();
     let sealed = collect(request.into_body(), MAX_SEALED_LEN, app.body_timeout).await?;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use vault_protocol::problem::{PROBLEM_MEDIA_TYPE, Problem};
+use vault_protocol::problem::{InvalidRequest, PROBLEM_MEDIA_TYPE, Problem};
 use vault_protocol::time::Timestamp;
 
 use crate::service::error::ServiceError;
@@ -25,6 +25,13 @@ enum Retry {
 impl From<Problem> for ProblemResponse {
     fn from(problem: Problem) -> Self {
         Self(problem)
+    }
+}
+
+/// Of no field in particular.
+impl From<InvalidRequest> for ProblemResponse {
+    fn from(kind: InvalidRequest) -> Self {
+        Self(Problem::InvalidRequest { kind, field: None })
     }
 }
 

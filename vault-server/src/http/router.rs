@@ -4,14 +4,13 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post, post_service};
-use tower::Layer;
-use vault_protocol::problem::{InvalidRequest, Problem};
+use axum::routing::{MethodRouter, get, post};
+use vault_protocol::problem::Problem;
 
 use super::App;
 use super::auth::authenticate_relay;
 use super::handlers as h;
-use super::ohttp::OhttpLayer;
+use super::ohttp;
 use super::problem::{ProblemResponse, add_retry_after};
 use super::request_log::log_request;
 
@@ -55,11 +54,12 @@ fn inner(app: &App) -> Router {
 }
 
 fn sealed(app: &App) -> MethodRouter<App> {
-    let sealed = OhttpLayer::new(app.clone()).layer(inner(app));
-    post_service(sealed).layer(middleware::from_fn_with_state(
-        app.clone(),
-        authenticate_relay,
-    ))
+    let inner = inner(app);
+    let exchange = async move |State(app): State<App>, request: Request| {
+        ohttp::exchange(&app, inner, request).await
+    };
+    let relay = middleware::from_fn_with_state(app.clone(), authenticate_relay);
+    post(exchange).layer(relay)
 }
 
 fn below(endpoint: &str) -> String {
@@ -70,8 +70,7 @@ fn below(endpoint: &str) -> String {
 /// section 2).
 async fn refuse_percent(request: Request, next: Next) -> Result<Response, ProblemResponse> {
     if request.uri().path().contains('%') {
-        let kind = InvalidRequest::Malformed;
-        return Err(Problem::InvalidRequest { kind, field: None }.into());
+        return Err(Problem::malformed().into());
     }
     Ok(next.run(request).await)
 }
