@@ -47,19 +47,17 @@ impl AnchorConfig {
 
     pub(super) fn check(&self, data_folder: &Path, sources: &Sources) -> Result<(), ConfigError> {
         match self.refusal(data_folder) {
-            Some((key, reason)) => Err(sources.invalid(key, reason)),
+            Some((key, reason)) => Err(sources.invalid(key, &reason)),
             None => Ok(()),
         }
     }
 
-    /// The key of the first place that cannot be one of an anchor, and why.
+    /// The key of the first place that cannot be one of an anchor, and the reason.
     pub(crate) fn refusal(&self, data_folder: &Path) -> Option<(&'static str, String)> {
         let count = self.mirrors.len();
         if count > MAX_MIRRORS {
-            return Some((
-                ANCHOR_MIRRORS,
-                format!("{count} are too many; at most {MAX_MIRRORS}"),
-            ));
+            let reason = format!("{count} are too many; at most {MAX_MIRRORS}");
+            return Some((ANCHOR_MIRRORS, reason));
         }
         let data_folder = resolved(data_folder);
         let mut seen = Vec::new();

@@ -16,6 +16,7 @@ mod sources;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::anchor::AnchorConfig;
@@ -35,15 +36,12 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/backup-key-vault/vault.toml";
 pub struct Config {
     /// The folder of the database.
     pub data_folder: PathBuf,
-    /// The anchors of the database.
     pub(crate) anchor: AnchorConfig,
     /// Address and port of the HTTPS service.
     pub(crate) listen: SocketAddr,
     /// The Unix socket by which a running server is administered.
     pub(crate) admin_socket: PathBuf,
-    /// The server's certificate.
     pub(crate) tls: TlsConfig,
-    /// The keyring and how it is unsealed.
     pub(crate) keyring: KeyringConfig,
     pub(crate) log: LogConfig,
     /// Limits of connections, requests and the writer's queue.
@@ -66,9 +64,7 @@ pub(crate) struct TlsConfig {
 /// The keyring and how it is unsealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyringConfig {
-    /// The sealed keyring.
     pub(crate) file: PathBuf,
-    /// Where the passphrase or key comes from.
     pub(crate) unlock: UnlockSource,
 }
 
@@ -82,10 +78,7 @@ impl Config {
         let text = match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => None,
-            Err(cause) => {
-                let path = path.to_owned();
-                return Err(ConfigError::Unreadable { path, cause });
-            }
+            Err(cause) => return Err(ConfigError::Unreadable(path.to_owned(), cause)),
         };
         let file = text.as_deref().map(|text| (path, text));
         Self::from_sources(file, std::env::vars_os())
@@ -113,7 +106,7 @@ impl Config {
         let or_in_folder = |path: Option<PathBuf>, name| path.unwrap_or_else(|| folder.join(name));
         let unlock = match (written.keyring.passphrase_file, written.keyring.key_file) {
             (Some(_), Some(_)) => {
-                let reason = "set either this or keyring.key_file, not both".to_owned();
+                let reason = "set either this or keyring.key_file, not both";
                 return Err(sources.invalid("keyring.passphrase_file", reason));
             }
             (Some(path), None) => UnlockSource::PassphraseFile(path),
@@ -141,74 +134,47 @@ impl Config {
     }
 
     fn check(&self, sources: &Sources) -> Result<(), ConfigError> {
-        for (key, value, min, max) in self.ranges() {
-            if !(min..=max).contains(&value) {
-                let place = sources.place_of(key);
-                return Err(ConfigError::OutOfRange {
-                    place,
-                    key,
-                    value,
-                    min,
-                    max,
-                });
+        for (key, value, range) in self.numbers() {
+            if !range.contains(&value) {
+                let (min, max) = range.into_inner();
+                let reason = format!("{value} is out of range; write {min} to {max}");
+                return Err(sources.invalid(key, &reason));
             }
         }
         for (key, path) in self.paths() {
             if !path.is_absolute() {
                 let reason = format!("{} is not an absolute path", path.display());
-                return Err(sources.invalid(key, reason));
+                return Err(sources.invalid(key, &reason));
             }
         }
         self.anchor.check(&self.data_folder, sources)?;
         self.check_together(sources)
     }
 
-    /// Every number: its key, its value, the least and the most.
-    fn ranges(&self) -> [(&'static str, u32, u32, u32); 12] {
-        let Self {
-            limits: l,
-            rotation: r,
-            sweep: s,
-            ..
-        } = self;
+    /// Every number: its key, its value, and the values that it can have.
+    fn numbers(&self) -> [(&'static str, u32, RangeInclusive<u32>); 12] {
+        macro_rules! number {
+            ($section:ident . $key:ident, $range:expr) => {
+                (
+                    concat!(stringify!($section), ".", stringify!($key)),
+                    self.$section.$key,
+                    $range,
+                )
+            };
+        }
         [
-            ("limits.max_connections", l.max_connections, 1, 65_536),
-            (
-                "limits.handshake_timeout_seconds",
-                l.handshake_timeout_seconds,
-                1,
-                300,
-            ),
-            (
-                "limits.header_timeout_seconds",
-                l.header_timeout_seconds,
-                1,
-                300,
-            ),
-            (
-                "limits.request_timeout_seconds",
-                l.request_timeout_seconds,
-                1,
-                600,
-            ),
-            (
-                "limits.idle_timeout_seconds",
-                l.idle_timeout_seconds,
-                2,
-                3600,
-            ),
-            ("limits.queue_capacity", l.queue_capacity, 1, 1_000_000),
-            ("limits.batch_limit", l.batch_limit, 1, 4096),
-            (
-                "limits.shutdown_grace_seconds",
-                l.shutdown_grace_seconds,
-                0,
-                600,
-            ),
-            ("rotation.ohttp_keys_days", r.ohttp_keys_days, 1, 90),
-            ("rotation.ohttp_overlap_days", r.ohttp_overlap_days, 1, 90),
-            ("rotation.ticket_key_hours", r.ticket_key_hours, 1, 168),
-            ("sweep.interval_seconds", s.interval_seconds, 1, 3600),
+            number!(limits.max_connections, 1..=65_536),
+            number!(limits.handshake_timeout_seconds, 1..=300),
+            number!(limits.header_timeout_seconds, 1..=300),
+            number!(limits.request_timeout_seconds, 1..=600),
+            number!(limits.idle_timeout_seconds, 2..=3600),
+            number!(limits.queue_capacity, 1..=1_000_000),
+            number!(limits.batch_limit, 1..=4096),
+            number!(limits.shutdown_grace_seconds, 0..=600),
+            number!(rotation.ohttp_keys_days, 1..=90),
+            number!(rotation.ohttp_overlap_days, 1..=90),
+            number!(rotation.ticket_key_hours, 1..=168),
+            number!(sweep.interval_seconds, 1..=3600),
         ]
     }
 
@@ -242,16 +208,16 @@ impl Config {
                 self.admin_socket.display(),
                 MAX_SOCKET_PATH - HIDDEN_NAME
             );
-            return Err(sources.invalid("admin_socket", reason));
+            return Err(sources.invalid("admin_socket", &reason));
         }
         // A request in flight must not count as idleness.
         let request = self.limits.request_timeout_seconds;
         if self.limits.idle_timeout_seconds <= request {
             let reason = format!("must be more than limits.request_timeout_seconds ({request})");
-            return Err(sources.invalid("limits.idle_timeout_seconds", reason));
+            return Err(sources.invalid("limits.idle_timeout_seconds", &reason));
         }
         filter::check(&self.log.filter)
-            .map_err(|error| sources.invalid("log.filter", error.to_string()))
+            .map_err(|error| sources.invalid("log.filter", &error.to_string()))
     }
 }
 

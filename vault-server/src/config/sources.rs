@@ -21,40 +21,12 @@ pub(super) const ANCHOR_MIRRORS: &str = "anchor.mirrors";
 /// The configuration was refused. Messages name the file or variable, the key and what to write.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file that was asked for cannot be read.
-    #[error("{path}: cannot be read: {cause}")]
-    Unreadable {
-        path: PathBuf,
-        /// The system's error.
-        cause: io::Error,
-    },
-    /// No TOML, an unknown key or variable, or a value of another type.
+    /// The file that was asked for.
+    #[error("{0}: cannot be read: {1}")]
+    Unreadable(PathBuf, io::Error),
+    /// An unknown key or variable, or a value that is not possible.
     #[error("{0}")]
-    Malformed(String),
-    /// A number outside its range.
-    #[error("{place}{key}: {value} is out of range; write {min} to {max}")]
-    OutOfRange {
-        /// File or environment, where known.
-        place: String,
-        /// The key with its section.
-        key: &'static str,
-        /// The refused number.
-        value: u32,
-        /// The least that is accepted.
-        min: u32,
-        /// The most that is accepted.
-        max: u32,
-    },
-    /// A value that is well-formed, but not possible.
-    #[error("{place}{key}: {reason}")]
-    Invalid {
-        /// File or environment, where known.
-        place: String,
-        /// The key with its section.
-        key: &'static str,
-        /// The fault, and what to write instead.
-        reason: String,
-    },
+    Invalid(String),
 }
 
 /// Where values come from.
@@ -80,18 +52,14 @@ impl Sources {
     }
 
     pub(super) fn extract<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        let in_words = |error| ConfigError::Malformed(in_words(&error));
+        let in_words = |error| ConfigError::Invalid(in_words(&error));
         self.0.extract().map_err(in_words)
     }
 
-    /// `FILE: ` or `environment variable NAME: ` if the key is written somewhere, else nothing.
-    pub(super) fn place_of(&self, key: &str) -> String {
-        place(self.0.find_metadata(key))
-    }
-
-    pub(super) fn invalid(&self, key: &'static str, reason: String) -> ConfigError {
-        let place = self.place_of(key);
-        ConfigError::Invalid { place, key, reason }
+    /// A value that is well-formed, but not possible.
+    pub(super) fn invalid(&self, key: &str, reason: &str) -> ConfigError {
+        let place = place(self.0.find_metadata(key));
+        ConfigError::Invalid(format!("{place}{key}: {reason}"))
     }
 }
 
@@ -106,7 +74,7 @@ fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
         .unwrap_or_default();
     let line = before.lines().count().max(1);
     let message = format!("{}: line {line}: {}", path.display(), error.message());
-    Err(ConfigError::Malformed(message))
+    Err(ConfigError::Invalid(message))
 }
 
 struct File<'a> {
@@ -147,12 +115,12 @@ impl Variable {
             .any(|part| part.is_empty() || part.contains('.'))
         {
             let message = format!("{VARIABLE}{name}: {NO_SUCH_VARIABLE}");
-            return Err(ConfigError::Malformed(message));
+            return Err(ConfigError::Invalid(message));
         }
         let key = parts.join(".");
         let value = value
             .into_string()
-            .map_err(|_| ConfigError::Malformed(format!("{VARIABLE}{name}: not UTF-8 text")))?;
+            .map_err(|_| ConfigError::Invalid(format!("{VARIABLE}{name}: not UTF-8 text")))?;
         let value = match key.as_str() {
             ANCHOR_MIRRORS => list(&value),
             _ => number_or_text(value),
@@ -224,6 +192,7 @@ fn section_of(path: &[String], key: &str) -> String {
     section.map(|part| format!("{part}.")).collect()
 }
 
+/// `FILE: ` or `environment variable NAME: ` if the value is written somewhere, else nothing.
 fn place(metadata: Option<&Metadata>) -> String {
     let Some(metadata) = metadata else {
         return String::new();

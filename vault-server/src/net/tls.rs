@@ -28,41 +28,23 @@ const MAX_KEY_FILE_LEN: usize = 64 * 1024;
 /// Certificate and key were refused. The messages name the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    /// The certificate cannot be read.
     #[error("{path}: cannot be read: {cause}")]
-    Certificate {
-        /// The certificate's file.
-        path: PathBuf,
-        /// The system's error.
-        cause: io::Error,
-    },
-    /// The file has no certificate in it, or a broken one.
+    Certificate { path: PathBuf, cause: io::Error },
+    /// None, or a broken one.
     #[error(
         "{0}: holds no PEM certificate; it needs the server's certificate and those it was issued by"
     )]
     NoCertificate(PathBuf),
-    /// The key's file was refused.
     #[error(transparent)]
     KeyFile(#[from] SecretFileError),
-    /// The file has no private key in it.
     #[error("{0}: holds no PEM private key")]
     NoKey(PathBuf),
-    /// The two do not belong together.
-    #[error("{certificate_file} and {key_file} do not belong together")]
-    Mismatch {
-        /// The certificate's file.
-        certificate_file: PathBuf,
-        /// The key's file.
-        key_file: PathBuf,
-    },
+    #[error("{} and {} do not belong together", .0.certificate_file.display(), .0.key_file.display())]
+    Mismatch(TlsConfig),
     /// Of a kind that TLS 1.3 cannot use.
-    #[error("{certificate_file} with {key_file}: {cause}")]
+    #[error("{} with {}: {cause}", files.certificate_file.display(), files.key_file.display())]
     Unusable {
-        /// The certificate's file.
-        certificate_file: PathBuf,
-        /// The key's file.
-        key_file: PathBuf,
-        /// The error of rustls.
+        files: TlsConfig,
         cause: rustls::Error,
     },
 }
@@ -172,15 +154,13 @@ fn read_pair(files: &TlsConfig) -> Result<CertifiedKey, TlsError> {
     let key = read_key(&files.key_file)?;
     let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
     pair.map_err(|cause| match cause {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
-            certificate_file: files.certificate_file.clone(),
-            key_file: files.key_file.clone(),
-        },
-        cause => TlsError::Unusable {
-            certificate_file: files.certificate_file.clone(),
-            key_file: files.key_file.clone(),
-            cause,
-        },
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::Mismatch(files.clone())
+        }
+        cause => {
+            let files = files.clone();
+            TlsError::Unusable { files, cause }
+        }
     })
 }
 

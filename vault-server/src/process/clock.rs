@@ -57,17 +57,12 @@ impl Clock {
         Timestamp::from_millis(self.started.millis().saturating_add(elapsed))
     }
 
-    /// When this run began. Open attempts do not expire while the vault is down: their time counts
-    /// from here at the earliest.
-    pub(crate) fn running_since(&self) -> Timestamp {
-        self.started
-    }
-
-    /// Both times, as commands carry them.
+    /// Now and the start of this run, as commands carry them. Open attempts do not expire while the
+    /// vault is down: their time counts from the start at the earliest.
     pub(crate) fn command_time(&self) -> vault_rules::CommandTime {
         vault_rules::CommandTime {
             now: self.now(),
-            running_since: self.running_since(),
+            running_since: self.started,
         }
     }
 
@@ -130,7 +125,7 @@ mod tests {
         let clone = clock.clone();
         clock.advance(Duration::from_millis(1500));
         assert_eq!(clone.now().millis(), START.millis() + 1500);
-        assert_eq!(clone.running_since(), START);
+        assert_eq!(clone.started, START);
     }
 
     #[test]
@@ -157,7 +152,7 @@ mod tests {
     fn the_system_clock_never_goes_back_and_starts_at_the_present() {
         let clock = Clock::system();
         let first = clock.now();
-        assert!(first >= clock.running_since());
+        assert!(first >= clock.started);
         assert!(clock.now() >= first);
         // Later than the day this was written.
         assert!(first > START);

@@ -7,7 +7,6 @@
 //! Root can still read everything. Through rustix's safe wrappers, so that `unsafe` stays
 //! forbidden.
 
-use std::fmt;
 use std::fs;
 
 use rustix::io::Errno;
@@ -18,16 +17,20 @@ use rustix::process::{
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// A protection that is not in force. The vault runs without it, and says so in its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Warning {
-    /// The limit on core files could not be set to 0.
+    #[error("core files could not be switched off: {0}")]
     CoreLimit(Errno),
-    /// The process could not be made not dumpable.
+    #[error("the process could not be made not dumpable: {0}")]
     Dumpable(Errno),
     /// Locking memory is not allowed without limit. With a limit it is not even tried: once the
     /// limit is reached, allocations would fail and take the vault down.
+    #[error(
+        "memory is not locked, secrets may be written to swap; allow it with LimitMEMLOCK=infinity \
+         (systemd), --ulimit memlock=-1 (containers) or the capability CAP_IPC_LOCK, or run without swap"
+    )]
     MemoryLockNotAllowed,
-    /// Locking memory is allowed, but failed.
+    #[error("memory could not be locked, secrets may be written to swap: {0}")]
     MemoryLock(Errno),
 }
 
@@ -38,26 +41,6 @@ pub(crate) fn harden() -> Vec<Warning> {
         .into_iter()
         .filter_map(Result::err)
         .collect()
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CoreLimit(error) => write!(f, "core files could not be switched off: {error}"),
-            Self::Dumpable(error) => {
-                write!(f, "the process could not be made not dumpable: {error}")
-            }
-            Self::MemoryLockNotAllowed => f.write_str(
-                "memory is not locked, secrets may be written to swap; allow it with \
-                 LimitMEMLOCK=infinity (systemd), --ulimit memlock=-1 (containers) or the \
-                 capability CAP_IPC_LOCK, or run without swap",
-            ),
-            Self::MemoryLock(error) => write!(
-                f,
-                "memory could not be locked, secrets may be written to swap: {error}"
-            ),
-        }
-    }
 }
 
 fn no_core_files() -> Result<(), Warning> {

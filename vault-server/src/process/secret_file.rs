@@ -22,63 +22,44 @@ const GROUP_READ: u32 = 0o040;
 const GROUP_OTHER_WRITE_EXECUTE: u32 = 0o033;
 const OTHER_READ: u32 = 0o004;
 
-/// A secret file was refused, or could not be read or written. The messages name the file and what
-/// to do; they never contain anything of its content.
+/// A secret file was refused, or could not be read or written. The message names the file and says
+/// what to do; it never contains anything of the content.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretFileError {
-    /// Opening, reading, writing or syncing failed.
-    #[error("{path}: {cause}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        cause: io::Error,
-    },
+#[error("{path}: {fault}")]
+pub struct SecretFileError {
+    path: PathBuf,
+    fault: Fault,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// A folder, pipe, socket or device.
-    #[error("{0}: not a regular file")]
-    NotAFile(PathBuf),
-    /// It belongs to another user, who could change it.
-    #[error(
-        "{path}: belongs to user {owner}; {}", whose_it_must_be(path, *owner, *us)
-    )]
-    ForeignOwner {
-        /// The file.
-        path: PathBuf,
-        /// The user id of its owner.
-        owner: u32,
-        /// Our user id.
-        us: u32,
-    },
-    /// Group or others can read or write it.
-    #[error("{path}: is accessible to group or others (mode {mode:04o}); run: chmod 600 {path}")]
-    TooOpen {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Longer than such a file can be.
-    #[error("{path}: longer than {max_len} bytes")]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-        /// The limit, in bytes.
-        max_len: usize,
-    },
-    /// Nothing but, at most, a line break.
-    #[error("{0}: the passphrase is empty")]
-    EmptyPassphrase(PathBuf),
-    /// Not UTF-8.
-    #[error("{0}: the passphrase is not UTF-8 text")]
-    NotText(PathBuf),
-    /// Neither 32 bytes nor 64 digits.
-    #[error(
-        "{0}: a key file holds exactly 32 bytes, or 64 hexadecimal digits and at most a line break"
-    )]
-    NotAKey(PathBuf),
-    /// `create` found a file.
-    #[error("{0}: exists already and is not overwritten")]
-    Exists(PathBuf),
+    #[error("not a regular file")]
+    NotAFile,
+    /// Its owner could change it.
+    #[error("belongs to user {owner}; {advice}")]
+    ForeignOwner { owner: u32, advice: String },
+    #[error("is accessible to group or others (mode {mode:04o}); run: chmod 600 {path}")]
+    TooOpen { mode: u32, path: PathBuf },
+    #[error("longer than {max_len} bytes")]
+    TooLong { max_len: usize },
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    #[error("the passphrase is not UTF-8 text")]
+    NotText,
+    #[error("a key file holds exactly 32 bytes, or 64 hexadecimal digits and at most a line break")]
+    NotAKey,
+    #[error("exists already and is not overwritten")]
+    Exists,
+}
+
+impl Fault {
+    fn of(path: &Path) -> impl FnOnce(Self) -> SecretFileError {
+        let path = path.to_owned();
+        move |fault| SecretFileError { path, fault }
+    }
 }
 
 /// Reads a secret file of at most `max_len` bytes.
@@ -88,19 +69,17 @@ pub enum SecretFileError {
 /// root, since nothing else lets us read it; that is how systemd (an ACL, shown as group bits) and
 /// Kubernetes (`fsGroup`) hand over secrets.
 pub(crate) fn read(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
-    let io_error = |cause| SecretFileError::Io {
-        path: path.to_owned(),
-        cause,
-    };
-    let mut file = open_for_reading(path).map_err(io_error)?;
-    let metadata = file.metadata().map_err(io_error)?;
-    check(path, &Facts::of(&metadata), geteuid().as_raw())?;
+    read_checked(path, max_len).map_err(Fault::of(path))
+}
+
+fn read_checked(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut file = open_for_reading(path)?;
+    check(path, &Facts::of(&file.metadata()?), geteuid().as_raw())?;
     // One buffer of the final size: growing it would leave copies of the secret behind.
     let mut buffer = Zeroizing::new(vec![0; max_len + 1]);
-    let length = read_up_to(&mut file, &mut buffer).map_err(io_error)?;
+    let length = read_up_to(&mut file, &mut buffer)?;
     if length > max_len {
-        let path = path.to_owned();
-        return Err(SecretFileError::TooLong { path, max_len });
+        return Err(Fault::TooLong { max_len });
     }
     buffer.truncate(length);
     Ok(buffer)
@@ -109,47 +88,44 @@ pub(crate) fn read(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, Se
 /// Reads a passphrase: UTF-8 text, one trailing line break removed, not empty.
 pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     let bytes = read(path, MAX_PASSPHRASE_LEN)?;
-    let text = std::str::from_utf8(without_line_break(&bytes))
-        .map_err(|_| SecretFileError::NotText(path.to_owned()))?;
-    if text.is_empty() {
-        return Err(SecretFileError::EmptyPassphrase(path.to_owned()));
-    }
-    Ok(Zeroizing::new(text.to_owned()))
+    let text = match std::str::from_utf8(without_line_break(&bytes)) {
+        Ok("") => Err(Fault::EmptyPassphrase),
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(Fault::NotText),
+    };
+    text.map_err(Fault::of(path))
 }
 
 /// Reads a key: exactly 32 bytes, or 64 hexadecimal digits and at most a line break.
 pub fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretFileError> {
+    read_32_bytes(path).map_err(Fault::of(path))
+}
+
+fn read_32_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>, Fault> {
     const LONGEST: usize = 64 + "\r\n".len();
-    let bytes = match read(path, LONGEST) {
-        Err(SecretFileError::TooLong { path, .. }) => return Err(SecretFileError::NotAKey(path)),
-        other => other?,
-    };
+    let bytes = read_checked(path, LONGEST).map_err(|fault| match fault {
+        Fault::TooLong { .. } => Fault::NotAKey,
+        other => other,
+    })?;
     let mut key = Zeroizing::new([0; 32]);
     if bytes.len() == key.len() {
         key.copy_from_slice(&bytes);
-        return Ok(key);
+    } else {
+        decode_hex(without_line_break(&bytes), &mut key).ok_or(Fault::NotAKey)?;
     }
-    decode_hex(without_line_break(&bytes), &mut key)
-        .ok_or_else(|| SecretFileError::NotAKey(path.to_owned()))?;
     Ok(key)
 }
 
 /// Creates a secret file, mode 0600, and makes it durable. An existing file, also a dangling link,
 /// is never overwritten.
 pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError> {
-    let io_error = |cause: io::Error| match cause.kind() {
-        io::ErrorKind::AlreadyExists => SecretFileError::Exists(path.to_owned()),
-        _ => SecretFileError::Io {
-            path: path.to_owned(),
-            cause,
-        },
+    let refused = |cause: io::Error| {
+        let exists = cause.kind() == io::ErrorKind::AlreadyExists;
+        Fault::of(path)(if exists { Fault::Exists } else { cause.into() })
     };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io_error)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(refused)?;
     let written = file
         .write_all(content)
         .and_then(|()| file.sync_all())
@@ -158,7 +134,7 @@ pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), SecretFileError>
     written.map_err(|error| {
         // Half a secret is of no use and would stand in the way of the next try.
         let _ = fs::remove_file(path);
-        io_error(error)
+        refused(error)
     })
 }
 
@@ -179,8 +155,30 @@ impl Facts {
     }
 }
 
+fn check(path: &Path, facts: &Facts, us: u32) -> Result<(), Fault> {
+    let Facts {
+        is_file,
+        owner,
+        mode,
+    } = *facts;
+    if !is_file {
+        return Err(Fault::NotAFile);
+    }
+    if owner != us && owner != ROOT {
+        let advice = owner_advice(path, owner, us);
+        return Err(Fault::ForeignOwner { owner, advice });
+    }
+    let handed_over_by_root = owner == ROOT && us != ROOT;
+    let group_read = if handed_over_by_root { 0 } else { GROUP_READ };
+    if mode & (group_read | GROUP_OTHER_WRITE_EXECUTE | OTHER_READ) != 0 {
+        let path = path.to_owned();
+        return Err(Fault::TooOpen { mode, path });
+    }
+    Ok(())
+}
+
 /// Root would take the file away from the vault by making it its own.
-fn whose_it_must_be(path: &Path, owner: u32, us: u32) -> String {
+fn owner_advice(path: &Path, owner: u32, us: u32) -> String {
     if us == ROOT {
         return format!(
             "if that is the vault's user, run this as that user (setpriv --reuid {owner} --clear-groups COMMAND, or runuser)"
@@ -188,28 +186,6 @@ fn whose_it_must_be(path: &Path, owner: u32, us: u32) -> String {
     }
     let path = path.display();
     format!("a secret file must belong to the vault's user (chown {us} {path}) or to root")
-}
-
-fn check(path: &Path, facts: &Facts, us: u32) -> Result<(), SecretFileError> {
-    if !facts.is_file {
-        return Err(SecretFileError::NotAFile(path.to_owned()));
-    }
-    if facts.owner != us && facts.owner != ROOT {
-        return Err(SecretFileError::ForeignOwner {
-            path: path.to_owned(),
-            owner: facts.owner,
-            us,
-        });
-    }
-    let handed_over_by_root = facts.owner == ROOT && us != ROOT;
-    let group_read = if handed_over_by_root { 0 } else { GROUP_READ };
-    if facts.mode & (group_read | GROUP_OTHER_WRITE_EXECUTE | OTHER_READ) != 0 {
-        return Err(SecretFileError::TooOpen {
-            path: path.to_owned(),
-            mode: facts.mode,
-        });
-    }
-    Ok(())
 }
 
 /// Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
@@ -273,13 +249,18 @@ mod tests {
         path
     }
 
+    fn fault<T: std::fmt::Debug>(refused: Result<T, SecretFileError>) -> Fault {
+        refused.unwrap_err().fault
+    }
+
     fn checked(owner: u32, mode: u32, us: u32) -> Result<(), SecretFileError> {
+        let path = Path::new("/f");
         let facts = Facts {
             is_file: true,
             owner,
             mode,
         };
-        check(Path::new("/f"), &facts, us)
+        check(path, &facts, us).map_err(Fault::of(path))
     }
 
     /// Fails without `OTHER_READ` (or another bit) in `check`.
@@ -327,11 +308,11 @@ mod tests {
     fn folders_and_pipes_are_refused_without_waiting() {
         let folder = folder();
         let refused = read(folder.path(), 10);
-        assert!(matches!(refused, Err(SecretFileError::NotAFile(_))));
+        assert!(matches!(fault(refused), Fault::NotAFile));
         let pipe = folder.path().join("pipe");
         let private = Mode::from_raw_mode(0o600);
         mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, private, 0).unwrap();
-        assert!(matches!(read(&pipe, 10), Err(SecretFileError::NotAFile(_))));
+        assert!(matches!(fault(read(&pipe, 10)), Fault::NotAFile));
     }
 
     #[test]
@@ -358,10 +339,10 @@ mod tests {
         let folder = folder();
         for empty in [&b""[..], b"\n", b"\r\n"] {
             let refused = read_passphrase(&file(&folder, empty, 0o600));
-            assert!(matches!(refused, Err(SecretFileError::EmptyPassphrase(_))));
+            assert!(matches!(fault(refused), Fault::EmptyPassphrase));
         }
         let refused = read_passphrase(&file(&folder, b"\xff", 0o600));
-        assert!(matches!(refused, Err(SecretFileError::NotText(_))));
+        assert!(matches!(fault(refused), Fault::NotText));
     }
 
     #[test]
@@ -392,7 +373,7 @@ mod tests {
             &format!("+{}", &digits[1..]),
         ] {
             let refused = read_key(&file(&folder, bad.as_bytes(), 0o600));
-            assert!(matches!(refused, Err(SecretFileError::NotAKey(_))), "{bad}");
+            assert!(matches!(fault(refused), Fault::NotAKey), "{bad}");
         }
     }
 
@@ -412,17 +393,11 @@ mod tests {
     fn an_existing_file_or_link_is_never_overwritten() {
         let folder = folder();
         let path = file(&folder, b"old", 0o600);
-        assert!(matches!(
-            create(&path, b"new"),
-            Err(SecretFileError::Exists(_))
-        ));
+        assert!(matches!(fault(create(&path, b"new")), Fault::Exists));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         let link = folder.path().join("link");
         symlink(folder.path().join("elsewhere"), &link).unwrap();
-        assert!(matches!(
-            create(&link, b"new"),
-            Err(SecretFileError::Exists(_))
-        ));
+        assert!(matches!(fault(create(&link, b"new")), Fault::Exists));
         assert!(!folder.path().join("elsewhere").exists());
     }
 
