@@ -42,7 +42,7 @@ pub enum Answer {
     AnotherVault,
     /// Refused; nothing was changed.
     Refused {
-        /// The cause, and what to do about it.
+        /// The cause, and the next step.
         reason: String,
     },
 }

@@ -1,5 +1,7 @@
 //! Carries out the requests of operators.
 
+use std::fmt::Display;
+
 use vault_ledger::CommitError;
 use vault_protocol::ids::AccountScope;
 use vault_protocol::messages::Reset;
@@ -70,9 +72,8 @@ impl Admin {
         let summaries = all
             .iter()
             .map(|(name, tenant)| TenantSummary::new(name, tenant));
-        Ok(Answer::Tenants {
-            tenants: summaries.collect(),
-        })
+        let tenants = summaries.collect();
+        Ok(Answer::Tenants { tenants })
     }
 
     async fn show(&self, tenant: TenantId, account: AccountId) -> Result<Answer, String> {
@@ -82,14 +83,14 @@ impl Admin {
             Ok(events) => Some(events.iter().map(EventSummary::from).collect()),
             // Nothing is decided by them: the account is as its status says.
             Err(CommitError::Unavailable) => None,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(in_words(error)),
         };
         Ok(Answer::Account { status, events })
     }
 
     fn scope(&self, tenant: TenantId, account: AccountId) -> Result<AccountScope, String> {
         if !self.tenants.exists(&tenant) {
-            return Err(TenantError::Unknown.to_string());
+            return Err(in_words(TenantError::Unknown));
         }
         Ok(AccountScope {
             vault: self.service.vault_id().clone(),
@@ -110,7 +111,7 @@ fn done(changed: Result<(), TenantError>) -> Result<Answer, String> {
     changed.map(|()| Answer::Done).map_err(in_words)
 }
 
-fn in_words(error: TenantError) -> String {
+fn in_words(error: impl Display) -> String {
     error.to_string()
 }
 

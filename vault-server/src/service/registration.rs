@@ -2,6 +2,7 @@
 
 use rand::rngs::OsRng;
 use rand::{CryptoRng, RngCore};
+use vault_ledger::LeafKey;
 use vault_protocol::binary::Binary;
 use vault_protocol::ids::AccountScope;
 use vault_protocol::messages::{
@@ -12,8 +13,9 @@ use vault_rules::{FinishRegistration, Secret, StartRegistration};
 use zeroize::Zeroizing;
 
 use super::error::ServiceError;
-use super::{Service, granted, opaque};
+use super::{Service, account, granted, opaque};
 use crate::process::stack;
+use crate::stored::keys;
 
 impl Service {
     /// `POST …/registration/start`.
@@ -74,8 +76,16 @@ impl Service {
             management_key: request.management_key,
             replace_proof: request.replace_proof,
         };
-        let (decision, _) = self.run_for_tenant(scope, |_| command).await?;
-        let registered = granted(decision)?;
+        let (key, tenant) = (LeafKey(self.account_key(scope)), scope.tenant.clone());
+        let committed = self.ledger.commit(move |batch| {
+            // It need not decode: the policy is the started registration's.
+            if batch.read(&keys::tenant(&tenant))?.is_none() {
+                return Ok(None);
+            }
+            account::apply(batch, &key, &tenant, command).map(Some)
+        });
+        let decision = committed.await?.into_inner();
+        let registered = granted(decision.ok_or(ServiceError::UnknownTenant)?)?;
         Ok(RegistrationFinished {
             generation: registered.generation,
             policy: registered.policy,

@@ -1,7 +1,7 @@
 //! The tenants of a vault: administered by commits, looked up in memory. The memory is a copy of
 //! the committed state. One process alone writes, so the copy is never behind.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use super::tenant::{StoredToken, Tenant, TenantList, TooManyTokens};
 use super::token::{Token, TokenScope};
 use crate::stored::leaf::Leaves;
 
-type ByName = HashMap<TenantId, Arc<Tenant>>;
+type ByName = BTreeMap<TenantId, Arc<Tenant>>;
 
 /// All tenants of the vault. Cheap to clone.
 #[derive(Clone)]
@@ -81,16 +81,8 @@ impl Tenants {
     }
 
     /// All tenants by name, with the count of live records as it is now.
-    pub(crate) async fn list(&self) -> Result<Vec<(TenantId, Arc<Tenant>)>, TenantError> {
-        let mut all: Vec<_> = self
-            .ledger
-            .commit(read_all)
-            .await?
-            .into_inner()
-            .into_iter()
-            .collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(all)
+    pub(crate) async fn list(&self) -> Result<ByName, CommitError> {
+        Ok(self.ledger.commit(read_all).await?.into_inner())
     }
 
     /// Adds a tenant with its first token.
@@ -101,9 +93,10 @@ impl Tenants {
         scopes: Vec<TokenScope>,
         now: Timestamp,
     ) -> Result<Token, TenantError> {
-        let token = self.change(move |batch| {
+        self.change(move |batch| {
             let leaf = Tenant::leaf(&name);
-            if batch.get(&leaf)?.is_some() {
+            // Also one that does not decode is there.
+            if batch.read(&leaf.key())?.is_some() {
                 return Ok(Err(TenantError::Exists));
             }
             let mut tenant = Tenant::new(policy);
@@ -117,8 +110,8 @@ impl Tenants {
             list.0.sort();
             batch.set(&TenantList::LEAF, &list);
             Ok(Ok(token))
-        });
-        token.await
+        })
+        .await
     }
 
     /// Adds a token, so that the old one can be revoked when every backend has the new one. Without
@@ -131,19 +124,14 @@ impl Tenants {
     ) -> Result<Token, TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
-                let scopes = match scopes {
-                    Some(scopes) => scopes,
-                    None => common_scopes(tenant).ok_or(TenantError::WhichScopes)?,
-                };
-                tenant
-                    .add_token(&name, scopes, now, &mut OsRng)
-                    .map_err(TenantError::from)
+                let scopes = scopes.or_else(|| common_scopes(tenant));
+                let scopes = scopes.ok_or(TenantError::WhichScopes)?;
+                Ok(tenant.add_token(&name, scopes, now, &mut OsRng)?)
             })
         })
         .await
     }
 
-    /// Revokes a token.
     pub(crate) async fn revoke_token(&self, name: TenantId, id: u32) -> Result<(), TenantError> {
         self.change(move |batch| {
             edit(batch, &name, |tenant| {
@@ -229,7 +217,7 @@ fn edit<T>(
 
 /// A tenant that cannot be read is left out: its tokens are not valid then, and the others go on.
 fn read_all(batch: &mut Batch<'_>) -> Result<ByName, LeafUnavailable> {
-    let mut all = HashMap::new();
+    let mut all = BTreeMap::new();
     for name in read_list(batch)?.0 {
         match batch.get(&Tenant::leaf(&name)) {
             Ok(Some(tenant)) => drop(all.insert(name, Arc::new(tenant))),
