@@ -4,7 +4,6 @@
 
 use tokio::task::JoinSet;
 use vault_ledger::{Batch, CommitError, LeafKey, LeafUnavailable};
-use vault_protocol::time::Timestamp;
 use vault_rules::{CommandTime, Sweep};
 
 use super::Service;
@@ -20,7 +19,10 @@ impl Service {
     pub(crate) async fn sweep(&self) -> Result<(), CommitError> {
         let until = self.now();
         loop {
-            let due = self.due_accounts(until).await?;
+            let due = self
+                .ledger
+                .commit(move |batch| Ok(batch.due(until.millis(), PAGE)));
+            let due = due.await?.into_inner();
             self.sweep_page(&due).await?;
             if due.len() < PAGE {
                 return Ok(());
@@ -33,49 +35,38 @@ impl Service {
     /// (PROTOCOL.md section 7 step 6). No other sweep would find them for as long as the clock was
     /// wrong.
     pub(crate) async fn sweep_at_start(&self, clock_was_set_back: bool) -> Result<(), CommitError> {
-        self.sweep_scheduled().await?;
+        self.sweep_pages(
+            |batch, last| batch.scheduled_after(last, PAGE),
+            |(_, key)| key,
+        )
+        .await?;
         if clock_was_set_back {
             tracing::warn!("the clock was set back since the last run: waits begin again");
-            self.sweep_everything().await?;
+            self.sweep_pages(
+                |batch, last| batch.keys_after(last.as_ref(), PAGE),
+                |key| key,
+            )
+            .await?;
         }
         Ok(())
     }
 
-    async fn due_accounts(&self, until: Timestamp) -> Result<Vec<LeafKey>, CommitError> {
-        let due = self
-            .ledger
-            .commit(move |batch| Ok(batch.due(until.millis(), PAGE)));
-        Ok(due.await?.into_inner())
-    }
-
-    async fn sweep_scheduled(&self) -> Result<(), CommitError> {
+    /// Sweeps page by page, each read behind the last of the one before.
+    async fn sweep_pages<P: Copy + Send + Sync + 'static>(
+        &self,
+        page_after: fn(&mut Batch<'_>, Option<P>) -> Vec<P>,
+        key: fn(P) -> LeafKey,
+    ) -> Result<(), CommitError> {
         let mut last = None;
         loop {
-            let page = self
-                .ledger
-                .commit(move |batch| Ok(batch.scheduled_after(last, PAGE)));
+            let page = self.ledger.commit(move |batch| Ok(page_after(batch, last)));
             let page = page.await?.into_inner();
-            let keys: Vec<LeafKey> = page.iter().map(|(_, key)| *key).collect();
+            let Some(end) = page.last().copied() else {
+                return Ok(());
+            };
+            let keys: Vec<LeafKey> = page.into_iter().map(key).collect();
             self.sweep_page(&keys).await?;
-            match page.last() {
-                Some(scheduled) => last = Some(*scheduled),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    async fn sweep_everything(&self) -> Result<(), CommitError> {
-        let mut last = None;
-        loop {
-            let page = self
-                .ledger
-                .commit(move |batch| Ok(batch.keys_after(last.as_ref(), PAGE)));
-            let page = page.await?.into_inner();
-            self.sweep_page(&page).await?;
-            match page.last() {
-                Some(key) => last = Some(*key),
-                None => return Ok(()),
-            }
+            last = Some(end);
         }
     }
 
