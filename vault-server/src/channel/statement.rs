@@ -50,7 +50,7 @@ const SERIAL: Leaf<Serial> = Leaf::fixed(keys::statement_serial);
 
 impl Publication {
     /// Rotates the channel's keys if that is due and signs a new statement. The keys and the
-    /// serial are durable before anything of them is shown to anybody.
+    /// serial are durable before anything of them is published.
     pub(crate) async fn renew(
         ledger: &Ledger,
         keyring: &Keyring,

@@ -1,9 +1,11 @@
 //! Administration from the command line: over the socket of a running server, or by opening the
 //! vault when none runs.
 
+use std::fmt::Debug;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use vault_ledger::Ledger;
 use vault_protocol::messages::Status;
 
 use super::arguments::{AccountCommand, TenantCommand, distinct};
@@ -88,7 +90,7 @@ fn ask_stopped_vault(config: &Config, request: Request) -> anyhow::Result<Answer
         let fingerprint = keyring.identity().identity_key().fingerprint();
         return Ok(Answer::Fingerprint { fingerprint });
     }
-    let ledger = ledger::open(config, &keyring)?;
+    let ledger = Ledger::open(ledger::options(config), ledger::identity(&keyring))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -126,24 +128,16 @@ fn print_tenant(tenant: &TenantSummary) -> anyhow::Result<()> {
     let policy = &tenant.policy;
     output::line(&tenant.tenant)?;
     output::line(format_args!("  live records  {}", tenant.live_records))?;
+    let (limit, total) = (policy.limit(), policy.total_limit());
     output::line(format_args!(
-        "  limit         {} in a row, {} in all",
-        policy.limit(),
-        policy.total_limit()
+        "  limit         {limit} in a row, {total} in all"
     ))?;
     output::line(format_args!("  waits         {:?} s", policy.waits()))?;
     for token in &tenant.tokens {
-        let scopes: Vec<String> = token
-            .scopes
-            .iter()
-            .map(|scope| format!("{scope:?}").to_lowercase())
-            .collect();
-        let since = token.created_at.to_rfc3339();
-        output::line(format_args!(
-            "  token {:<7} {}, since {since}",
-            token.id,
-            scopes.join(",")
-        ))?;
+        let (id, since) = (token.id, token.created_at.to_rfc3339());
+        let scopes: Vec<String> = token.scopes.iter().map(lowercase).collect();
+        let scopes = scopes.join(",");
+        output::line(format_args!("  token {id:<7} {scopes}, since {since}"))?;
     }
     Ok(())
 }
@@ -151,22 +145,17 @@ fn print_tenant(tenant: &TenantSummary) -> anyhow::Result<()> {
 fn print_account(status: &Status) -> anyhow::Result<()> {
     output::line(format_args!(
         "state               {}",
-        format!("{:?}", status.state).to_lowercase()
+        lowercase(&status.state)
     ))?;
     output::line(format_args!("generation          {}", status.generation))?;
-    output::line(format_args!(
-        "attempts remaining  {}",
-        status.attempts_remaining
-    ))?;
+    let remaining = status.attempts_remaining;
+    output::line(format_args!("attempts remaining  {remaining}"))?;
     if let Some(time) = status.retry_at {
         output::line(format_args!("retry at            {}", time.to_rfc3339()))?;
     }
     if let (Some(time), Some(reason)) = (status.destroyed_at, status.reason) {
         output::line(format_args!("destroyed at        {}", time.to_rfc3339()))?;
-        output::line(format_args!(
-            "reason              {}",
-            format!("{reason:?}").to_lowercase()
-        ))?;
+        output::line(format_args!("reason              {}", lowercase(&reason)))?;
     }
     Ok(())
 }
@@ -181,12 +170,17 @@ fn print_events(events: Option<&[EventSummary]>) -> anyhow::Result<()> {
         output::line("last events")?;
     }
     for event in events {
-        output::line(format_args!(
-            "  {}  generation {}  {}",
-            event.at.to_rfc3339(),
-            event.generation,
-            event.event
-        ))?;
+        let EventSummary {
+            at,
+            generation,
+            event,
+        } = event;
+        let at = at.to_rfc3339();
+        output::line(format_args!("  {at}  generation {generation}  {event}"))?;
     }
     Ok(())
+}
+
+fn lowercase(name: &impl Debug) -> String {
+    format!("{name:?}").to_lowercase()
 }

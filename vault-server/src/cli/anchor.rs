@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use vault_ledger::Removed;
+use vault_ledger::{Ledger, Removed};
 
 use super::arguments::AnchorCommand;
 use super::{keyring_secret, output};
@@ -48,7 +48,11 @@ fn add(config: &Config, path: &Path) -> anyhow::Result<()> {
         bail!(reason);
     }
     refuse_while_serving(config)?;
-    ledger::add_anchor(config, &keyring_secret::keyring(config)?, path)?;
+    let mut options = ledger::options(config);
+    // The configuration may name it already.
+    options.anchors.retain(|other| other != path);
+    let identity = ledger::identity(&keyring_secret::keyring(config)?);
+    Ledger::add_anchor(&options, &identity, path)?;
     let next = if is_configured {
         "The configuration names it already. Next: `vault-server serve`."
     } else {
@@ -66,7 +70,8 @@ fn remove(config: &Config, paths: &[PathBuf]) -> anyhow::Result<()> {
         list(paths)
     );
     refuse_while_serving(config)?;
-    let removed = ledger::remove_anchors(config, &keyring_secret::keyring(config)?, paths)?;
+    let identity = ledger::identity(&keyring_secret::keyring(config)?);
+    let removed = Ledger::remove_anchors(&ledger::options(config), &identity, paths)?;
     let removed = paths.iter().zip(removed);
     let said: String = removed
         .map(|(path, removed)| {

@@ -85,7 +85,7 @@ fn check_database(config: &Config) -> anyhow::Result<bool> {
     let keyring = keyring_secret::keyring(config)?;
     let vault_id = keyring.vault_id();
     output::line(format_args!("ok   keyring of the vault {vault_id}"))?;
-    let ledger = ledger::open(config, &keyring)?;
+    let ledger = Ledger::open(ledger::options(config), ledger::identity(&keyring))?;
     for anchor in config.anchor.all() {
         output::line(format_args!("ok   anchor {}", anchor.display()))?;
     }

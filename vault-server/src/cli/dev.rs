@@ -9,6 +9,7 @@ use anyhow::Context;
 use rand::rngs::OsRng;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
+use vault_ledger::Ledger;
 use vault_protocol::{Policy, TenantId, VaultId};
 use zeroize::Zeroizing;
 
@@ -32,7 +33,7 @@ pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     logs::init(&config.log)?;
     let keyring = Keyring::generate(VaultId::new("dev")?, &mut OsRng);
     let fingerprint = keyring.identity().identity_key().fingerprint().to_string();
-    let ledger = ledger::create(&config, &keyring)?;
+    let ledger = Ledger::create(ledger::options(&config), ledger::identity(&keyring))?;
     let served = serve::serve_until_stopped(
         serve::runtime()?,
         &config,
@@ -65,21 +66,16 @@ fn configure(folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
     )?;
     let file = folder.join("vault.toml");
     let path = |name: &str| folder.join(name).display().to_string();
-    let tls = [
-        ("certificate_file", path("certificate.pem")),
-        ("key_file", path("certificate.key")),
-    ];
-    let mut settings = toml::Table::new();
-    settings.insert("listen".to_owned(), listen.to_string().into());
-    settings.insert("data_folder".to_owned(), path("data").into());
-    let anchor = [("path".to_owned(), path("anchor/anchor").into())];
-    settings.insert("anchor".to_owned(), toml::Table::from_iter(anchor).into());
-    let tls = tls
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.into()));
-    settings.insert("tls".to_owned(), tls.collect::<toml::Table>().into());
-    let log = [("filter".to_owned(), "warn".into())];
-    settings.insert("log".to_owned(), toml::Table::from_iter(log).into());
+    let settings = serde_json::json!({
+        "listen": listen,
+        "data_folder": path("data"),
+        "anchor": { "path": path("anchor/anchor") },
+        "tls": {
+            "certificate_file": path("certificate.pem"),
+            "key_file": path("certificate.key"),
+        },
+        "log": { "filter": "warn" },
+    });
     let text = toml::to_string(&settings)?;
     fs::write(&file, &text)?;
     // Without the environment: its variables are meant for a real vault.

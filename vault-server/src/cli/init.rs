@@ -38,7 +38,7 @@ pub(crate) fn run(config: &Config, vault_id: VaultId) -> anyhow::Result<ExitCode
         secret_file::create(file, &keyring.seal(&unlock, &mut OsRng))?;
         keyring
     };
-    ledger::create(config, &keyring)?.close()?;
+    Ledger::create(ledger::options(config), ledger::identity(&keyring))?.close()?;
     let printed = print(config, &keyring);
     if goes_on {
         output::note(went_on_with(file));
@@ -85,10 +85,8 @@ fn went_on_with(keyring: &Path) -> String {
 fn print(config: &Config, keyring: &Keyring) -> anyhow::Result<()> {
     let fingerprint = keyring.identity().identity_key().fingerprint();
     output::line(format_args!("Made the vault {}.", keyring.vault_id()))?;
-    output::line(format_args!(
-        "  keyring   {}",
-        config.keyring.file.display()
-    ))?;
+    let file = config.keyring.file.display();
+    output::line(format_args!("  keyring   {file}"))?;
     output::line(format_args!("  database  {}", config.data_folder.display()))?;
     for anchor in config.anchor.all() {
         output::line(format_args!("  anchor    {}", anchor.display()))?;

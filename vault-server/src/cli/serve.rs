@@ -47,11 +47,9 @@ pub(crate) fn run(
         tracing::warn!("{too_few}");
     }
     let keyring = keyring_secret::keyring(config)?;
-    let ledger = if accept_damage {
-        ledger::open_damaged(config, &keyring)?
-    } else {
-        ledger::open(config, &keyring)?
-    };
+    let mut options = ledger::options(config);
+    options.accept_damage = accept_damage;
+    let ledger = Ledger::open(options, ledger::identity(&keyring))?;
     for path in anchor::on_the_data_volume(config) {
         let path = path.display();
         tracing::warn!(%path, "the anchor {}", anchor::ON_THE_DATA_VOLUME);
@@ -121,7 +119,7 @@ async fn serve(
         // The sweep of a start can take a while.
         _ = &mut stop_signal => return Ok(ExitCode::SUCCESS),
         started = start => started.context(
-            "the vault's own values cannot be read or written: run `vault-server check`",
+            "the vault's own leaves cannot be read or written: run `vault-server check`",
         )?,
     };
     let listener = TcpListener::bind(config.listen)

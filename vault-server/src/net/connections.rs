@@ -1,8 +1,8 @@
 //! The open connections, and which of them has to leave when the places are used up.
 //!
 //! If newcomers had to wait for a free place, an attacker could take all places with connections
-//! that do nothing, and keep everybody else out for as long as the timeouts allow. So
-//! a newcomer takes the place of a connection without a request in flight, of the one whose last
+//! that do nothing, and keep every other client out for as long as the timeouts allow. So a newcomer
+//! takes the place of a connection without a request in flight, of the one whose last
 //! request (or arrival) is the longest ago; if every connection has one in flight, the oldest
 //! leaves as soon as it is answered. A client whose idle connection was closed just connects again.
 

@@ -16,33 +16,25 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::config::{LogConfig, LogFormat};
 use super::filter::{self, FilterError};
 
-/// Logging could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TelemetryError {
-    /// See [`FilterError`].
-    #[error("log.filter: {0}")]
-    Filter(#[from] FilterError),
-    /// The process has a global subscriber already.
-    #[error("logging was already set up in this process")]
-    Twice,
-}
-
-/// Sets up logging and the panic hook for this process.
-pub(crate) fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(config, std::io::stderr, std::io::stderr().is_terminal())?;
-    subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
+/// Sets up logging and the panic hook for this process. Call it or [`init_for_command`], once.
+pub(crate) fn init(config: &LogConfig) -> Result<(), FilterError> {
+    install(config)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
 /// For commands that are not a service: they log only warnings and errors, which the ledger has.
-pub(crate) fn init_for_command() -> Result<(), TelemetryError> {
-    let config = LogConfig {
+pub(crate) fn init_for_command() -> Result<(), FilterError> {
+    install(&LogConfig {
         format: LogFormat::Text,
         filter: "warn".to_owned(),
-    };
-    let subscriber = subscriber(&config, std::io::stderr, std::io::stderr().is_terminal())?;
-    subscriber.try_init().map_err(|_| TelemetryError::Twice)
+    })
+}
+
+fn install(config: &LogConfig) -> Result<(), FilterError> {
+    let stderr = std::io::stderr;
+    subscriber(config, stderr, stderr().is_terminal())?.init();
+    Ok(())
 }
 
 /// Keeps the payloads of panics off the terminal, for commands that do not log.
@@ -66,7 +58,7 @@ fn subscriber<W>(
     config: &LogConfig,
     writer: W,
     colours: bool,
-) -> Result<impl Subscriber + Send + Sync + 'static, TelemetryError>
+) -> Result<impl Subscriber + Send + Sync + 'static, FilterError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
