@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
-use figment::providers::{Format, Toml};
 use figment::util::nest;
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider, Source};
@@ -40,12 +39,13 @@ impl Sources {
     ) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
         if let Some((path, text)) = file {
-            check_syntax(path, text)?;
-            figment = figment.merge(File { path, text });
+            let from = Metadata::named("file").source(Source::File(path.to_owned()));
+            let values = parse(path, text)?;
+            figment = figment.merge(Values { from, values });
         }
         for (name, value) in environment {
-            if let Some(variable) = Variable::read(name.into(), value.into())? {
-                figment = figment.merge(variable);
+            if let Some(values) = variable(name.into(), value.into())? {
+                figment = figment.merge(values);
             }
         }
         Ok(Self(figment))
@@ -63,82 +63,56 @@ impl Sources {
     }
 }
 
-/// Syntax errors with the line's number, never the line: it could hold a secret.
-fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
-    let Err(error) = toml::from_str::<toml::Table>(text) else {
-        return Ok(());
+/// Errors name the line's number, never the line: it could hold a secret.
+fn parse(path: &Path, text: &str) -> Result<Dict, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().lines().count().max(1);
+        let message = error.message();
+        ConfigError::Invalid(format!("{}: line {line}: {message}", path.display()))
+    })
+}
+
+/// The values of a file, or one of a variable.
+struct Values {
+    from: Metadata,
+    values: Dict,
+}
+
+impl Provider for Values {
+    fn metadata(&self) -> Metadata {
+        self.from.clone()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+/// The value of an environment variable; `None` if it is none of ours. The key is in lower case,
+/// with a dot between section and key.
+fn variable(name: OsString, value: OsString) -> Result<Option<Values>, ConfigError> {
+    let Ok(name) = name.into_string() else {
+        return Ok(None);
     };
-    let before = error
-        .span()
-        .and_then(|span| text.get(..span.start))
-        .unwrap_or_default();
-    let line = before.lines().count().max(1);
-    let message = format!("{}: line {line}: {}", path.display(), error.message());
-    Err(ConfigError::Invalid(message))
-}
-
-struct File<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
-impl Provider for File<'_> {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("file").source(Source::File(self.path.to_owned()))
+    let Some(key) = name.strip_prefix(PREFIX) else {
+        return Ok(None);
+    };
+    let refused = |reason| ConfigError::Invalid(format!("{VARIABLE}{name}: {reason}"));
+    let key = key.to_ascii_lowercase();
+    let mut parts = key.split("__");
+    if parts.any(|part| part.is_empty() || part.contains('.')) {
+        return Err(refused(NO_SUCH_VARIABLE));
     }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        Toml::string(self.text).data()
-    }
-}
-
-/// One environment variable; the key in lower case, with a dot between section and key.
-struct Variable {
-    name: String,
-    key: String,
-    value: Value,
-}
-
-impl Variable {
-    /// `None` if it is none of ours.
-    fn read(name: OsString, value: OsString) -> Result<Option<Self>, ConfigError> {
-        let Ok(name) = name.into_string() else {
-            return Ok(None);
-        };
-        let Some(key) = name.strip_prefix(PREFIX) else {
-            return Ok(None);
-        };
-        let key = key.to_ascii_lowercase();
-        let parts: Vec<&str> = key.split("__").collect();
-        if parts
-            .iter()
-            .any(|part| part.is_empty() || part.contains('.'))
-        {
-            let message = format!("{VARIABLE}{name}: {NO_SUCH_VARIABLE}");
-            return Err(ConfigError::Invalid(message));
-        }
-        let key = parts.join(".");
-        let value = value
-            .into_string()
-            .map_err(|_| ConfigError::Invalid(format!("{VARIABLE}{name}: not UTF-8 text")))?;
-        let value = match key.as_str() {
-            ANCHOR_MIRRORS => list(&value),
-            _ => number_or_text(value),
-        };
-        Ok(Some(Self { name, key, value }))
-    }
-}
-
-impl Provider for Variable {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("{VARIABLE}{}", self.name))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let nested = nest(&self.key, self.value.clone());
-        let dict = nested.into_dict().expect("the key is not empty");
-        Ok(Profile::Default.collect(dict))
-    }
+    let key = key.replace("__", ".");
+    let value = value.into_string().map_err(|_| refused("not UTF-8 text"))?;
+    let value = match key.as_str() {
+        ANCHOR_MIRRORS => list(&value),
+        _ => number_or_text(value),
+    };
+    let from = Metadata::named(format!("{VARIABLE}{name}"));
+    let values = nest(&key, value).into_dict().expect("the key is not empty");
+    Ok(Some(Values { from, values }))
 }
 
 fn number_or_text(text: String) -> Value {
