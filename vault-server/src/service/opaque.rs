@@ -3,6 +3,7 @@
 
 use opaque_ke::{Identifiers, ServerLogin, ServerLoginParameters, ServerRegistration, ServerSetup};
 use rand::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
 use vault_ledger::Committed;
 use vault_protocol::binary::Binary;
 use vault_protocol::ids::AccountScope;
@@ -22,6 +23,7 @@ pub(crate) struct ChargedAttempt(Charge);
 pub(crate) struct CheckedRequest(opaque_ke::CredentialRequest<Suite>);
 
 /// Verifies KE3. It travels in the sealed ticket.
+#[derive(Serialize, Deserialize)]
 pub struct LoginState(pub Zeroizing<Vec<u8>>);
 
 /// The session key of a verified login, 64 bytes.

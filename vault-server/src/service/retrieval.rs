@@ -52,7 +52,7 @@ impl Service {
         let keys = self.ticket_keys.load();
         Ok(RetrievalStarted {
             credential_response: evaluated.credential_response,
-            retrieval_ticket: keys.seal(self.vault_id(), &contents, &mut OsRng),
+            retrieval_ticket: keys.seal(self.keyring.vault_id(), &contents, &mut OsRng),
             attempts_remaining: attempt.charge().attempts_remaining(),
             generation: attempt.charge().generation(),
         })
@@ -117,7 +117,7 @@ impl Service {
     ) -> Result<ticket::Contents, ServiceError> {
         let account_key = self.account_key(scope);
         let keys = self.ticket_keys.load();
-        let opened = stack::zeroize_stack_after(|| keys.open(self.vault_id(), ticket));
+        let opened = stack::zeroize_stack_after(|| keys.open(self.keyring.vault_id(), ticket));
         opened
             .filter(|contents| contents.account_key == account_key)
             .ok_or(ServiceError::Refused(Refusal::TicketExpired))

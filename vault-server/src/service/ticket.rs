@@ -26,6 +26,7 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
 /// The content of a ticket.
+#[derive(Serialize, Deserialize)]
 pub struct Contents {
     /// The only account that the ticket is good for.
     pub account_key: [u8; 32],
@@ -50,14 +51,6 @@ struct TicketKey {
     secret: Box<Zeroizing<[u8; 32]>>,
     /// A key is in use while it seals.
     life: KeyLife,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    account_key: [u8; 32],
-    generation: u64,
-    attempt: u64,
-    login_state: Zeroizing<Vec<u8>>,
 }
 
 impl TicketKeys {
@@ -109,15 +102,8 @@ impl TicketKeys {
     ) -> Ticket {
         let key = self.keys.last().expect("rotated before the first use");
         let header = header(key.id);
-        let plaintext = Sealed {
-            account_key: contents.account_key,
-            generation: contents.generation,
-            attempt: contents.attempt,
-            login_state: contents.login_state.0.clone(),
-        }
-        .encode();
         let data = associated_data(vault, &header);
-        let sealed = sealing::seal(&key.secret, &data, &plaintext, rng);
+        let sealed = sealing::seal(&key.secret, &data, &contents.encode(), rng);
         Ticket([header.as_slice(), sealed.as_slice()].concat())
     }
 
@@ -130,13 +116,7 @@ impl TicketKeys {
             .find(|key| *header == self::header(key.id))?;
         let data = associated_data(vault, header);
         let plaintext = sealing::open(&key.secret, &data, sealed).ok()?;
-        let sealed = Sealed::decode(&plaintext).ok()?;
-        Some(Contents {
-            account_key: sealed.account_key,
-            generation: sealed.generation,
-            attempt: sealed.attempt,
-            login_state: LoginState(sealed.login_state),
-        })
+        Contents::decode(&plaintext).ok()
     }
 
     fn replace_sealing_key<R: RngCore + CryptoRng>(&mut self, now: Timestamp, rng: &mut R) {
@@ -160,7 +140,7 @@ impl Versioned for TicketKeys {
     }
 }
 
-impl Versioned for Sealed {}
+impl Versioned for Contents {}
 
 fn header(key_id: u32) -> [u8; HEADER_LEN] {
     let [a, b, c, d] = key_id.to_be_bytes();
