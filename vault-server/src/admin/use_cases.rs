@@ -92,11 +92,7 @@ impl Admin {
         if !self.tenants.exists(&tenant) {
             return Err(in_words(TenantError::Unknown));
         }
-        Ok(AccountScope {
-            vault: self.service.vault_id().clone(),
-            tenant,
-            account,
-        })
+        Ok(self.service.scope(tenant, account))
     }
 }
 

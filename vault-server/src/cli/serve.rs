@@ -19,7 +19,7 @@ use super::{anchor, keyring_secret};
 use crate::admin::socket::AdminSocket;
 use crate::config::Config;
 use crate::keyring::Keyring;
-use crate::net::listener;
+use crate::net::listener::Server;
 use crate::net::tls::{self, ReloadingCertificate};
 use crate::process::clock::Clock;
 use crate::process::file_limit;
@@ -132,14 +132,9 @@ async fn serve(
 
     let stop = CancellationToken::new();
     let router = vault.router();
-    let limits = &config.limits;
-    let server = listener::serve(
-        listener,
-        Arc::clone(&certificate),
-        router,
-        limits,
-        stop.clone(),
-    );
+    let bounds = (&config.limits).into();
+    let server = Server::new(Arc::clone(&certificate), router, bounds, stop.clone());
+    let server = server.run(listener);
     let administration = admin_socket.serve(vault.admin.clone(), stop.clone());
     let serving = async { tokio::join!(server, administration) };
     tokio::pin!(serving);

@@ -45,7 +45,7 @@ impl FromRequestParts<App> for RelayedScope {
         if relayed.is_none_or(|relayed| relayed.tenant != tenant || relayed.account != account) {
             return Err(Problem::AccountMismatch.into());
         }
-        Ok(Self(scope(app, tenant, account)))
+        Ok(Self(app.service.scope(tenant, account)))
     }
 }
 
@@ -84,7 +84,7 @@ async fn backend_scope(
     if tenant != token_tenant {
         return Err(Problem::Forbidden.into());
     }
-    Ok(scope(app, tenant, account))
+    Ok(app.service.scope(tenant, account))
 }
 
 /// Tenant and account of the path.
@@ -96,14 +96,6 @@ async fn names(parts: &mut Parts) -> Result<(TenantId, AccountId), ProblemRespon
     let tenant = TenantId::new(tenant).map_err(|_| Problem::invalid_field("tenant"))?;
     let account = AccountId::new(account).map_err(|_| Problem::invalid_field("account"))?;
     Ok((tenant, account))
-}
-
-fn scope(app: &App, tenant: TenantId, account: AccountId) -> AccountScope {
-    AccountScope {
-        vault: app.service.vault_id().clone(),
-        tenant,
-        account,
-    }
 }
 
 /// A JSON message: `application/json`, at most 8 KiB, no unknown or repeated fields.

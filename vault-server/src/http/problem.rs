@@ -15,13 +15,6 @@ const RETRY_SECONDS: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct ProblemResponse(pub(crate) Problem);
 
-/// When to come back; [`add_retry_after`] turns it into a header.
-#[derive(Clone, Copy)]
-enum Retry {
-    At(Timestamp),
-    Soon,
-}
-
 impl From<Problem> for ProblemResponse {
     fn from(problem: Problem) -> Self {
         Self(problem)
@@ -52,25 +45,18 @@ impl IntoResponse for ProblemResponse {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, media_type);
-        match self.0 {
-            Problem::Waiting { retry_at } => {
-                response.extensions_mut().insert(Retry::At(retry_at));
-            }
-            Problem::Overloaded | Problem::Unavailable => {
-                response.extensions_mut().insert(Retry::Soon);
-            }
-            _ => {}
-        }
+        // For `add_retry_after`.
+        response.extensions_mut().insert(self.0);
         response
     }
 }
 
 /// Adds `Retry-After`, in seconds (RFC 9110, section 10.2.3), where the problem says when.
 pub(crate) fn add_retry_after(mut response: Response, now: Timestamp) -> Response {
-    let seconds = match response.extensions().get::<Retry>() {
-        Some(Retry::At(time)) => time.seconds_since(now).max(1),
-        Some(Retry::Soon) => RETRY_SECONDS,
-        None => return response,
+    let seconds = match response.extensions().get() {
+        Some(Problem::Waiting { retry_at }) => retry_at.seconds_since(now).max(1),
+        Some(Problem::Overloaded | Problem::Unavailable) => RETRY_SECONDS,
+        _ => return response,
     };
     response
         .headers_mut()

@@ -57,24 +57,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// After an accept that failed for want of file descriptors or memory: trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` over TLS on `listener` until `stop`; then accepts nothing more and returns when
-/// the requests in flight are answered, or the grace time is over and the rest was cut.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    certificate: Arc<ReloadingCertificate>,
-    router: Router,
-    limits: &LimitsConfig,
-    stop: CancellationToken,
-) {
-    let bounds = Bounds::from(limits);
-    Server::new(certificate, router, bounds, stop)
-        .run(listener)
-        .await;
-}
-
 /// The part of the configuration that bounds connections.
 #[derive(Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     connections: usize,
     handshake: Duration,
     head: Duration,
@@ -97,7 +82,7 @@ impl From<&LimitsConfig> for Bounds {
     }
 }
 
-struct Server {
+pub(crate) struct Server {
     tls: TlsAcceptor,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
@@ -115,7 +100,7 @@ enum Reason {
 }
 
 impl Server {
-    fn new(
+    pub(crate) fn new(
         certificate: Arc<ReloadingCertificate>,
         router: Router,
         bounds: Bounds,
@@ -132,7 +117,9 @@ impl Server {
         })
     }
 
-    async fn run(self: Arc<Self>, listener: TcpListener) {
+    /// Serves the router over TLS until it is told to stop; then accepts nothing more and returns
+    /// when the requests in flight are answered, or the grace time is over and the rest was cut.
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
         let mut tasks = JoinSet::new();
         let stopped = self.stop.clone();
         while let Some(stream) = stopped.run_until_cancelled(accept(&listener)).await {

@@ -28,7 +28,7 @@ use rand::rngs::OsRng;
 use vault_ledger::{CommitError, Committed, LeafKey, Ledger};
 use vault_protocol::identity::Fingerprint;
 use vault_protocol::ids::AccountScope;
-use vault_protocol::{Timestamp, VaultId};
+use vault_protocol::{AccountId, TenantId, Timestamp};
 use vault_rules::{Command, CommandTime, Decision};
 
 use self::error::ServiceError;
@@ -59,9 +59,13 @@ impl Service {
         }
     }
 
-    /// The vault's name.
-    pub(crate) fn vault_id(&self) -> &VaultId {
-        self.keyring.vault_id()
+    /// An account of this vault.
+    pub(crate) fn scope(&self, tenant: TenantId, account: AccountId) -> AccountScope {
+        AccountScope {
+            vault: self.keyring.vault_id().clone(),
+            tenant,
+            account,
+        }
     }
 
     /// Devices pin it.
