@@ -231,14 +231,11 @@ impl OpenError {
 }
 
 fn describe_batches(database: Option<u64>, anchors: Option<u64>) -> String {
-    let database = match database {
-        Some(number) => format!("its root is of batch {number}"),
-        None => "it has no root".to_owned(),
-    };
-    match anchors {
-        Some(number) => format!("{database}, and the anchor's newest key is of batch {number}"),
-        None => format!("{database}, and no anchor holds a key"),
-    }
+    let database = database.map(|number| format!("its root is of batch {number}"));
+    let anchors = anchors.map(|number| format!("the anchor's newest key is of batch {number}"));
+    let database = database.as_deref().unwrap_or("it has no root");
+    let anchors = anchors.as_deref().unwrap_or("no anchor holds a key");
+    format!("{database}, and {anchors}")
 }
 
 /// Why a change was not committed.
@@ -277,7 +274,9 @@ pub struct LedgerFailed;
 #[error("storage failed while {during}")]
 pub struct StorageError {
     during: &'static str,
-    is_damage: bool,
+    /// The store can make no sense of a part of its data. A read of it is then over, and its
+    /// transaction goes on; a write may be half done.
+    pub(crate) is_damage: bool,
     #[source]
     source: Box<dyn Error + Send + Sync>,
 }
@@ -294,27 +293,10 @@ impl StorageError {
         }
     }
 
-    /// One of which [`is_damage`](StorageError::is_damage) is true.
-    pub(crate) fn damage(
-        during: &'static str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> StorageError {
-        StorageError {
-            is_damage: true,
-            ..StorageError::new(during, source)
-        }
-    }
-
     /// Whether the operating system does not let us, which the operator can change.
     pub(crate) fn is_denied(&self) -> bool {
         let source = self.source.downcast_ref::<io::Error>();
         source.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    }
-
-    /// Whether the store can make no sense of a part of its data. A read of it is then over, and its
-    /// transaction goes on; a write may be half done.
-    pub(crate) fn is_damage(&self) -> bool {
-        self.is_damage
     }
 }
 

@@ -16,10 +16,7 @@ const FILE_MODE: u32 = 0o600;
 /// Makes a folder and those above it that are not there, each with a name that lasts. Anything
 /// that is there is left as it is, folder or not.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent(path);
     if !parent.exists() {
         make_folder(parent)?;
     }
@@ -54,11 +51,24 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// The folder of a file, also of one that is named without any.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
 pub(crate) fn exists(path: &Path) -> Result<bool, StorageError> {
+    Ok(metadata(path)?.is_some())
+}
+
+/// Of a link itself. None if nothing has this name.
+pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>, StorageError> {
     match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error).during("looking for a file"),
     }
@@ -66,23 +76,16 @@ pub(crate) fn exists(path: &Path) -> Result<bool, StorageError> {
 
 /// Absent is fine; a link or a device is not, and nor is a file that others own or can read.
 pub(crate) fn refuse_exposed_file(path: &Path) -> Result<(), OpenError> {
-    if !exists(path)? {
-        return Ok(());
+    match metadata(path)? {
+        None => Ok(()),
+        Some(file) if file.is_file() => refuse_others(path, &file, FILE_MODE),
+        Some(_) => Err(OpenError::WrongKind(path.to_owned())),
     }
-    let metadata = fs::symlink_metadata(path).during("reading a file's mode")?;
-    if !metadata.is_file() {
-        return Err(OpenError::WrongKind(path.to_owned()));
-    }
-    refuse_others(path, &metadata, FILE_MODE)
 }
 
 /// Device and inode of the file with this name. None if there is no such file.
 pub(crate) fn identity(path: &Path) -> Result<Option<(u64, u64)>, StorageError> {
-    if !exists(path)? {
-        return Ok(None);
-    }
-    let metadata = fs::symlink_metadata(path).during("identifying a file")?;
-    Ok(Some((metadata.dev(), metadata.ino())))
+    Ok(metadata(path)?.map(|file| (file.dev(), file.ino())))
 }
 
 /// The owner comes first: he can change the mode back at any time, and has it open for ever.

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// The keyring's 32-byte master key, from which the keys that seal anchors are derived.
 ///
 /// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
-pub struct MasterKey(Box<[u8; 32]>);
+pub struct MasterKey(Box<Zeroizing<[u8; 32]>>);
 
 impl MasterKey {
     /// Copies the key, straight into its box. The caller zeroizes the original.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> MasterKey {
-        let mut key = MasterKey(Box::new([0; 32]));
+        let mut key = MasterKey(Box::default());
         key.0.copy_from_slice(bytes);
         key
     }
@@ -21,12 +21,6 @@ impl MasterKey {
     /// For sealing anchors only.
     pub(crate) fn expose_secret(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-impl Drop for MasterKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 

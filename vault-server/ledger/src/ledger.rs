@@ -119,10 +119,6 @@ impl Ledger {
 
     /// Makes the data folder, and those above it that are not there, as [`Ledger::create`] does: for
     /// files that have to be in it before.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] if a folder cannot be made, or its name not be made to last.
     pub fn make_folder(path: &Path) -> Result<(), StorageError> {
         make_folder(path).during("making the data folder")
     }
@@ -155,10 +151,6 @@ impl Ledger {
     ///
     /// Inside a runtime it does not panic but holds up the runtime's thread. Inside a change it would
     /// wait for itself for ever.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ledger::commit`].
     pub fn commit_blocking<T, F>(&self, change: F) -> Result<Committed<T>, CommitError>
     where
         T: Send + 'static,

@@ -43,7 +43,7 @@
 //!   sizes of nodes, and the number of events are in the clear.
 //! - A copy of the anchor of some moment, together with the master key, opens the database of that
 //!   moment, from any copy. A file anchor is overwritten in place; a file system that copies on
-//!   write or journals data, flash memory, or a snapshot of the volume may keep overwritten keys.
+//!   write or journals data (ext4 with `data=journal`), flash memory, or a snapshot of the volume may keep overwritten keys.
 //! - Events are removed, not destroyed: an old copy and the present anchor still read those that gave
 //!   way. They must not hold secrets.
 //! - An attacker who can write all anchors at once, and has the master key, can roll everything back.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -11,7 +11,8 @@ use super::slot::{SLOT_SIZE, SlotSealer};
 use super::{Anchor, AnchorId, Live, Locator, Slot, highest_sequence};
 use crate::error::{During, OpenError, StorageError};
 use crate::files::{
-    Locked, exists, identity, make_file, make_folder, refuse_exposed_file, sync_folder,
+    Locked, exists, identity, make_file, make_folder, metadata, parent, refuse_exposed_file,
+    sync_folder,
 };
 use crate::key::VaultIdentity;
 
@@ -19,6 +20,17 @@ const FILE_SIZE: u64 = 2 * SLOT_SIZE as u64;
 
 /// The end of the name of an anchor in the making.
 const UNFINISHED: &str = ".vault-unfinished";
+
+impl Locator {
+    fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// For a message.
+    pub(crate) fn shown(&self) -> PathBuf {
+        self.path().to_owned()
+    }
+}
 
 /// An anchor's file that this process alone has open, for as long as this value lives.
 pub(crate) struct FileAnchor {
@@ -46,7 +58,7 @@ impl FileAnchor {
         locator: &Locator,
         identity: &VaultIdentity,
     ) -> Result<FileAnchor, OpenError> {
-        let path = locator.0.as_path();
+        let path = locator.path();
         let folder = parent(path);
         make_folder(folder).during("making the anchor's folder")?;
         if !folder.is_dir() {
@@ -88,7 +100,7 @@ impl FileAnchor {
         locator: &Locator,
         identity: &VaultIdentity,
     ) -> Result<FileAnchor, OpenError> {
-        let path = locator.0.as_path();
+        let path = locator.path();
         let file = open_locked(path)?;
         let foreign = || OpenError::AnchorForeign(path.to_owned());
         let metadata = file.metadata().during("reading the anchor's size")?;
@@ -175,7 +187,7 @@ impl Anchor for FileAnchor {
 
     fn is_in_place(&self) -> bool {
         let open = self.file.metadata().map(|file| (file.dev(), file.ino()));
-        open.is_ok_and(|open| identity(&self.locator.0).is_ok_and(|named| named == Some(open)))
+        open.is_ok_and(|open| identity(self.locator.path()).is_ok_and(|named| named == Some(open)))
     }
 
     fn slots(&self) -> &[Slot; 2] {
@@ -223,9 +235,9 @@ impl Anchor for FileAnchor {
 /// Nothing of it has to exist yet.
 pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[Locator]) -> Result<(), OpenError> {
     let folder = resolve(folder)?;
-    for Locator(path) in anchors {
-        if resolve(path)?.starts_with(&folder) {
-            return Err(OpenError::AnchorInFolder(path.to_owned()));
+    for locator in anchors {
+        if resolve(locator.path())?.starts_with(&folder) {
+            return Err(OpenError::AnchorInFolder(locator.shown()));
         }
     }
     Ok(())
@@ -233,8 +245,8 @@ pub(crate) fn refuse_in_folder(folder: &Path, anchors: &[Locator]) -> Result<(),
 
 /// Whether there is a file that both name.
 pub(super) fn name_one_file(first: &Locator, second: &Locator) -> Result<bool, StorageError> {
-    let file = identity(&first.0)?;
-    Ok(file.is_some() && file == identity(&second.0)?)
+    let file = identity(first.path())?;
+    Ok(file.is_some() && file == identity(second.path())?)
 }
 
 fn open_locked(path: &Path) -> Result<Locked, OpenError> {
@@ -305,10 +317,8 @@ fn unused(path: &Path, identity: &VaultIdentity) -> Result<Option<FileAnchor>, O
 /// Removes the file of an interrupted creation. No other file has such a name. Should the operator have
 /// given it to an anchor in use all the same, then it has an anchor's size, and is looked into first.
 fn remove_unfinished(path: &Path, identity: &VaultIdentity) -> Result<(), OpenError> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).during("looking for an unfinished anchor")?,
+    let Some(metadata) = metadata(path)? else {
+        return Ok(());
     };
     if metadata.len() >= FILE_SIZE {
         unused(path, identity)?;
@@ -319,21 +329,12 @@ fn remove_unfinished(path: &Path, identity: &VaultIdentity) -> Result<(), OpenEr
 
 /// Where an anchor is made before it gets its name: a name that is unmistakably ours.
 fn unfinished_name(path: &Path) -> Result<PathBuf, OpenError> {
-    let Some(name) = path.file_name() else {
-        return Err(OpenError::WrongKind(path.to_owned()));
-    };
+    let name = path.file_name();
+    let name = name.ok_or_else(|| OpenError::WrongKind(path.to_owned()))?;
     let mut unfinished = OsString::from(".");
     unfinished.push(name);
     unfinished.push(UNFINISHED);
     Ok(path.with_file_name(unfinished))
-}
-
-/// The folder of a file, also of one that is named without any.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    }
 }
 
 /// The absolute path without links, also of a file that does not exist yet.

@@ -20,12 +20,6 @@
 //!
 //! The anchor knows nothing of the tree that its key opens. A vault has a set of them
 //! ([`set::Anchors`]): mirrors that all have to accept every write.
-//!
-//! # What an anchor in a file does not protect
-//!
-//! A copy of it, with the master key, opens the database of the moment of the copy, wherever that
-//! comes from. File systems that copy on write or journal data (ext4 with `data=journal`), flash
-//! memory, and snapshots of its volume keep slots that were overwritten.
 
 pub(crate) mod file;
 pub(crate) mod set;
@@ -34,14 +28,13 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use rand::RngCore;
 use rand::rngs::OsRng;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::error::{During, StorageError};
 
@@ -81,11 +74,11 @@ pub(crate) trait Anchor: Send {
 
 /// Where an anchor is. Only its own kind reads it: to an anchor in a file it is a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Locator(PathBuf);
+pub(crate) struct Locator(OsString);
 
 impl Locator {
     /// From what the configuration or the command line says.
-    pub(crate) fn parse(text: impl Into<PathBuf>) -> Locator {
+    pub(crate) fn parse(text: impl Into<OsString>) -> Locator {
         Locator(text.into())
     }
 
@@ -94,24 +87,19 @@ impl Locator {
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_os_str().as_bytes()
-    }
-
-    /// For a message.
-    pub(crate) fn shown(&self) -> PathBuf {
-        self.0.clone()
+        self.0.as_bytes()
     }
 }
 
 /// The key of the tree's root. With it and the database of its moment everything can be read.
 ///
 /// Boxed, so that moving it leaves no copies behind, and zeroized when dropped.
-pub(crate) struct RootKey(Box<[u8; 32]>);
+pub(crate) struct RootKey(Box<Zeroizing<[u8; 32]>>);
 
 impl RootKey {
     /// Copies the key, straight into its box. The caller zeroizes the original.
     pub(crate) fn new(bytes: &[u8; 32]) -> RootKey {
-        let mut key = RootKey(Box::new([0; 32]));
+        let mut key = RootKey(Box::default());
         key.0.copy_from_slice(bytes);
         key
     }
@@ -130,12 +118,6 @@ impl RootKey {
     /// nothing.
     fn is(&self, other: &RootKey) -> bool {
         self.0 == other.0
-    }
-}
-
-impl Drop for RootKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 

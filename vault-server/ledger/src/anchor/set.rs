@@ -137,7 +137,7 @@ impl Anchors {
         let confirmed = self
             .0
             .iter()
-            .filter_map(|anchor| lowest_shown(anchor.slots()))
+            .filter_map(|anchor| anchor.slots().iter().filter_map(Slot::shown_sequence).min())
             .max();
         let mut candidates: Vec<&Live> = Vec::new();
         for live in self.slots().filter_map(Slot::live) {
@@ -190,10 +190,6 @@ impl Anchors {
         }
         Ok(())
     }
-}
-
-fn lowest_shown(slots: &[Slot; 2]) -> Option<u64> {
-    slots.iter().filter_map(Slot::shown_sequence).min()
 }
 
 /// A set without any anchor would accept every write and remember none.

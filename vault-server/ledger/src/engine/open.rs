@@ -28,7 +28,7 @@ use crate::key::{LeafKey, VaultIdentity};
 use crate::options::{Options, Removed};
 use crate::store::{Folder, Meta, Store};
 use crate::tree::seal::{Key, Keys};
-use crate::tree::{NodeError, Tree};
+use crate::tree::{Tree, if_readable};
 
 /// One damaged page is on one of the paths that are looked at, at most. An older database beside the
 /// current WAL is wrong on many, unless hardly anything has changed since.
@@ -189,12 +189,12 @@ fn latest_tree(vault_id: &str, store: &Store, anchors: &Anchors) -> Result<Tree,
     let candidates = anchors.candidates();
     for live in &candidates {
         let key = Key::from_bytes(live.key.expose_secret());
-        match Tree::open(vault_id, store, &key) {
-            // The number inside is sealed with the root; one that differs from the anchor's would
-            // mean that one of them was not made by this program.
-            Ok(tree) if tree.sequence() == live.sequence => return Ok(tree),
-            Ok(_) | Err(NodeError::Missing | NodeError::Unreadable) => {}
-            Err(NodeError::Storage(error)) => return Err(error.into()),
+        // The number inside is sealed with the root; one that differs from the anchor's would mean
+        // that one of them was not made by this program.
+        if let Some(tree) = if_readable(Tree::open(vault_id, store, &key))?
+            && tree.sequence() == live.sequence
+        {
+            return Ok(tree);
         }
     }
     Err(OpenError::NotTheLatest {
@@ -223,10 +223,8 @@ fn refuse_mixture(store: &Store, tree: &Tree) -> Result<(), OpenError> {
 /// The right database may be somewhere. After the first batch it would not open any more.
 fn refuse_lost(needed: &[LeafKey], store: &Store, tree: &mut Tree) -> Result<(), OpenError> {
     for key in needed {
-        match tree.get(store, key) {
-            Ok(_) => {}
-            Err(NodeError::Missing | NodeError::Unreadable) => return Err(OpenError::NeededLost),
-            Err(NodeError::Storage(error)) => return Err(error.into()),
+        if if_readable(tree.get(store, key))?.is_none() {
+            return Err(OpenError::NeededLost);
         }
     }
     tree.evict_deep_nodes();

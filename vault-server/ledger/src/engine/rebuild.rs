@@ -37,11 +37,12 @@ pub(super) fn rebuild(
             nodes: 0,
             lost: 0,
         };
-        copy.run(tree)?;
-        let (nodes, lost) = (copy.nodes, copy.lost);
+        tree.walk(damaged, None, &mut |found| {
+            copy.copy(&found).map(ControlFlow::Continue)
+        })?;
         tracing::warn!(
-            nodes,
-            lost,
+            nodes = copy.nodes,
+            lost = copy.lost,
             "the new database is complete; leaves below a lost node are unavailable for good"
         );
         Ok(())
@@ -57,12 +58,6 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn run(&mut self, tree: &Tree) -> Result<(), StorageError> {
-        tree.walk(self.damaged, None, &mut |found| {
-            self.copy(&found).map(ControlFlow::Continue)
-        })
-    }
-
     fn copy(&mut self, found: &Found<'_>) -> Result<(), StorageError> {
         match found {
             Found::Node(place) => {
@@ -71,15 +66,9 @@ impl Copy<'_> {
                     tracing::warn!(nodes = self.nodes, "copying");
                 }
                 // It was opened just now. A sick disk may give other bytes the second time.
-                match self.damaged.row(*place)? {
-                    Some(sealed) if !sealed.is_empty() => self.new.put_row(*place, &sealed)?,
-                    _ => {
-                        return Err(StorageError::new(
-                            "copying a node",
-                            "it cannot be read again",
-                        ));
-                    }
-                }
+                let sealed = self.damaged.row(*place)?.filter(|row| !row.is_empty());
+                let lost = || StorageError::new("copying a node", "it cannot be read again");
+                self.new.put_row(*place, &sealed.ok_or_else(lost)?)?;
             }
             Found::Leaf(key, value) => self.copy_beside(key, value)?,
             Found::Missing | Found::Unreadable => self.lost += 1,
@@ -98,11 +87,6 @@ impl Copy<'_> {
         let Some(last) = &record.last_event else {
             return Ok(());
         };
-        let events = Events {
-            store: self.damaged,
-            vault_id: self.vault_id,
-            key,
-        };
-        events.copy_to(self.new, last)
+        Events::of(self.damaged, self.vault_id, key).copy_to(self.new, last)
     }
 }

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use crate::engine::commit::Engine;
 use crate::error::StorageError;
 use crate::key::LeafKey;
-use crate::leaf::events::{EventError, Events};
+use crate::leaf::events::Events;
 use crate::leaf::record::LeafRecord;
+use crate::tree::if_readable;
 use crate::tree::walk::Found;
 
 /// The result of opening everything that is stored. Numbers only: it holds no keys and no content.
@@ -109,20 +110,11 @@ fn look_at(
     {
         found.unscheduled += 1;
     }
-    let Some(last) = &record.last_event else {
-        return Ok(());
-    };
-    let events = Events {
-        store: &engine.store,
-        vault_id: &engine.vault_id,
-        key,
-    };
-    match events.last(last, usize::MAX) {
-        Ok(_) => Ok(()),
-        Err(EventError::Unreadable) => {
-            found.broken_events += 1;
-            Ok(())
-        }
-        Err(EventError::Storage(error)) => Err(error),
+    let events = Events::of(&engine.store, &engine.vault_id, key);
+    if let Some(last) = &record.last_event
+        && if_readable(events.last(last, usize::MAX))?.is_none()
+    {
+        found.broken_events += 1;
     }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use crate::key::LeafKey;
 use crate::leaf::record::{LastEvent, Plaintext};
 use crate::store::Store;
 use crate::tree::seal::{KEY_SIZE, Key, Keys, Unreadable};
+use crate::tree::{ReadError, if_readable};
 
 const LABEL: &[u8] = b"backup-key-vault/v2 event";
 
@@ -24,34 +25,22 @@ const LABEL: &[u8] = b"backup-key-vault/v2 event";
 /// together. Without a bound, one user who goes on registering could fill the disk of all.
 pub(crate) const KEPT_EVENTS: u64 = 1000;
 
-/// Why events are unavailable.
-pub(crate) enum EventError {
-    /// One is missing, or does not open.
-    Unreadable,
-    /// Which of these it is cannot be said.
-    Storage(StorageError),
-}
-
-impl From<StorageError> for EventError {
-    fn from(error: StorageError) -> EventError {
-        EventError::Storage(error)
-    }
-}
-
-impl From<Unreadable> for EventError {
-    fn from(Unreadable: Unreadable) -> EventError {
-        EventError::Unreadable
-    }
-}
-
 /// The events of one leaf.
 pub(crate) struct Events<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) vault_id: &'a str,
-    pub(crate) key: &'a LeafKey,
+    store: &'a Store,
+    vault_id: &'a str,
+    key: &'a LeafKey,
 }
 
-impl Events<'_> {
+impl<'a> Events<'a> {
+    pub(crate) fn of(store: &'a Store, vault_id: &'a str, key: &'a LeafKey) -> Events<'a> {
+        Events {
+            store,
+            vault_id,
+            key,
+        }
+    }
+
     /// Stores one more event behind the last one. Reads nothing.
     pub(crate) fn append(
         &self,
@@ -75,7 +64,7 @@ impl Events<'_> {
         &self,
         last: &LastEvent,
         at_most: usize,
-    ) -> Result<Vec<Plaintext>, EventError> {
+    ) -> Result<Vec<Plaintext>, ReadError> {
         let kept = last.sequence.min(KEPT_EVENTS);
         let wanted = u64::try_from(at_most).unwrap_or(u64::MAX).min(kept);
         let mut events = Vec::new();
@@ -92,44 +81,38 @@ impl Events<'_> {
     /// The rows of those that give way when so many more come, as far as the chain leads. A chain that is
     /// broken was tampered with; the rest stays, and is never read.
     pub(crate) fn outdated(&self, last: &LastEvent, more: u64) -> Result<Vec<i64>, StorageError> {
-        let mut outdated = Vec::new();
         if last.sequence / KEPT_EVENTS == (last.sequence + more) / KEPT_EVENTS {
-            return Ok(outdated);
+            return Ok(Vec::new());
         }
-        let mut end = last.copy();
-        for back in more..more + 2 * KEPT_EVENTS {
-            let before = match self.open(&end) {
-                Ok((_, before)) => before,
-                Err(EventError::Unreadable) => break,
-                Err(EventError::Storage(error)) => return Err(error),
-            };
-            if back >= KEPT_EVENTS {
-                outdated.push(end.row);
-            }
-            end = before;
-        }
-        Ok(outdated)
+        let mut rows = self.rows(last, 2 * KEPT_EVENTS)?;
+        let kept = KEPT_EVENTS.saturating_sub(more) as usize;
+        Ok(rows.split_off(kept.min(rows.len())))
     }
 
     /// Copies as many as can be read to another store, each as it is, as far back as the chain leads.
     pub(crate) fn copy_to(&self, other: &Store, last: &LastEvent) -> Result<(), StorageError> {
-        let mut end = last.copy();
-        for _ in 0..last.sequence.min(KEPT_EVENTS) {
-            let before = match self.open(&end) {
-                Ok((_, before)) => before,
-                Err(EventError::Unreadable) => return Ok(()),
-                Err(EventError::Storage(error)) => return Err(error),
-            };
-            if let Some(sealed) = self.store.event(end.row)? {
-                other.put_event(end.row, &sealed)?;
+        for row in self.rows(last, last.sequence.min(KEPT_EVENTS))? {
+            if let Some(sealed) = self.store.event(row)? {
+                other.put_event(row, &sealed)?;
             }
-            end = before;
         }
         Ok(())
     }
 
+    /// The rows of at most so many events that open, from the last one back.
+    fn rows(&self, last: &LastEvent, at_most: u64) -> Result<Vec<i64>, StorageError> {
+        let (mut rows, mut end) = (Vec::new(), last.copy());
+        while (rows.len() as u64) < at_most
+            && let Some((_, before)) = if_readable(self.open(&end))?
+        {
+            rows.push(end.row);
+            end = before;
+        }
+        Ok(rows)
+    }
+
     /// An event, and the end of the chain before it.
-    fn open(&self, at: &LastEvent) -> Result<(Plaintext, LastEvent), EventError> {
+    fn open(&self, at: &LastEvent) -> Result<(Plaintext, LastEvent), ReadError> {
         let sealed = self.store.event(at.row)?.ok_or(Unreadable)?;
         let opened = at.key.open(&self.data(at.sequence), &sealed)?;
         let (row, rest) = opened.split_first_chunk().ok_or(Unreadable)?;

@@ -31,6 +31,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use self::node::{Bucket, Inner, Node, Value};
@@ -65,36 +66,40 @@ pub(crate) struct Change {
     pub(crate) value: Option<Value>,
 }
 
-/// Why a node, and everything below it, is unavailable.
-#[derive(Debug)]
-pub(crate) enum NodeError {
-    /// The row is not there.
+/// Why a node and everything below it, or an event, is unavailable.
+#[derive(Debug, Error)]
+pub(crate) enum ReadError {
+    #[error("it is missing")]
     Missing,
-    /// The row does not open: altered, moved, or an older one.
+    /// Altered, moved, or an older one.
+    #[error("it does not open")]
     Unreadable,
     /// Which of these it is cannot be said.
-    Storage(StorageError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
-impl From<StorageError> for NodeError {
-    fn from(error: StorageError) -> NodeError {
-        NodeError::Storage(error)
+impl From<Unreadable> for ReadError {
+    fn from(Unreadable: Unreadable) -> ReadError {
+        ReadError::Unreadable
     }
 }
 
-impl From<Unreadable> for NodeError {
-    fn from(Unreadable: Unreadable) -> NodeError {
-        NodeError::Unreadable
-    }
-}
-
-impl From<NodeError> for StorageError {
-    fn from(error: NodeError) -> StorageError {
+impl From<ReadError> for StorageError {
+    fn from(error: ReadError) -> StorageError {
         match error {
-            NodeError::Storage(error) => error,
-            NodeError::Missing => StorageError::new("reading a node", "it is missing"),
-            NodeError::Unreadable => StorageError::new("reading a node", "it does not open"),
+            ReadError::Storage(error) => error,
+            error => StorageError::new("reading a node", error),
         }
+    }
+}
+
+/// `None` for one that is unavailable.
+pub(crate) fn if_readable<T>(read: Result<T, ReadError>) -> Result<Option<T>, StorageError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(ReadError::Missing | ReadError::Unreadable) => Ok(None),
+        Err(ReadError::Storage(error)) => Err(error),
     }
 }
 
@@ -117,8 +122,8 @@ impl Tree {
     }
 
     /// Opens the stored root.
-    pub(crate) fn open(vault_id: &str, rows: &dyn Rows, key: &Key) -> Result<Tree, NodeError> {
-        let row = rows.row(Place::ROOT)?.ok_or(NodeError::Missing)?;
+    pub(crate) fn open(vault_id: &str, rows: &dyn Rows, key: &Key) -> Result<Tree, ReadError> {
+        let row = rows.row(Place::ROOT)?.ok_or(ReadError::Missing)?;
         let (sequence, sealed) = row.split_first_chunk::<8>().ok_or(Unreadable)?;
         let sequence = u64::from_be_bytes(*sequence);
         let data = associated_data(vault_id, Place::ROOT, Some(sequence));
@@ -152,7 +157,7 @@ impl Tree {
         &mut self,
         rows: &dyn Rows,
         key: &LeafKey,
-    ) -> Result<Option<&Value>, NodeError> {
+    ) -> Result<Option<&Value>, ReadError> {
         let mut place = Place::ROOT;
         while let Some(Node::Inner(inner)) = self.nodes.get(&place) {
             let slot = place.slot_of(key);
@@ -313,8 +318,8 @@ impl Tree {
         }
     }
 
-    fn load(&self, rows: &dyn Rows, place: Place, key: &Key) -> Result<Node, NodeError> {
-        let sealed = rows.row(place)?.ok_or(NodeError::Missing)?;
+    fn load(&self, rows: &dyn Rows, place: Place, key: &Key) -> Result<Node, ReadError> {
+        let sealed = rows.row(place)?.ok_or(ReadError::Missing)?;
         let data = associated_data(&self.vault_id, place, None);
         Ok(Node::decode(&key.open(&data, &sealed)?)?)
     }

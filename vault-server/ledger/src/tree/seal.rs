@@ -29,7 +29,7 @@ const VERSION: u8 = 2;
 const DRAWN_TOGETHER: usize = 64;
 
 /// Opens the one thing it sealed. Boxed, so that moving it leaves no copies behind.
-pub(crate) struct Key(Box<[u8; KEY_SIZE]>);
+pub(crate) struct Key(Box<Zeroizing<[u8; KEY_SIZE]>>);
 
 /// A key that has sealed nothing yet.
 pub(crate) struct FreshKey(Key);
@@ -40,7 +40,7 @@ pub(crate) struct Unreadable;
 
 impl Key {
     pub(crate) fn from_bytes(bytes: &[u8; KEY_SIZE]) -> Key {
-        let mut key = Key(Box::new([0; KEY_SIZE]));
+        let mut key = Key(Box::default());
         key.0.copy_from_slice(bytes);
         key
     }
@@ -70,12 +70,6 @@ impl Key {
 
     fn cipher(&self) -> Aes256Gcm {
         Aes256Gcm::new_from_slice(self.0.as_slice()).expect("the key has AES-256's 32 bytes")
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 

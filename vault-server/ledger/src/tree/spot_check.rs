@@ -3,7 +3,7 @@
 use super::node::Node;
 use super::place::{FAN_OUT, Place};
 use super::seal::Key;
-use super::{NodeError, Rows, Tree};
+use super::{Rows, Tree, if_readable};
 use crate::error::StorageError;
 
 impl Tree {
@@ -28,17 +28,16 @@ impl Tree {
     }
 
     fn opens_down(&self, rows: &dyn Rows, place: Place, key: &Key) -> Result<bool, StorageError> {
-        match self.load(rows, place, key) {
-            Ok(Node::Bucket(_)) => Ok(true),
-            Ok(Node::Inner(inner)) => {
+        match if_readable(self.load(rows, place, key))? {
+            Some(Node::Bucket(_)) => Ok(true),
+            Some(Node::Inner(inner)) => {
                 let mut below = (0..FAN_OUT).filter_map(|slot| Some((slot, inner.key(slot)?)));
                 match below.next() {
                     Some((slot, key)) => self.opens_down(rows, place.child(slot), &key),
                     None => Ok(true),
                 }
             }
-            Err(NodeError::Missing | NodeError::Unreadable) => Ok(false),
-            Err(NodeError::Storage(error)) => Err(error),
+            None => Ok(false),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tree against a plain map, and against an attacker who writes to its rows.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
@@ -57,8 +57,25 @@ impl Tree {
     }
 }
 
+/// Rows, and those that the batch has written or removed. A copy of the disk may hold every version
+/// that was ever written, and the adversary's test (`tests/closure.rs`) sees the last one of a batch:
+/// so a batch touches a row once.
 #[derive(Default, Clone)]
-struct Memory(RefCell<BTreeMap<Place, Vec<u8>>>);
+struct Memory(RefCell<BTreeMap<Place, Vec<u8>>>, RefCell<BTreeSet<Place>>);
+
+impl Memory {
+    fn begin(&self) {
+        self.1.borrow_mut().clear();
+    }
+
+    // Fails when `rewrite_child` seals a node twice.
+    fn assert_first_touch(&self, place: Place) {
+        assert!(
+            self.1.borrow_mut().insert(place),
+            "twice in a batch: {place:?}"
+        );
+    }
+}
 
 impl Rows for Memory {
     fn row(&self, place: Place) -> Result<Option<Vec<u8>>, StorageError> {
@@ -66,11 +83,13 @@ impl Rows for Memory {
     }
 
     fn put_row(&self, place: Place, sealed: &[u8]) -> Result<(), StorageError> {
+        self.assert_first_touch(place);
         self.0.borrow_mut().insert(place, sealed.to_vec());
         Ok(())
     }
 
     fn remove_row(&self, place: Place) -> Result<(), StorageError> {
+        self.assert_first_touch(place);
         let removed = self.0.borrow_mut().remove(&place);
         removed
             .map(drop)
@@ -118,6 +137,7 @@ impl Stored {
             value: value(bytes),
         });
         let sequence = self.tree.sequence() + 1;
+        self.rows.begin();
         let keys = &mut Keys::of_the_system();
         let root = self.tree.rewrite(
             &self.rows,
@@ -260,8 +280,8 @@ proptest! {
         for (key, value) in &stored.plain {
             match tree.get(&stored.rows, key) {
                 Ok(found) => prop_assert_eq!(found.map(|found| found.to_vec()), Some(value.clone())),
-                Err(NodeError::Missing | NodeError::Unreadable) => {}
-                Err(NodeError::Storage(error)) => panic!("{error}"),
+                Err(ReadError::Missing | ReadError::Unreadable) => {}
+                Err(ReadError::Storage(error)) => panic!("{error}"),
             }
         }
     }
@@ -305,7 +325,7 @@ fn an_older_root_key_does_not_open_the_root_and_an_older_root_does_not_open() {
     for (rows, key) in [(&stored.rows, &former_key), (&former_rows, &stored.root)] {
         assert!(matches!(
             Tree::open("vault", rows, key),
-            Err(NodeError::Unreadable)
+            Err(ReadError::Unreadable)
         ));
     }
     assert!(Tree::open("vault", &former_rows, &former_key).is_ok());
@@ -316,9 +336,9 @@ fn an_older_root_key_does_not_open_the_root_and_an_older_root_does_not_open() {
 fn a_root_opens_in_no_other_vault_and_with_no_other_number() {
     let stored = Stored::with_leaves(3);
     let opened = |vault_id| Tree::open(vault_id, &stored.rows, &stored.root);
-    assert!(matches!(opened("other"), Err(NodeError::Unreadable)));
+    assert!(matches!(opened("other"), Err(ReadError::Unreadable)));
     stored.rows.0.borrow_mut().get_mut(&Place::ROOT).unwrap()[7] ^= 1;
-    assert!(matches!(opened("vault"), Err(NodeError::Unreadable)));
+    assert!(matches!(opened("vault"), Err(ReadError::Unreadable)));
 }
 
 // Fails when `rewrite_child` does not seal a node again that was there before.
@@ -353,12 +373,14 @@ fn a_path_is_broken_wherever_on_it_a_node_does_not_open() {
         let child = Place::ROOT.child(slot);
         let mut below = (0..64).map(|slot| child.child(slot));
         below
-            .find(|place| stored.rows.remove_row(*place).is_ok())
+            .find(|place| stored.rows.0.borrow_mut().remove(place).is_some())
             .unwrap()
     });
     assert_eq!(removed.map(Place::depth), [2, 2]);
     assert_eq!(stored.tree.broken_paths(&stored.rows).unwrap(), 2);
-    stored.rows.remove_row(Place::ROOT.child(1)).unwrap();
+    let mut rows = stored.rows.0.borrow_mut();
+    rows.remove(&Place::ROOT.child(1)).unwrap();
+    drop(rows);
     assert_eq!(stored.tree.broken_paths(&stored.rows).unwrap(), 3);
 }
 
@@ -380,7 +402,7 @@ fn nothing_is_written_where_a_node_is_missing() {
     stored.rows.0.borrow_mut().remove(&gone).unwrap();
     assert!(matches!(
         stored.tree.get(&stored.rows, &spread(5)),
-        Err(NodeError::Missing)
+        Err(ReadError::Missing)
     ));
     let change = Change {
         key: spread(5),

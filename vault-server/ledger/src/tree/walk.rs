@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::node::{Node, Value};
 use super::place::{FAN_OUT, Place};
 use super::seal::Key;
-use super::{NodeError, Rows, Tree};
+use super::{ReadError, Rows, Tree};
 use crate::error::StorageError;
 use crate::key::LeafKey;
 
@@ -96,9 +96,9 @@ impl Walk<'_> {
         }
         match tree.load(self.rows, place, key) {
             Ok(node) => self.node(place, &node, after),
-            Err(NodeError::Missing) => (self.visit)(Found::Missing),
-            Err(NodeError::Unreadable) => (self.visit)(Found::Unreadable),
-            Err(NodeError::Storage(error)) => Err(error),
+            Err(ReadError::Missing) => (self.visit)(Found::Missing),
+            Err(ReadError::Unreadable) => (self.visit)(Found::Unreadable),
+            Err(ReadError::Storage(error)) => Err(error),
         }
     }
 }

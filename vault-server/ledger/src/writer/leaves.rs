@@ -12,9 +12,9 @@ use crate::engine::commit::{Durable, Engine};
 use crate::engine::verify::{self, Verification};
 use crate::error::{LeafUnavailable, StorageError};
 use crate::key::LeafKey;
-use crate::leaf::events::{EventError, Events};
-use crate::leaf::record::{LeafRecord, Plaintext};
-use crate::tree::{Change, NodeError};
+use crate::leaf::events::Events;
+use crate::leaf::record::{LastEvent, LeafRecord, Plaintext};
+use crate::tree::{Change, ReadError};
 
 /// How many rows of the due index are read together.
 const DUE_PAGE: usize = 256;
@@ -67,19 +67,12 @@ impl Leaves {
         key: &LeafKey,
         last: usize,
     ) -> Result<Vec<Plaintext>, LeafUnavailable> {
-        self.record(key)?;
-        let Some(Ok(LeafRecord {
-            last_event: Some(end),
-            ..
-        })) = self.opened.get(key)
-        else {
+        let Some(end) = self.record(key)?.last_event.as_ref().map(LastEvent::copy) else {
             return Ok(Vec::new());
         };
-        match events_of(&self.engine, key).last(end, last) {
-            Ok(events) => Ok(events),
-            Err(EventError::Unreadable) => Err(self.count_unavailable()),
-            Err(EventError::Storage(error)) => Err(self.note(error)),
-        }
+        let events = Events::of(&self.engine.store, &self.engine.vault_id, key);
+        let read = events.last(&end, last);
+        read.map_err(|error| self.unavailable(error))
     }
 
     /// The keys of stored leaves with a state behind this one, in order.
@@ -212,13 +205,10 @@ impl Leaves {
     fn load(&mut self, key: &LeafKey) -> Result<LeafRecord, LeafUnavailable> {
         let found = match self.engine.tree.get(&self.engine.store, key) {
             Ok(None) => return Ok(LeafRecord::default()),
-            Ok(Some(value)) => LeafRecord::decode(value).map_err(|_| NodeError::Unreadable),
+            Ok(Some(value)) => LeafRecord::decode(value).map_err(|_| ReadError::Unreadable),
             Err(error) => Err(error),
         };
-        found.map_err(|error| match error {
-            NodeError::Storage(error) => self.note(error),
-            NodeError::Missing | NodeError::Unreadable => self.count_unavailable(),
-        })
+        found.map_err(|error| self.unavailable(error))
     }
 
     /// Without keeping the record: there may be many.
@@ -248,7 +238,8 @@ impl Leaves {
                     ..
                 }) = &self.opened[key]
             {
-                outdated.extend(events_of(&self.engine, key).outdated(last, more)?);
+                let events = Events::of(&self.engine.store, &self.engine.vault_id, key);
+                outdated.extend(events.outdated(last, more)?);
             }
         }
         Ok(outdated)
@@ -291,11 +282,7 @@ impl Leaves {
         }
         for event in events.unwrap_or_default() {
             let last = record.last_event.take();
-            let events = Events {
-                store: &self.engine.store,
-                vault_id: &self.engine.vault_id,
-                key,
-            };
+            let events = Events::of(&self.engine.store, &self.engine.vault_id, key);
             record.last_event = Some(events.append(&mut self.engine.keys, last, &event)?);
         }
         if let Some(due_ms) = draft.due.remove(key) {
@@ -327,6 +314,13 @@ impl Leaves {
         Ok(true)
     }
 
+    fn unavailable(&mut self, error: ReadError) -> LeafUnavailable {
+        match error {
+            ReadError::Storage(error) => self.note(error),
+            ReadError::Missing | ReadError::Unreadable => self.count_unavailable(),
+        }
+    }
+
     fn note(&mut self, error: StorageError) -> LeafUnavailable {
         self.failure.get_or_insert(error);
         LeafUnavailable
@@ -343,13 +337,5 @@ impl Leaves {
             );
         }
         LeafUnavailable
-    }
-}
-
-fn events_of<'a>(engine: &'a Engine, key: &'a LeafKey) -> Events<'a> {
-    Events {
-        store: &engine.store,
-        vault_id: &engine.vault_id,
-        key,
     }
 }

@@ -118,13 +118,10 @@ impl Writer {
             return false;
         };
         requests.push(first);
-        while requests.len() < self.batch_limit {
-            match self.queue.try_recv() {
-                Ok(request) => requests.push(request),
-                Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {
-                    break;
-                }
-            }
+        while requests.len() < self.batch_limit
+            && let Ok(request) = self.queue.try_recv()
+        {
+            requests.push(request);
         }
         true
     }
@@ -147,20 +144,11 @@ impl Writer {
     }
 
     fn close(self) {
-        let Writer {
-            leaves,
-            shared,
-            folder,
-            queue: _,
-            batch_limit: _,
-        } = self;
-        match leaves.close() {
-            Ok(()) => {
-                shared.status.send_replace(Status::Closed);
-            }
-            Err(error) => stop(&shared, &error),
+        match self.leaves.close() {
+            Ok(()) => drop(self.shared.status.send_replace(Status::Closed)),
+            Err(error) => stop(&self.shared, &error),
         }
-        drop(folder);
+        drop(self.folder);
     }
 }
 
@@ -169,7 +157,7 @@ fn stop(shared: &Shared, error: &StorageError) {
     shared.status.send_replace(Status::Failed);
     let reason = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::error!(%reason, "{error}; the ledger has stopped");
-    if error.is_damage() {
+    if error.is_damage {
         tracing::error!(
             "a page of ledger.db is damaged; `vault-server serve --accept-damage` copies the readable \
              part into a new file, and goes on with that"

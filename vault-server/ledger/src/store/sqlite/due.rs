@@ -8,21 +8,21 @@ use crate::key::LeafKey;
 impl Store {
     pub(crate) fn put_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
         let sql = "INSERT OR IGNORE INTO due (due_ms, leaf_key) VALUES (?, ?)";
-        self.change(sql, (time(due_ms), key.0)).map(drop)
+        self.change(sql, (signed(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn remove_due(&self, key: &LeafKey, due_ms: u64) -> Result<(), StorageError> {
         let sql = "DELETE FROM due WHERE due_ms = ? AND leaf_key = ?";
-        self.change(sql, (time(due_ms), key.0)).map(drop)
+        self.change(sql, (signed(due_ms), key.0)).map(drop)
     }
 
     pub(crate) fn has_due(&self, key: &LeafKey, due_ms: u64) -> Result<bool, StorageError> {
         let found = self
             .statement("SELECT 1 FROM due WHERE due_ms = ? AND leaf_key = ?")?
-            .exists((time(due_ms), key.0))
+            .exists((signed(due_ms), key.0))
             .during("reading a due time");
         match found {
-            Err(error) if error.is_damage() => Ok(false),
+            Err(error) if error.is_damage => Ok(false),
             found => found,
         }
     }
@@ -47,7 +47,7 @@ impl Store {
         at_most: usize,
     ) -> Result<Vec<(u64, LeafKey)>, StorageError> {
         let (after_ms, after_key) = match &after {
-            Some((due_ms, key)) => (time(*due_ms), &key.0[..]),
+            Some((due_ms, key)) => (signed(*due_ms), &key.0[..]),
             None => (0, &[][..]),
         };
         self.statement(
@@ -56,7 +56,7 @@ impl Store {
              ORDER BY due_ms, leaf_key LIMIT ?",
         )?
         .query_map(
-            (after_ms, after_key, time(until_ms), limit(at_most)),
+            (after_ms, after_key, signed(until_ms), signed(at_most)),
             |row| Ok((row.get(0)?, LeafKey(row.get(1)?))),
         )
         .and_then(Iterator::collect)
@@ -64,11 +64,7 @@ impl Store {
     }
 }
 
-/// SQLite's integers are signed; a time beyond them is as good as never.
-fn time(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
-fn limit(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
+/// SQLite's integers are signed; a time or limit beyond them is as good as none.
+fn signed(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }

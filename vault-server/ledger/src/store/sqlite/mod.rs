@@ -145,7 +145,7 @@ impl Store {
     /// mixed with it, and the WAL gone.
     pub(crate) fn settle(&self, folder: &Folder) -> Result<(), OpenError> {
         match self.remove_malformed_due() {
-            Err(error) if error.is_damage() => return Err(OpenError::DamagedList),
+            Err(error) if error.is_damage => return Err(OpenError::DamagedList),
             removed => removed?,
         }
         wal::checkpoint(&self.connection)?;
@@ -217,7 +217,7 @@ impl Store {
             .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
             .during("looking through the pages");
         match answer {
-            Err(error) if error.is_damage() => Ok(true),
+            Err(error) if error.is_damage => Ok(true),
             answer => Ok(answer? != "ok"),
         }
     }
@@ -266,9 +266,11 @@ struct Opaque<E: std::error::Error>(E);
 
 impl<T> During<T> for rusqlite::Result<T> {
     fn during(self, during: &'static str) -> Result<T, StorageError> {
-        self.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt) => StorageError::damage(during, Opaque(error)),
-            _ => StorageError::new(during, Opaque(error)),
+        self.map_err(|error| {
+            let is_damage = error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+            let mut failed = StorageError::new(during, Opaque(error));
+            failed.is_damage = is_damage;
+            failed
         })
     }
 }

@@ -1,7 +1,6 @@
 //! The rows of nodes and events. A row that cannot be what this program wrote is read as an empty one,
 //! which opens under no key.
 
-use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, OptionalExtension, Params, Row};
 
 use super::Store;
@@ -75,7 +74,7 @@ impl Store {
             .optional()
             .during("reading a row");
         match read {
-            Err(error) if error.is_damage() => Ok(Some(Vec::new())),
+            Err(error) if error.is_damage => Ok(Some(Vec::new())),
             read => read,
         }
     }
@@ -88,13 +87,12 @@ impl Store {
 
     /// A planted trigger, a lost row, or a row that should not be there shows as another count.
     fn change_one(&self, sql: &str, params: impl Params) -> Result<(), StorageError> {
-        match self.change(sql, params)? {
-            1 => Ok(()),
-            changed => Err(StorageError::new(
-                "changing a row",
-                format!("{changed} rows were changed instead of one"),
-            )),
+        let changed = self.change(sql, params)?;
+        if changed == 1 {
+            return Ok(());
         }
+        let reason = format!("{changed} rows were changed instead of one");
+        Err(StorageError::new("changing a row", reason))
     }
 
     /// Within a transaction only. At some errors SQLite rolls it back by itself, and from then on
@@ -113,21 +111,14 @@ impl Store {
 }
 
 fn blob(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    match row.get_ref(0)? {
-        ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Text(_) => {
-            Ok(Vec::new())
-        }
-    }
+    Ok(row.get_ref(0)?.as_blob().unwrap_or_default().to_vec())
 }
 
 /// A longer row could not be read again.
 fn refuse_too_long(sealed: &[u8]) -> Result<(), StorageError> {
-    match sealed.len() {
-        ..=ROW_LIMIT => Ok(()),
-        length => Err(StorageError::new(
-            "changing a row",
-            format!("{length} bytes are too many for a row"),
-        )),
+    if sealed.len() <= ROW_LIMIT {
+        return Ok(());
     }
+    let reason = format!("{} bytes are too many for a row", sealed.len());
+    Err(StorageError::new("changing a row", reason))
 }

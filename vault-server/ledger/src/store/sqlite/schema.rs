@@ -1,9 +1,9 @@
 //! How SQLite is set up, and that it is as this program wants it: settings, tables, version.
 
 use include_dir::{Dir, include_dir};
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row};
 use rusqlite_migration::Migrations;
 
 use crate::error::{During, OpenError, StorageError};
@@ -140,36 +140,21 @@ fn refuse_difference(connection: &Connection, version: i64) -> Result<(), OpenEr
         .or_else(|| wanted.iter().find(|object| !found.contains(object)));
     match different {
         None => Ok(()),
-        Some(object) => Err(OpenError::SchemaDiffers(object.name.clone())),
+        Some((name, ..)) => Err(OpenError::SchemaDiffers(name.clone())),
     }
 }
 
 /// A row of `sqlite_schema`.
-#[derive(PartialEq)]
-struct Object {
-    kind: String,
-    name: String,
-    table: String,
-    sql: Option<String>,
-}
+type Object = (String, String, String, Option<String>);
 
 fn objects(connection: &Connection) -> Result<Vec<Object>, StorageError> {
     let read = || -> rusqlite::Result<Vec<Object>> {
         connection
-            .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?
-            .query_map([], object)?
+            .prepare("SELECT name, type, tbl_name, sql FROM sqlite_schema ORDER BY name")?
+            .query_map([], |row| Object::try_from(row))?
             .collect()
     };
     read().during("reading the database's schema")
-}
-
-fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
-    Ok(Object {
-        kind: row.get(0)?,
-        name: row.get(1)?,
-        table: row.get(2)?,
-        sql: row.get(3)?,
-    })
 }
 
 fn pragma(connection: &Connection, name: &str) -> Result<String, StorageError> {
