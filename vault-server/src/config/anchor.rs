@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use vault_ledger::Options;
 
-use super::sources::{ANCHOR_MIRRORS, ConfigError, Sources};
+use super::sources::ANCHOR_MIRRORS;
 
 /// The key of the anchor that there always is.
 const PATH: &str = "anchor.path";
@@ -43,13 +43,6 @@ impl AnchorConfig {
             .iter()
             .map(|mirror| (ANCHOR_MIRRORS, mirror.as_path()));
         std::iter::once((PATH, self.path.as_path())).chain(mirrors)
-    }
-
-    pub(super) fn check(&self, data_folder: &Path, sources: &Sources) -> Result<(), ConfigError> {
-        match self.refusal(data_folder) {
-            Some((key, reason)) => Err(sources.invalid(key, &reason)),
-            None => Ok(()),
-        }
     }
 
     /// The key of the first place that cannot be one of an anchor, and the reason.

@@ -147,7 +147,9 @@ impl Config {
                 return Err(sources.invalid(key, &reason));
             }
         }
-        self.anchor.check(&self.data_folder, sources)?;
+        if let Some((key, reason)) = self.anchor.refusal(&self.data_folder) {
+            return Err(sources.invalid(key, &reason));
+        }
         self.check_together(sources)
     }
 

@@ -20,7 +20,6 @@ static VAULT_ACCOUNT: HeaderName = HeaderName::from_static("vault-account");
 /// The account that a relay vouches for, and the tenant of the relay's token.
 #[derive(Clone)]
 pub(crate) struct RelayedAccount {
-    /// The token's tenant.
     pub(crate) tenant: TenantId,
     /// From the header `Vault-Account`.
     pub(crate) account: AccountId,

@@ -22,9 +22,7 @@ use crate::tenants::directory::Tenants;
 /// The state that the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
-    /// The use cases.
     pub(crate) service: Service,
-    /// Checks tokens.
     pub(crate) tenants: Tenants,
     /// The answers of `GET /v1/vault` and `GET /v1/ohttp-keys`.
     pub(crate) publication: Arc<ArcSwap<Publication>>,

@@ -34,7 +34,6 @@ pub enum Unlock {
 /// No passphrase or key could be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnlockError {
-    /// The file that holds it was refused.
     #[error(transparent)]
     File(#[from] SecretFileError),
     /// Asking for it failed, mostly because there is no terminal.
@@ -42,7 +41,6 @@ pub(crate) enum UnlockError {
         "the keyring's passphrase could not be asked for ({0}); set keyring.passphrase_file or keyring.key_file, or the systemd credential {CREDENTIAL_NAME}"
     )]
     Prompt(#[source] io::Error),
-    /// Nothing was typed.
     #[error("the passphrase is empty")]
     Empty,
 }

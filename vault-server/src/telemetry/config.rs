@@ -6,7 +6,6 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a section")]
 pub(crate) struct LogConfig {
-    /// How lines look.
     pub(crate) format: LogFormat,
     /// A level, or levels per module, e.g. `info,vault_server=debug`. Modules without a level log
     /// errors.

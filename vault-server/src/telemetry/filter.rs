@@ -18,7 +18,6 @@ const OUR_CRATES: [&str; 4] = [
 /// A filter was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilterError {
-    /// It does not parse.
     #[error(
         "{0}; write a level (error, warn, info, debug, trace) or e.g. \"info,vault_server=debug\""
     )]

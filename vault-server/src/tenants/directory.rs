@@ -27,26 +27,20 @@ pub(crate) struct Tenants {
 /// A change of the tenants was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TenantError {
-    /// The name is taken.
     #[error(
         "there is a tenant of that name already: choose another, or add a token to it with `tenant rotate-token`"
     )]
     Exists,
-    /// There is no tenant of that name.
     #[error("there is no tenant of that name: see `tenant list`")]
     Unknown,
-    /// There is no such token.
     #[error("the tenant has no token with that number: see `tenant list`")]
     UnknownToken,
-    /// The scopes of the new token do not follow from the others.
     #[error(
         "the tenant has no tokens, or their scopes differ: give the scopes of the new one with --scopes"
     )]
     WhichScopes,
-    /// See [`TooManyTokens`].
     #[error(transparent)]
     TooManyTokens(#[from] TooManyTokens),
-    /// Keys of its users are still in the vault.
     #[error(
         "users of the tenant still have {0} live record(s): they would lose their keys; it can be removed when they have deleted them or were reset"
     )]
