@@ -385,7 +385,7 @@ fn every_key_is_in_the_sample() {
     }
 }
 
-/// Fails when `check_syntax` is not called: the library's own message quotes the line.
+/// Fails when `parse` takes the error's whole text: it quotes the line.
 #[test]
 fn a_syntax_error_names_the_line_and_does_not_show_it() {
     let error = refusal(of_file(

@@ -36,7 +36,7 @@ pub(crate) enum TenantError {
     #[error("the tenant has no token with that number: see `tenant list`")]
     UnknownToken,
     #[error(
-        "the tenant has no tokens, or their scopes differ: give the scopes of the new one with --scopes"
+        "the tenant has no tokens, or their scopes differ: give the scopes of the new one with --scopes, see `tenant list`"
     )]
     WhichScopes,
     #[error(transparent)]
