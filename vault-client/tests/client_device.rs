@@ -14,8 +14,8 @@ use vault_client::client::{Device, MAX_REPEATS, Storage};
 use vault_client::device::{Deleted, DeviceError, DeviceState, Kept, Place, Planned, Record};
 use vault_client::error::{Error, Source};
 use vault_client::protection::{Protection, Reason};
-use vault_protocol::Policy;
 use vault_protocol::messages::DestructionReason;
+use vault_protocol::{Policy, Problem};
 
 const NEW: &str = "another horse battery";
 
@@ -187,6 +187,20 @@ async fn a_deletion_without_an_answer_is_pending_after_a_restart() {
     let deleted = start(&wire, &disk).disable().await.unwrap();
     assert_eq!(deleted, Deleted::Record);
     assert!(!disk.state().may_be_registered());
+}
+
+// Fails if `disable` marks the deletion before it has asked for the status.
+#[tokio::test]
+async fn a_deletion_that_was_never_sent_is_not_pending() {
+    let wire = Wire::new(TestVault::new());
+    let disk = Disk::default();
+    let mut device = start(&wire, &disk);
+    device.enable(password(RIGHT)).await.unwrap();
+    wire.on("", Fault::Inner(Problem::Overloaded));
+    let busy = device.disable().await;
+    assert!(matches!(busy, Err(DeviceError::Vault(Error::Overloaded))));
+    assert!(matches!(disk.state().record(), Record::Registered(_)));
+    assert_eq!(wire.state().vault.count("deletion"), 0);
 }
 
 // Fails if `register` does not ask the plan.

@@ -104,21 +104,59 @@ fn registered_meanwhile(wire: &Wire, endpoint: &'static str) {
     );
 }
 
-// Fails if `disable` does not ask again, or asks again more than once.
+// Fails if `disable` does not ask again, takes a newer record for another key's, or asks for ever.
 #[tokio::test]
 async fn a_password_changed_meanwhile_does_not_keep_the_record_alive() {
-    let wire = Wire::new(registered());
-    registered_meanwhile(&wire, "deletion");
-    wire.client().disable(&key(7)).await.unwrap();
-    assert!(wire.state().vault.record.is_none());
-    assert_eq!(wire.state().vault.count("deletion"), 2);
+    for changes in 1..=3 {
+        let wire = Wire::new(registered());
+        for _ in 0..changes {
+            registered_meanwhile(&wire, "deletion");
+        }
+        let ended = wire.client().disable(&key(7)).await;
+        if changes < 3 {
+            ended.unwrap();
+            assert!(wire.state().vault.record.is_none());
+        } else {
+            assert!(matches!(ended, Err(Error::TicketExpired)), "{ended:?}");
+            assert!(wire.state().vault.record.is_some());
+        }
+        assert_eq!(wire.state().vault.count("deletion"), 3.min(changes + 1));
+    }
+}
 
+// Fails if `still_unknown` passes its errors on, or `was_sent` is forgotten: a newer record would be
+// deleted, or a deletion that may have been made would be called unchanged.
+#[tokio::test]
+async fn a_deletion_that_may_have_been_made_stays_unknown_whatever_the_next_question_comes_to() {
     let wire = Wire::new(registered());
-    registered_meanwhile(&wire, "deletion");
-    registered_meanwhile(&wire, "deletion");
-    let error = wire.client().disable(&key(7)).await.unwrap_err();
-    assert!(matches!(error, Error::NotThisKey), "{error:?}");
-    assert_eq!(wire.state().vault.count("deletion"), 2);
+    let mut client = wire.client();
+    let again = |vault: &mut TestVault| {
+        vault.record = registered().record;
+        vault.generation = 2;
+    };
+    wire.on("deletion", Fault::LoseAnswer);
+    wire.on("deletion", Fault::Before(Box::new(again)));
+    // The question before the deletion is answered, the one after it is refused by the relay.
+    wire.on("", Fault::Before(Box::new(|_| {})));
+    wire.on("", Fault::Outer(401, Vec::new()));
+    let error = client.disable(&key(7)).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+    let error = client.disable(&key(7)).await.unwrap_err();
+    assert!(matches!(error, Error::TicketExpired), "{error:?}");
+    assert!(wire.state().vault.record.is_some());
+
+    // The first call's deletion arrives, and another device registers, just before the second's.
+    let wire = Wire::new(registered());
+    let mut client = wire.client();
+    for _ in 0..=MAX_REPEATS {
+        wire.on("deletion", Fault::LoseRequest);
+    }
+    let error = client.disable(&key(7)).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownOutcome(_)), "{error:?}");
+    wire.on("deletion", Fault::Before(Box::new(again)));
+    let error = client.disable(&key(7)).await.unwrap_err();
+    assert!(matches!(error, Error::TicketExpired), "{error:?}");
+    assert!(wire.state().vault.record.is_some());
 }
 
 // Fails if `disable` sends nothing where the status shows no record.

@@ -76,7 +76,8 @@ impl ConnectionArguments {
 
     /// The stored place, with each part that was given in place of the stored one.
     pub(crate) fn resolve(&self, stored: Option<&Place>) -> Result<Place, CliError> {
-        let address = stored.map(Address::of).transpose()?;
+        // A damaged one is as good as none: the options take its place.
+        let address = stored.and_then(|stored| Address::of(stored).ok());
         let route = self.route(address.as_ref().map(|address| &address.route))?;
         let fingerprints = match stored {
             Some(stored) if self.fingerprints.is_empty() => stored.fingerprints.clone(),

@@ -193,11 +193,14 @@ impl<T: Transport, S: Storage> Device<T, S> {
     /// Switches the password off: deletes the key's record at this place. The key stays; without its
     /// digits it is lost with the device.
     pub async fn disable(&mut self) -> Result<Deleted, DeviceError> {
+        // First the question, which leaves nothing pending if it fails.
+        let status = self.client.status_to_delete().await;
+        let status = self.learnt(status)?;
         let unstored = self.state.begin_deletion(&self.place)?;
         let storage = &mut self.storage;
         let sent = unstored.store_with(&mut self.state, |state| store(storage, state))?;
         let key = self.state.key().ok_or(DeviceError::NoKey)?;
-        let result = self.client.disable(key).await;
+        let result = self.client.delete_record(status, key).await;
         let deleted = self.state.deletion_ended(sent, result);
         self.remember();
         let stored = self.store();

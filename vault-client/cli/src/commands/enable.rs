@@ -50,7 +50,9 @@ async fn key_only(
             removal::places(&places)
         );
         secrets::confirm(&question, yes, screen).await?;
-        // Before the other way to the key is gone.
+        // The state knows that the digits are used before they are shown; and they are shown before the
+        // other way to the key is gone.
+        file.save(&state)?;
         screen.show(&text).context("cannot show the 64 digits")?;
         let removed = removal::delete_records(context, file, state, places, false).await?;
         ended = removed.ended;
