@@ -80,7 +80,7 @@ fn messages_of_the_programs_name_sections_that_are_there() {
     assert!(count > 0, "no message names a section");
 }
 
-/// Fails when two refusals get one code, or when a line of the table in "Refused starts" is missing
+/// Fails when two refusals get one code, or when an item of the list in "Refused starts" is missing
 /// or of no refusal.
 #[test]
 fn the_runbook_lists_every_code_of_a_refused_start_once() {
@@ -100,7 +100,7 @@ fn the_runbook_lists_every_code_of_a_refused_start_once() {
         .split_once("\n## ")
         .expect("another section follows");
     let listed = section.lines().filter_map(|line| {
-        let (code, _) = line.strip_prefix("| `")?.split_once("` |")?;
+        let (code, _) = line.strip_prefix("- `")?.split_once("`: ")?;
         Some(code)
     });
     let (mut in_the_source, mut listed): (Vec<_>, Vec<_>) =
