@@ -94,7 +94,8 @@ impl<'de> Deserialize<'de> for Ticket {
     }
 }
 
-fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+/// Reads bytes of any length.
+pub(crate) fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
     from_base64url(&text).ok_or_else(|| D::Error::custom("not base64url without padding"))
 }

@@ -25,7 +25,7 @@ pub struct VaultId(String);
 pub struct TenantId(String);
 
 /// The app's stable id of a user: 1 to 128 characters of `A-Z a-z 0-9 - _ . ~ @ + :`, not `.` or
-/// `..`. It names a person, so its `Debug` is redacted.
+/// `..`. It names a person: it does not belong in a log, and its `Debug` is redacted.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AccountId(String);
@@ -39,11 +39,6 @@ impl VaultId {
             alphabet: "a-z 0-9 . -",
         };
         checked(name.into(), RULE, |c| is_lower(c) || c == b'.' || c == b'-').map(Self)
-    }
-
-    /// As it is written on the wire.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// OPAQUE's server identity: `backup-key-vault/v1/` and the vault id (PROTOCOL.md section 4).
@@ -61,11 +56,6 @@ impl TenantId {
             alphabet: "a-z 0-9 -",
         };
         checked(name.into(), RULE, |c| is_lower(c) || c == b'-').map(Self)
-    }
-
-    /// As it is written on the wire.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -86,11 +76,6 @@ impl AccountId {
             c.is_ascii_alphanumeric() || b"-_.~@+:".contains(&c)
         })
         .map(Self)
-    }
-
-    /// As it is written on the wire. It names a person: it does not belong in a log.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -141,83 +126,45 @@ impl fmt::Debug for AccountId {
     }
 }
 
-impl fmt::Display for VaultId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Every name is text on the wire, and checked by `new` where it is read.
+macro_rules! text {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// As it is written on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(name: &str) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(name: String) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for VaultId {
-    type Err = InvalidName;
-    fn from_str(name: &str) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl FromStr for TenantId {
-    type Err = InvalidName;
-    fn from_str(name: &str) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl FromStr for AccountId {
-    type Err = InvalidName;
-    fn from_str(name: &str) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for VaultId {
-    type Error = InvalidName;
-    fn try_from(name: String) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for TenantId {
-    type Error = InvalidName;
-    fn try_from(name: String) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for AccountId {
-    type Error = InvalidName;
-    fn try_from(name: String) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl From<VaultId> for String {
-    fn from(id: VaultId) -> String {
-        id.0
-    }
-}
-
-impl From<TenantId> for String {
-    fn from(id: TenantId) -> String {
-        id.0
-    }
-}
-
-impl From<AccountId> for String {
-    fn from(id: AccountId) -> String {
-        id.0
-    }
-}
+text!(VaultId, TenantId, AccountId);
 
 #[cfg(test)]
 mod tests {

@@ -17,16 +17,16 @@ const OHTTP_KEY: &str = "https://iana.org/assignments/http-problem-types#ohttp-k
 /// Why the request itself is refused, each with a status of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidRequest {
-    /// 400: a field or the JSON is wrong.
-    Malformed,
-    /// 404: no such route.
-    Route,
-    /// 405: the route has another method.
-    Method,
-    /// 408: the request did not arrive in time.
-    Timeout,
-    /// 415: another media type is expected.
-    MediaType,
+    /// A field or the JSON is wrong.
+    Malformed = 400,
+    /// No such route.
+    Route = 404,
+    /// The route has another method.
+    Method = 405,
+    /// The request did not arrive in time.
+    Timeout = 408,
+    /// Another media type is expected.
+    MediaType = 415,
 }
 
 /// A problem. None of them carries text from inside.
@@ -87,7 +87,7 @@ pub enum Problem {
 }
 
 /// A problem as JSON (RFC 9457, section 3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemDetails {
     /// A URN of ours, or the URI of RFC 9458.
     #[serde(rename = "type")]
@@ -149,14 +149,30 @@ impl Problem {
             type_uri,
             title: title.to_owned(),
             status,
-            field: None,
-            attempts_remaining: None,
-            retry_at: None,
-            destroyed_at: None,
-            reason: None,
-            generation: None,
+            ..ProblemDetails::default()
         };
-        self.add_extras(&mut details);
+        match self {
+            Self::InvalidRequest { field, .. } => details.field.clone_from(field),
+            Self::WrongPassword {
+                attempts_remaining,
+                retry_at,
+            } => {
+                details.attempts_remaining = Some(*attempts_remaining);
+                details.retry_at = *retry_at;
+            }
+            Self::AlreadyRegistered { generation } => details.generation = Some(*generation),
+            Self::Destroyed {
+                destroyed_at,
+                reason,
+                generation,
+            } => {
+                details.destroyed_at = Some(*destroyed_at);
+                details.reason = Some(*reason);
+                details.generation = Some(*generation);
+            }
+            Self::Waiting { retry_at } => details.retry_at = Some(*retry_at),
+            _ => {}
+        }
         details
     }
 
@@ -224,50 +240,11 @@ impl Problem {
             Self::Unavailable => ("unavailable", 503, "The vault cannot answer this now"),
         }
     }
-
-    fn add_extras(&self, details: &mut ProblemDetails) {
-        match self {
-            Self::InvalidRequest { field, .. } => details.field.clone_from(field),
-            Self::WrongPassword {
-                attempts_remaining,
-                retry_at,
-            } => {
-                details.attempts_remaining = Some(*attempts_remaining);
-                details.retry_at = *retry_at;
-            }
-            Self::AlreadyRegistered { generation } => details.generation = Some(*generation),
-            Self::Destroyed {
-                destroyed_at,
-                reason,
-                generation,
-            } => {
-                details.destroyed_at = Some(*destroyed_at);
-                details.reason = Some(*reason);
-                details.generation = Some(*generation);
-            }
-            Self::Waiting { retry_at } => details.retry_at = Some(*retry_at),
-            Self::AccountMismatch
-            | Self::OhttpKey
-            | Self::Unauthenticated
-            | Self::Forbidden
-            | Self::NotRegistered
-            | Self::TicketExpired
-            | Self::TooLarge
-            | Self::Overloaded
-            | Self::Unavailable => {}
-        }
-    }
 }
 
 impl InvalidRequest {
     fn status(self) -> u16 {
-        match self {
-            Self::Malformed => 400,
-            Self::Route => 404,
-            Self::Method => 405,
-            Self::Timeout => 408,
-            Self::MediaType => 415,
-        }
+        self as u16
     }
 
     fn from_status(status: u16) -> Option<Self> {

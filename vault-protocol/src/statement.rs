@@ -1,11 +1,11 @@
 //! A vault's statement of its name and keys, signed by its identity key (PROTOCOL.md section 5). A
 //! device takes keys from nowhere else.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::PROTOCOL_VERSION;
-use crate::binary::{Binary, from_base64url, to_base64url};
+use crate::binary::{self, Binary, to_base64url};
 use crate::identity::{Fingerprint, IdentityKey, IdentitySigner};
 use crate::ids::VaultId;
 use crate::labelled::Labelled;
@@ -40,7 +40,7 @@ pub struct Statement {
     /// At most [`LIFETIME_SECONDS`] after it was signed; not to be used from then on.
     pub expires_at: Timestamp,
     /// The key configurations of the sealed channel, as `application/ohttp-keys`.
-    #[serde(with = "bytes")]
+    #[serde(serialize_with = "encode", deserialize_with = "binary::decode")]
     pub ohttp_keys: Vec<u8>,
     /// OPAQUE's server public key, 32 bytes.
     pub opaque_server_public_key: Binary<32>,
@@ -158,21 +158,8 @@ fn signed_bytes_checked(text: &str) -> Option<Labelled> {
         .then(|| signed_bytes(text))
 }
 
-mod bytes {
-    use super::{from_base64url, to_base64url};
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&to_base64url(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        from_base64url(&text).ok_or_else(|| D::Error::custom("not base64url without padding"))
-    }
+fn encode<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&to_base64url(bytes))
 }
 
 #[cfg(test)]
