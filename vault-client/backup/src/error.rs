@@ -14,10 +14,10 @@ use crate::beneath::MAX_DEPTH;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The thing to back up is no folder. Name an existing folder.
+    /// Nothing was written.
     #[error("there is no folder {:?}: name an existing folder to back up", .0)]
     SourceNotAFolder(PathBuf),
-    /// A file or folder could not be read. Allow it, or move it out of the folder.
+    /// Of the folder to back up, or the backup file.
     #[error("cannot read {path:?}: check its permissions, then start again")]
     Unreadable {
         /// The file or folder.
@@ -25,13 +25,13 @@ pub enum BackupError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file changed while it was being read. Stop the program that writes it, and start again.
+    /// Also where an entry that was listed is gone.
     #[error("{:?} changed while it was being read: close the program that writes it, then start again", .0)]
     SourceChanged(PathBuf),
-    /// Something is in more folders inside one another than a backup may have. Move it up.
+    /// A restore would refuse it.
     #[error("{:?} is in more than {} folders inside one another: move it up, then start again", .0, MAX_DEPTH)]
     TooDeep(PathBuf),
-    /// Something could not be written. Make room or choose another place.
+    /// The target, or something in it.
     #[error("cannot write {path:?}: check free space and permissions, then start again")]
     Unwritable {
         /// The file or folder.
@@ -45,10 +45,10 @@ pub enum BackupError {
     /// [`Progress::cancelled`](crate::Progress::cancelled) asked to stop.
     #[error("stopped on request: nothing was kept, start again when you like")]
     Cancelled,
-    /// The folder to restore into exists and is not empty. Choose another one.
+    /// Nothing was written.
     #[error("{:?} exists and is not an empty folder: choose a new folder to restore into", .0)]
     TargetExists(PathBuf),
-    /// The file was made with another key. Use that key.
+    /// Or, if the file's name does not say so, the header is damaged.
     #[error(
         "this is the wrong key: the backup needs the key {}, and this is the key {key}{}",
         .file.map_or_else(|| "it was made with".to_owned(), |id| id.to_string()),
@@ -60,17 +60,16 @@ pub enum BackupError {
         /// The id of the key that the file needs, where its name says it.
         file: Option<KeyId>,
     },
-    /// The file ends early. Fetch it again or use another copy.
+    /// The header is cut off, or the last chunk.
     #[error("the backup ends early, a part of it is missing: fetch it again or use another copy")]
     Truncated,
-    /// The file was altered. Use another copy.
+    /// For example a chunk does not authenticate, or the name carries this key's id and the header does not open.
     #[error("the backup is damaged, its content is not the one that was written: use another copy")]
     Damaged,
-    /// The file is something else. Choose another file.
+    /// The reason says how far it looks like one.
     #[error("this is not a backup file ({0}): choose another file")]
     NotABackup(NotABackup),
-    /// The backup holds an entry that no backup of ours holds, and which could do harm. Do not
-    /// trust where it came from.
+    /// The entry could do harm: do not trust where the file came from.
     #[error("the backup is refused: its entry {entry:?} {reason}; it was not made by this program")]
     Refused {
         /// The entry's name as it stands in the archive.
@@ -125,10 +124,7 @@ impl BackupError {
     /// Names the file behind a sink, for a caller that gave a path and not a sink.
     pub(crate) fn with_target(self, target: &Path) -> Self {
         match self {
-            Self::Sink(source) => Self::Unwritable {
-                path: target.to_path_buf(),
-                source,
-            },
+            Self::Sink(source) => Self::unwritable(target, source),
             other => other,
         }
     }

@@ -43,7 +43,7 @@ mod summary;
 mod unpack;
 mod walk;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use vault_protocol::BackupKey;
@@ -94,10 +94,7 @@ pub fn create_file(
     key: &BackupKey,
     progress: &mut dyn Progress,
 ) -> Result<Summary, BackupError> {
-    let unwritable = |source| BackupError::Unwritable {
-        path: target.to_path_buf(),
-        source,
-    };
+    let unwritable = |source: io::Error| BackupError::unwritable(target, source);
     let staged = StagedFile::beside(target).map_err(unwritable)?;
     let mut excluded = vec![FileId::of_file(staged.file()).map_err(unwritable)?];
     excluded.extend(FileId::of_existing(target));
