@@ -10,20 +10,11 @@ use vault_protocol::{AccountScope, MAX_BODY_LEN, Problem};
 
 use crate::error::{Error, Refusal};
 
-/// The two methods there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Asks for something and changes nothing.
-    Get,
-    /// Everything else.
-    Post,
-}
-
 /// One inner request. Only flows make them; sending the same one again is always allowed and never
 /// charges twice.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InnerCall {
-    method: Method,
+    method: &'static str,
     path: String,
     body: Vec<u8>,
     has_effect: bool,
@@ -38,20 +29,10 @@ pub struct InnerAnswer {
     pub content: Vec<u8>,
 }
 
-impl Method {
-    /// As HTTP writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-        }
-    }
-}
-
 impl InnerCall {
     pub(crate) fn get(scope: &AccountScope) -> Self {
         Self {
-            method: Method::Get,
+            method: "GET",
             path: scope.path(),
             body: Vec::new(),
             has_effect: false,
@@ -61,7 +42,7 @@ impl InnerCall {
     /// `endpoint` is what follows the account's path, `retrieval/start` for example.
     pub(crate) fn post(scope: &AccountScope, endpoint: &str, message: &impl Serialize) -> Self {
         Self {
-            method: Method::Post,
+            method: "POST",
             path: format!("{}/{endpoint}", scope.path()),
             body: serde_json::to_vec(message).expect("messages have only string keys"),
             has_effect: true,
@@ -76,8 +57,8 @@ impl InnerCall {
         }
     }
 
-    /// The method.
-    pub fn method(&self) -> Method {
+    /// `GET` asks for something and changes nothing, `POST` is everything else.
+    pub fn method(&self) -> &'static str {
         self.method
     }
 
@@ -135,12 +116,7 @@ pub(crate) fn problem(content: &[u8]) -> Option<Problem> {
 // Not derived: the path names a person, the body carries a record.
 impl fmt::Debug for InnerCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "InnerCall({} … {} bytes)",
-            self.method.as_str(),
-            self.body.len()
-        )
+        write!(f, "InnerCall({} … {} bytes)", self.method, self.body.len())
     }
 }
 

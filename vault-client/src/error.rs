@@ -9,8 +9,7 @@ use vault_protocol::{Problem, StretchingProfile, Timestamp};
 /// Why a flow or a call of the client ended without its result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The password was wrong and the attempt is used up. Let the user type it again, and show how
-    /// many attempts are left. An app never tries by itself.
+    /// The attempt is used up. Let the user type it again; an app never tries by itself.
     #[error("{}", describe_wrong_password(*attempts_remaining, *retry_at, *state))]
     WrongPassword {
         /// The attempts that are left.
@@ -21,14 +20,13 @@ pub enum Error {
         /// the vault's answer did not arrive; ask for the status.
         state: Option<AccountState>,
     },
-    /// No attempt can be started yet; nothing was charged. Try again at `retry_at`.
+    /// Nothing was charged.
     #[error("no attempt can be started before {}: wait, then try again", retry_at.to_rfc3339())]
     Waiting {
         /// Until when.
         retry_at: Timestamp,
     },
-    /// The record is gone for good; no password brings it back. Use the 64 digits, or let a device
-    /// that still holds the key register it again, with another password.
+    /// The record is gone for good; no password brings it back.
     #[error(
         "the record was destroyed on {} ({}): use the 64 digits, or register the key again from a device that still holds it, with another password",
         destroyed_at.to_rfc3339(), describe_reason(*reason)
@@ -41,13 +39,12 @@ pub enum Error {
         /// Which generation it was.
         generation: u64,
     },
-    /// The vault keeps nothing for this account. Register first; or check the account's name.
+    /// The vault keeps nothing for this account.
     #[error(
         "no key is registered for this account: enable the protection first, or check the account"
     )]
     NotRegistered,
-    /// There is a live record, and only a device that holds its key can replace it. Retrieve the key
-    /// with the password, or change the password on a device that holds it.
+    /// Only a device that holds the key of a live record can replace it.
     #[error(
         "a key is already registered for this account: retrieve it with its password, or change the password on a device that holds the key"
     )]
@@ -60,14 +57,13 @@ pub enum Error {
     #[error(transparent)]
     StatementRefused(#[from] StatementRefused),
     /// The answer was made with another OPAQUE key than the vault's signed statement names. Nothing
-    /// more was sent. Do not go on, and tell the app's operator.
+    /// more was sent.
     #[error(
         "another vault answered than the one that was pinned: do not go on, and tell the app's operator"
     )]
     ForeignVault,
-    /// The policy allows more wrong guesses than the app's configured maximum; nothing was charged
-    /// and nothing registered. The operator lowers the tenant's limits, or the app raises its
-    /// maximum.
+    /// Nothing was charged and nothing registered. The operator lowers the tenant's limits, or the app
+    /// raises its maximum.
     #[error(
         "the vault allows {limit} wrong passwords in a row and {total_limit} in all, more than this app accepts: tell the app's operator"
     )]
@@ -77,22 +73,18 @@ pub enum Error {
         /// Failures of one generation that destroy it.
         total_limit: u64,
     },
-    /// The record's password is stretched in a way that this version does not know, or no longer
-    /// accepts; nothing was charged. Update the app.
+    /// Nothing was charged.
     #[error("the record uses stretching profile {}, which this version does not accept: update the app", .0.0)]
     UnsupportedStretching(StretchingProfile),
-    /// The password was right, but the released key does not open. Use the 64 digits, and register
-    /// the key again.
+    /// The released key does not open.
     #[error(
         "the password is right but the stored key is damaged: use the 64 digits, or register the key again from a device that holds it"
     )]
     DamagedRecord,
-    /// The record is managed by another key than the one given. Retrieve the registered key with
-    /// its password first.
+    /// The proof does not verify under the record's management key.
     #[error("another backup key is registered than the one given: retrieve that one first")]
     NotThisKey,
-    /// It took too long, or the record was replaced meanwhile. Start again. An attempt that was
-    /// charged stays charged.
+    /// An attempt that was charged stays charged.
     #[error("this took too long, or another device changed the record meanwhile: start again")]
     TicketExpired,
     /// The app's backend or the vault's front door refused a call on which nothing depends. The
@@ -101,17 +93,16 @@ pub enum Error {
     /// [`Refusal::AccountMismatch`], which the vault seals whenever the relay names another account.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// There is too much to do at the moment. Try the same again later.
+    /// The vault or the relay sheds load.
     #[error("the vault or the app's backend has too much to do: try again in a minute")]
     Overloaded,
-    /// The vault cannot answer for this account now. Try again later; if it stays so, tell the
-    /// operator. A guess or a change may have had its effect (the vault's storage can fail while it
-    /// is stored): send the identical one again, as after [`Self::UnknownOutcome`].
+    /// A guess or a change may have had its effect (the vault's storage can fail while it is stored):
+    /// send the identical one again, as after [`Self::UnknownOutcome`].
     #[error(
         "the vault cannot answer for this account now: try again later, or tell the app's operator"
     )]
     Unavailable,
-    /// No answer came, and nothing depends on it. Try again when the network is back.
+    /// No answer came, and nothing depends on it.
     #[error("no answer from the vault: check the network and try again")]
     Network(#[source] NoAnswer),
     /// A guess or a change was sent, and no sealed answer came: it may or may not have had its effect,
@@ -122,21 +113,12 @@ pub enum Error {
         "the vault's own answer did not come, the request may have had its effect: try the same again"
     )]
     UnknownOutcome(#[source] NoAnswer),
-    /// The vault offers no encryption that this version knows. Update the app.
+    /// Nothing was sent. Update the app.
     #[error(transparent)]
     NoUsableKey(#[from] NoUsableKey),
-    /// One side does not understand the other. Update the app.
+    /// An answer does not have the form of PROTOCOL.md.
     #[error("the vault and this version do not understand each other: update the app")]
     NotUnderstood,
-}
-
-/// Whether the identical call may be answered in a few seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Yes: send the identical one again, after a pause.
-    Identical,
-    /// No: it would end in the same way until a user, the app or an operator acts.
-    Never,
 }
 
 /// Whether a registration or a deletion that ended with an error changed anything.
@@ -149,31 +131,15 @@ pub enum Outcome {
 }
 
 impl Error {
-    /// Whether the identical call may be sent again soon. A refusal stays, also a relay's. A new
-    /// guess is never the identical call.
-    pub fn retry(&self) -> Retry {
+    /// Whether the identical call may be answered in a few seconds. A refusal stays, also a relay's. A
+    /// new guess is never the identical call.
+    pub fn passes(&self) -> bool {
         match self {
-            Self::UnknownOutcome(NoAnswer::Refused(_) | NoAnswer::StatementRefused(_)) => {
-                Retry::Never
+            Self::UnknownOutcome(reason) => {
+                !matches!(reason, NoAnswer::Refused(_) | NoAnswer::StatementRefused(_))
             }
-            Self::UnknownOutcome(_) | Self::Network(_) | Self::Overloaded | Self::Unavailable => {
-                Retry::Identical
-            }
-            Self::WrongPassword { .. }
-            | Self::Waiting { .. }
-            | Self::Destroyed { .. }
-            | Self::NotRegistered
-            | Self::AlreadyRegistered { .. }
-            | Self::StatementRefused(_)
-            | Self::ForeignVault
-            | Self::PolicyTooLoose { .. }
-            | Self::UnsupportedStretching(_)
-            | Self::DamagedRecord
-            | Self::NotThisKey
-            | Self::TicketExpired
-            | Self::Refused(_)
-            | Self::NoUsableKey(_)
-            | Self::NotUnderstood => Retry::Never,
+            Self::Network(_) | Self::Overloaded | Self::Unavailable => true,
+            _ => false,
         }
     }
 
@@ -209,18 +175,18 @@ impl Error {
 /// the relay's claim. It says nothing about the account, and the vault may have got the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The session or the tenant's token is not valid. Sign in again.
+    /// HTTP status 401.
     #[error(
         "the app's backend does not accept this session (or the vault its token): sign in again"
     )]
     Unauthenticated,
-    /// The token lacks the scope. The operator has to act.
+    /// HTTP status 403: the token lacks the scope.
     #[error("the app's backend may not do this: tell the app's operator")]
     Forbidden,
-    /// The backend vouches for another account than the device names. Check which user is signed in.
+    /// The vault says it, inside the seal.
     #[error("the app's backend vouches for another account: check which user is signed in")]
     AccountMismatch,
-    /// Another HTTP status. Check the address.
+    /// Another status.
     #[error("the app's backend answered with HTTP status {0}: check the address")]
     Status(u16),
 }
@@ -319,7 +285,8 @@ fn describe_wrong_password(
     }
 }
 
-fn describe_reason(reason: DestructionReason) -> &'static str {
+/// Of a destruction, in words.
+pub fn describe_reason(reason: DestructionReason) -> &'static str {
     match reason {
         DestructionReason::Exhausted => "too many wrong passwords",
         DestructionReason::Deleted => "by a device that held the key",
@@ -331,7 +298,7 @@ fn describe_reason(reason: DestructionReason) -> &'static str {
 mod tests {
     use super::*;
 
-    // Fails if `retry` gives up a vault that is busy: a right password is lost then.
+    // Fails if `passes` gives up a vault that is busy: a right password is lost then.
     #[test]
     fn what_passes_is_waited_for_and_what_is_refused_is_not() {
         for error in [
@@ -341,7 +308,7 @@ mod tests {
             Error::Overloaded,
             Error::Unavailable,
         ] {
-            assert_eq!(error.retry(), Retry::Identical, "{error:?}");
+            assert!(error.passes(), "{error:?}");
         }
         for error in [
             Error::UnknownOutcome(NoAnswer::Refused(Refusal::Unauthenticated)),
@@ -349,7 +316,7 @@ mod tests {
             Error::Refused(Refusal::Forbidden),
             Error::NotThisKey,
         ] {
-            assert_eq!(error.retry(), Retry::Never, "{error:?}");
+            assert!(!error.passes(), "{error:?}");
         }
     }
 

@@ -81,7 +81,7 @@ impl HttpTransport {
         account: &AccountId,
         options: &HttpOptions,
     ) -> Result<Self, InvalidTransport> {
-        let mut transport = Self::new(base, token, options)?;
+        let mut transport = Self::through_relay(base, token, options)?;
         let mut account = HeaderValue::from_str(account.as_str())
             .expect("an account id has only characters that headers allow");
         // It names a person.
@@ -97,16 +97,8 @@ impl HttpTransport {
         session: &BearerToken,
         options: &HttpOptions,
     ) -> Result<Self, InvalidTransport> {
-        Self::new(base, session, options)
-    }
-
-    fn new(
-        base: &str,
-        token: &BearerToken,
-        options: &HttpOptions,
-    ) -> Result<Self, InvalidTransport> {
         let base = checked_base(base)?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.0.as_str()))
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", session.0.as_str()))
             .map_err(|_| InvalidTransport::Token)?;
         authorization.set_sensitive(true);
         Ok(Self {

@@ -36,6 +36,11 @@
 //! on purpose looks like a wrong password, and a relay can keep messages: neither learns anything by
 //! it.
 //!
+//! `Device` needs a Tokio runtime. K is `device.state().key()`: the crate `vault-backup` encrypts folders
+//! with it. To protect it by its digits alone, call [`DeviceState::use_digits`](device::DeviceState),
+//! store the state, then show [`BackupKey::grouped_digits`]. After [`Kept::OtherKey`](device::Kept) the
+//! device keeps its own key: restore with `retrieved.key`, and let the user choose which one stays.
+//!
 //! After an error whose [`outcome`](error::Error::outcome) is unknown, call the same method again: the
 //! change is pending in the state, also after a restart of the app.
 //!

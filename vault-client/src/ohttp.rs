@@ -27,8 +27,8 @@ impl VerifiedVault {
         if !self.is_current(now) {
             return Err(StatementRefused::Expired.into());
         }
-        let message = encode_request(call.method().as_str(), call.path(), call.body());
-        let request = ohttp_keys::select(self.ohttp_keys())?;
+        let message = encode_request(call.method(), call.path(), call.body());
+        let request = ohttp_keys::select(&self.0.ohttp_keys)?;
         let (sealed, response) = request.encapsulate(&message).map_err(|_| NoUsableKey)?;
         Ok((sealed, AnswerKey(response)))
     }

@@ -4,7 +4,7 @@
 use vault_protocol::Problem;
 
 use crate::call::problem;
-use crate::error::Refusal;
+use crate::error::{Error, NoAnswer, Refusal};
 
 /// An outer HTTP answer.
 #[derive(Clone, Debug)]
@@ -43,6 +43,18 @@ impl OuterAnswer {
             503 if is_busy(&self.content) => Err(OuterProblem::Overloaded),
             408 | 500.. => Err(OuterProblem::Failed(self.status)),
             status => Err(OuterProblem::Refused(Refusal::Status(status))),
+        }
+    }
+}
+
+/// Of a question, which can be asked again.
+impl From<OuterProblem> for Error {
+    fn from(problem: OuterProblem) -> Self {
+        match problem {
+            OuterProblem::Refused(refusal) => Self::Refused(refusal),
+            OuterProblem::Overloaded => Self::Overloaded,
+            OuterProblem::UnknownKey => Self::NotUnderstood,
+            OuterProblem::Failed(status) => Self::Network(NoAnswer::Status(status)),
         }
     }
 }

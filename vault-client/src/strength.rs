@@ -8,6 +8,8 @@
 //! The estimate is zxcvbn's: it looks for words, names, dates, keyboard rows and repetitions. It
 //! copies parts of the password into memory that it does not erase.
 
+use std::collections::HashSet;
+
 use zxcvbn::feedback::{Suggestion, Warning};
 
 /// How many characters are looked at; the rest counts for nothing.
@@ -45,11 +47,9 @@ impl MinimumStrength {
     ///
     /// [`NoSuchScore`] above 4.
     pub fn new(score: u8) -> Result<Self, NoSuchScore> {
-        if score <= 4 {
-            Ok(Self(score))
-        } else {
-            Err(NoSuchScore(score))
-        }
+        (score <= 4)
+            .then_some(Self(score))
+            .ok_or(NoSuchScore(score))
     }
 
     /// The score, 0 to 4.
@@ -109,7 +109,8 @@ pub fn assess(password: &str, about_user: &[&str], minimum: MinimumStrength) -> 
             );
         }
         advice.push("Use four or more words that have nothing to do with each other.");
-        dedup(&mut advice);
+        let mut seen = HashSet::new();
+        advice.retain(|sentence| seen.insert(*sentence));
     }
     Verdict {
         score,
@@ -200,15 +201,6 @@ fn suggestion_in_words(suggestion: &Suggestion) -> Option<&'static str> {
             Some("Do not use dates from your life.")
         }
     }
-}
-
-fn dedup(sentences: &mut Vec<&'static str>) {
-    let mut seen = Vec::new();
-    sentences.retain(|sentence| {
-        let new = !seen.contains(sentence);
-        seen.push(*sentence);
-        new
-    });
 }
 
 #[cfg(test)]

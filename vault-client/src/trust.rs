@@ -30,12 +30,7 @@ pub struct TrustMemory {
 /// A vault whose statement was believed. Only [`Trust::accept`] makes one, and every sealed request
 /// and every flow begins with one.
 #[derive(Clone, Debug)]
-pub struct VerifiedVault {
-    id: VaultId,
-    ohttp_keys: Vec<u8>,
-    server_key: Binary<32>,
-    expires_at: Timestamp,
-}
+pub struct VerifiedVault(pub(crate) Statement);
 
 /// One account of a verified vault: a flow binds everything to it.
 #[derive(Clone, Debug)]
@@ -92,7 +87,7 @@ impl Trust {
         ohttp_keys::select(&statement.ohttp_keys)?;
         self.vault = Some(statement.vault_id.clone());
         self.seen = Some(seen);
-        Ok(VerifiedVault::new(statement))
+        Ok(VerifiedVault(statement))
     }
 
     /// To be stored; `None` before the first statement was believed.
@@ -103,39 +98,26 @@ impl Trust {
 }
 
 impl VerifiedVault {
-    fn new(statement: Statement) -> Self {
-        Self {
-            id: statement.vault_id,
-            ohttp_keys: statement.ohttp_keys,
-            server_key: statement.opaque_server_public_key,
-            expires_at: statement.expires_at,
-        }
-    }
-
     /// The vault's name.
     pub fn id(&self) -> &VaultId {
-        &self.id
+        &self.0.vault_id
     }
 
     /// Whether its statement has not expired meanwhile.
     pub fn is_current(&self, now: Timestamp) -> bool {
-        now < self.expires_at
+        now < self.0.expires_at
     }
 
     /// An account of this vault.
     pub fn account(&self, tenant: &TenantId, account: &AccountId) -> VaultAccount {
         VaultAccount {
             scope: AccountScope {
-                vault: self.id.clone(),
+                vault: self.0.vault_id.clone(),
                 tenant: tenant.clone(),
                 account: account.clone(),
             },
-            server_key: self.server_key,
+            server_key: self.0.opaque_server_public_key,
         }
-    }
-
-    pub(crate) fn ohttp_keys(&self) -> &[u8] {
-        &self.ohttp_keys
     }
 }
 

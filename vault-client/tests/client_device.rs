@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "each test file uses its part of the common vault")]
 mod common;
 
+use crate::common::one_call::OneCall as _;
 use std::sync::{Arc, Mutex};
 
 use common::wire::{Fault, Wire};

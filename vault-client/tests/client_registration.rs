@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "each test file uses its part of the common vault")]
 mod common;
 
+use crate::common::one_call::OneCall as _;
 use common::wire::{Fault, Wire};
 use common::{RIGHT, TestVault, key, password, registered};
 use vault_client::client::MAX_REPEATS;

@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "each test file uses its part of the common vault")]
 mod common;
 
+use crate::common::one_call::OneCall as _;
 use common::wire::{Fault, Wire};
 use common::{NOW, Outcome, RIGHT, UNKNOWN_PROFILE, WRONG, key, password, registered};
 use vault_client::Policy;

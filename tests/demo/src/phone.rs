@@ -12,6 +12,7 @@ use vault_client::trust::Trust;
 use vault_client::{AccountId, BackupKey, Password, TenantId};
 use vault_protocol::messages::{AccountState, Status};
 use vault_tests::process::backend::AppBackendProcess;
+use vault_tests::process::one_call::OneCall as _;
 use vault_tests::process::server::ServerProcess;
 
 use crate::screen::Working;

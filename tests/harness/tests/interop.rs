@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use vault_tests::process::one_call::OneCall as _;
 
 use anyhow::{Context, bail, ensure};
 use rand::rngs::OsRng;

@@ -39,15 +39,6 @@ pub struct AttemptFailed {
 }
 
 impl<T: Transport> VaultClient<T> {
-    /// Retrieves K: [`Self::begin`] and [`Self::run`]. The password is tried once.
-    ///
-    /// After [`Error::UnknownOutcome`], [`Error::Overloaded`] or [`Error::Unavailable`] an attempt
-    /// may be used up, and calling this again uses another. `begin` and `run` keep the attempt.
-    pub async fn retrieve(&mut self, password: Password) -> Result<Retrieved, Error> {
-        let attempt = self.begin(password).await?;
-        self.run(attempt).await.map_err(|failed| failed.error)
-    }
-
     /// Prepares a guess: checks statement, status, stretching and policy. Charges nothing.
     pub async fn begin(&mut self, password: Password) -> Result<Attempt, Error> {
         let account = self.vault_account().await?;

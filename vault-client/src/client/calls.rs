@@ -48,13 +48,7 @@ impl<T: Transport> VaultClient<T> {
 
     async fn fetch_statement(&mut self) -> Result<VerifiedVault, Error> {
         let answer = self.transport.statement().await.map_err(Error::Network)?;
-        let body = answer.into_content().map_err(|problem| match problem {
-            OuterProblem::Refused(refusal) => Error::Refused(refusal),
-            OuterProblem::Overloaded => Error::Overloaded,
-            OuterProblem::UnknownKey => Error::NotUnderstood,
-            OuterProblem::Failed(status) => Error::Network(NoAnswer::Status(status)),
-        })?;
-        self.trust.accept(&body, (self.clock)())
+        self.trust.accept(&answer.into_content()?, (self.clock)())
     }
 
     async fn send(
@@ -72,14 +66,7 @@ impl<T: Transport> VaultClient<T> {
         let sent = self.transport.post_sealed(message).await;
         let answer = sent.map_err(|reason| match reason {
             NoAnswer::Unreachable(_) => Failed::Stopped(Error::Network(reason)),
-            NoAnswer::Lost(_)
-            | NoAnswer::TooLarge
-            | NoAnswer::Status(_)
-            | NoAnswer::NotSealed
-            | NoAnswer::Refused(_)
-            | NoAnswer::Overloaded
-            | NoAnswer::UnknownKey
-            | NoAnswer::StatementRefused(_) => Failed::Lost(reason),
+            reason => Failed::Lost(reason),
         })?;
         let content = answer.into_content();
         // Perhaps the vault was made anew, with other keys of the same ids: ask before the next one.

@@ -34,7 +34,6 @@ pub struct Device<T, S> {
     place: Place,
     state: DeviceState,
     storage: S,
-    maximum_policy: Policy,
 }
 
 /// A key that came back with its password.
@@ -57,15 +56,13 @@ impl<T: Transport, S: Storage> Device<T, S> {
             place,
             state,
             storage,
-            maximum_policy: Policy::default(),
         }
     }
 
     /// See [`VaultClient::with_maximum_policy`].
     #[must_use]
     pub fn with_maximum_policy(mut self, maximum: Policy) -> Self {
-        self.client = self.client.with_maximum_policy(maximum.clone());
-        self.maximum_policy = maximum;
+        self.client = self.client.with_maximum_policy(maximum);
         self
     }
 
@@ -110,7 +107,7 @@ impl<T: Transport, S: Storage> Device<T, S> {
             return Ok(Some(Protection::NeedsRegistration(Reason::Moved)));
         }
         let scope = self.place.scope().ok_or(Error::NotUnderstood)?;
-        let protection = registered.compare(&scope, &status, &self.maximum_policy);
+        let protection = registered.compare(&scope, &status, self.client.maximum_policy());
         Ok(Some(protection))
     }
 
@@ -119,7 +116,7 @@ impl<T: Transport, S: Storage> Device<T, S> {
     pub async fn plan(&mut self, given: Option<BackupKey>) -> Result<Planned, DeviceError> {
         let status = self.status().await?;
         let scope = self.place.scope().ok_or(Error::NotUnderstood)?;
-        let maximum = &self.maximum_policy;
+        let maximum = self.client.maximum_policy();
         let state = &self.state;
         let planned = state.plan(given, &self.place, &scope, &status, maximum, &mut OsRng)?;
         if let Planned::Protected = planned {

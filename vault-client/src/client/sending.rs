@@ -16,7 +16,7 @@ use std::time::Duration;
 use vault_protocol::Timestamp;
 
 use crate::call::InnerCall;
-use crate::error::{Error, NoAnswer, Retry};
+use crate::error::{Error, NoAnswer};
 
 /// How often a call whose answer was lost is sent again at once.
 pub const MAX_REPEATS: u32 = 2;
@@ -151,10 +151,10 @@ impl Sending {
 
     fn after_round(&mut self, error: Error) -> Result<Duration, Error> {
         self.was_busy |= matches!(error, Error::Overloaded);
-        let pause = match error.retry() {
-            Retry::Identical => self.pauses.next().copied(),
-            Retry::Never => None,
-        };
+        let pause = error
+            .passes()
+            .then(|| self.pauses.next().copied())
+            .flatten();
         let is_unknown = matches!(error, Error::UnknownOutcome(_) | Error::Unavailable);
         let Some(pause) = pause else {
             return Err(if is_unknown { error } else { self.ended(error) });

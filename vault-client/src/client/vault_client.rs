@@ -83,40 +83,10 @@ impl<T: Transport> VaultClient<T> {
         self.status_of(account).await
     }
 
-    /// Protects K with a password, where there is no live record: [`Error::AlreadyRegistered`]
-    /// otherwise. The caller keeps K; it is in no answer. A destroyed record is no obstacle: ask the
-    /// user first, whose decision it is, and for another password if it was exhausted.
-    ///
-    /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] the finish that could be repeated is
-    /// gone: the record may be live, and calling this again then says [`Error::AlreadyRegistered`].
-    /// Use [`Self::prepare`] and [`Self::commit`] where the network may fail.
-    pub async fn enable(
-        &mut self,
-        password: Password,
-        key: &BackupKey,
-    ) -> Result<Registered, Error> {
-        let prepared = self.prepare(password, key, None).await?;
-        self.commit(&prepared).await
-    }
-
-    /// Gives the live record of K another password; K stays the same. Refuses where there is no
-    /// live record: registering anew is the user's decision.
-    ///
-    /// After [`Error::UnknownOutcome`] or [`Error::Unavailable`] either password may be the one that
-    /// counts, until the change is made again. Use [`Self::prepare`] and [`Self::commit`] where the
-    /// network may fail.
-    pub async fn change_password(
-        &mut self,
-        password: Password,
-        key: &BackupKey,
-    ) -> Result<Registered, Error> {
-        let prepared = self.prepare(password, key, Some(key)).await?;
-        self.commit(&prepared).await
-    }
-
     /// The first half of a registration; nothing is replaced yet. `current` is the key of the live
-    /// record that is to be replaced, `None` where there is none. When K changes, store the backup
-    /// under the new K before [`Self::commit`].
+    /// record that is to be replaced. With `None` there must be no live record
+    /// ([`Error::AlreadyRegistered`]); a destroyed one is no obstacle, so ask the user first. When K
+    /// changes, store the backup under the new K before [`Self::commit`].
     pub async fn prepare(
         &mut self,
         password: Password,

@@ -80,7 +80,7 @@ impl From<SentDeletion> for Before {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, place, reference, unknown, unreachable};
+    use super::super::tests::{key, place, reference, unknown, unreachable};
     use super::*;
 
     fn registered() -> (Place, DeviceState) {

@@ -27,7 +27,7 @@ pub enum DeviceError {
         "a record of the key is at another vault or account, or may be: switch the password off there first, or leave that record behind if the vault is gone"
     )]
     RecordElsewhere,
-    /// Another device has registered since, this key or another one.
+    /// The vault cannot tell whether it was this key or another one.
     #[error(
         "another device has registered since: if it was yours, nothing needs to be done; to set the password from here, change it, which works if the key is the same"
     )]
@@ -38,15 +38,15 @@ pub enum DeviceError {
     /// The device knows of no record there.
     #[error("this device knows of no record at that place: protect the key with a password first")]
     NoRecord,
-    /// The key cannot be forgotten while a vault may have a record of it.
+    /// See [`DeviceState::forget`](super::DeviceState::forget).
     #[error(
         "a vault may have a record of the key: switch the password off first, or say that the record is to be left behind"
     )]
     MayBeRegistered,
-    /// The state cannot be stored, and nothing was sent because of that.
+    /// Nothing was sent because of that.
     #[error("the device's state cannot be stored: make room, or check where it is kept")]
     NotStored(#[source] Source),
-    /// The state would be too long to be read again, and nothing was sent because of that.
+    /// Nothing was sent: the state would be too long to be read again.
     #[error("the device's state is too long: give shorter addresses or fewer fingerprints")]
     TooLong,
 }

@@ -94,7 +94,7 @@ impl DeviceState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, memory, place, reference};
+    use super::super::tests::{key, memory, place, reference};
     use super::*;
     use serde_json::{Value, json};
 

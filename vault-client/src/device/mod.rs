@@ -35,7 +35,7 @@ mod state;
 mod unstored;
 
 #[cfg(test)]
-mod samples;
+mod tests;
 
 pub use self::deletion::{Deleted, SentDeletion};
 pub use self::error::{DeviceError, InvalidState};

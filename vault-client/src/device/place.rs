@@ -83,7 +83,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{memory, place};
+    use super::super::tests::{memory, place};
     use super::*;
 
     // Fails if `is_same` compares no pins, or all of them.

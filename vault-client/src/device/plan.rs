@@ -144,7 +144,7 @@ fn destroyed(status: &Status) -> Result<Option<Destroyed>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, memory, place, reference, unknown};
+    use super::super::tests::{key, memory, place, reference, unknown};
     use super::*;
     use rand::rngs::OsRng;
     use vault_protocol::{StretchingProfile, VaultId};

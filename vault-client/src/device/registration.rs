@@ -66,7 +66,7 @@ impl From<SentRegistration> for Before {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, memory, place, reference, registered, unknown, unreachable};
+    use super::super::tests::{key, memory, place, reference, registered, unknown, unreachable};
     use super::*;
 
     fn begin(state: &mut DeviceState, number: u8, at: &Place) -> SentRegistration {

@@ -52,7 +52,7 @@ impl DeviceState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, place, reference};
+    use super::super::tests::{key, place, reference};
     use super::*;
 
     // Fails if `makes_room_at` looks at no places: a record at the other one would be forgotten.

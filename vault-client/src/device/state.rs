@@ -317,7 +317,7 @@ pub(crate) fn copy(key: &BackupKey) -> BackupKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{key, place, reference};
+    use super::super::tests::{key, place, reference};
     use super::super::{Deleted, Unstored};
     use super::*;
     use crate::error::Error;

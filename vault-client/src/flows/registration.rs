@@ -7,7 +7,6 @@ use rand::{CryptoRng, RngCore};
 use vault_protocol::management::ManagementSigner;
 use vault_protocol::messages::{
     RegistrationFinish, RegistrationFinished, RegistrationStart, RegistrationStarted,
-    RegistrationTicket,
 };
 use vault_protocol::password::Password;
 use vault_protocol::suite::{self, Identities, REGISTRATION_RECORD_LEN, Suite};
@@ -34,7 +33,8 @@ pub struct EvaluatedRegistration {
     password: Password,
     client: ClientRegistration<Suite>,
     response: RegistrationResponse<Suite>,
-    pending: Pending,
+    /// The vault's answer to the start.
+    pending: RegistrationStarted,
 }
 
 /// The password is stretched and the record made; K is not wrapped yet.
@@ -42,7 +42,7 @@ pub struct StretchedRegistration {
     account: VaultAccount,
     record: Binary<REGISTRATION_RECORD_LEN>,
     export_key: Zeroizing<Vec<u8>>,
-    pending: Pending,
+    pending: RegistrationStarted,
 }
 
 /// A finish that is ready to be sent, as often as it takes: the vault answers a repetition as it
@@ -50,7 +50,7 @@ pub struct StretchedRegistration {
 pub struct PreparedRegistration {
     account: VaultAccount,
     message: RegistrationFinish,
-    pending: Pending,
+    pending: RegistrationStarted,
 }
 
 /// A completed registration.
@@ -60,14 +60,6 @@ pub struct Registered {
     pub registration: RegistrationRef,
     /// The policy that is binding for the record.
     pub policy: Policy,
-}
-
-/// From the vault's answer to the start.
-struct Pending {
-    ticket: RegistrationTicket,
-    policy: Policy,
-    /// The generation that the finish would replace.
-    generation: u64,
 }
 
 impl Registration {
@@ -113,11 +105,7 @@ impl Registration {
             password: self.password,
             client: self.client,
             response,
-            pending: Pending {
-                ticket: started.registration_ticket,
-                policy: started.policy,
-                generation: started.generation,
-            },
+            pending: started,
         })
     }
 }
@@ -169,7 +157,7 @@ impl StretchedRegistration {
     ) -> PreparedRegistration {
         let scope = self.account.scope();
         let mut message = RegistrationFinish {
-            registration_ticket: self.pending.ticket,
+            registration_ticket: self.pending.registration_ticket,
             registration_record: self.record,
             wrapped_key: wrapping::wrap_key(&self.export_key, scope, key, rng),
             stretching_profile: StretchingProfile::CURRENT,

@@ -3,6 +3,8 @@
 //! 7 says, without waits and expiry.
 
 #[cfg(feature = "http")]
+pub mod one_call;
+#[cfg(feature = "http")]
 pub mod wire;
 
 use std::sync::LazyLock;
@@ -209,7 +211,7 @@ impl TestVault {
     }
 
     pub fn call(&mut self, call: &InnerCall) -> InnerAnswer {
-        self.handle(call.method().as_str(), call.path(), call.body())
+        self.handle(call.method(), call.path(), call.body())
     }
 
     pub fn handle(&mut self, method: &str, path: &str, body: &[u8]) -> InnerAnswer {

@@ -6,6 +6,7 @@
 //! | [`backend`] | a real app backend |
 //! | [`certificates`] | the vault's certificate |
 //! | [`client`], [`calls`] | the client library, and the tests' own device, connected to such a vault |
+//! | [`one_call`] | the halves of a flow of the client library in one call |
 //! | [`lossy`] | the client library over a network that loses messages, to a vault that is killed |
 //! | [`connection`] | bare TLS connections, for bytes that no HTTP library sends |
 
@@ -15,6 +16,7 @@ pub mod certificates;
 pub mod client;
 pub mod connection;
 pub mod lossy;
+pub mod one_call;
 mod running;
 pub mod server;
 

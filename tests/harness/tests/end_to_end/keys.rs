@@ -11,6 +11,7 @@ use vault_protocol::VaultId;
 use vault_protocol::messages::{AccountState, DestructionReason};
 use vault_protocol::statement::StatementRefused;
 use vault_tests::process::client::network;
+use vault_tests::process::one_call::OneCall as _;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 
 use crate::support::{Client, PASSWORD, backend, direct, password, relayed, start, three_attempts};

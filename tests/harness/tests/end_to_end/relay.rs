@@ -9,6 +9,7 @@ use vault_protocol::inner_http::decode_response;
 use vault_tests::device::InnerMessage;
 use vault_tests::process::calls::Calls;
 use vault_tests::process::client;
+use vault_tests::process::one_call::OneCall as _;
 use vault_tests::process::server::ServerOptions;
 
 use crate::support::{PASSWORD, app_password, backend, direct, password, relayed, start};

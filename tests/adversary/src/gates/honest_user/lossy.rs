@@ -2,6 +2,7 @@
 //! is charged twice is lost.
 
 use std::sync::{Arc, Mutex};
+use vault_tests::process::one_call::OneCall as _;
 
 use anyhow::Context;
 use rand::rngs::OsRng;

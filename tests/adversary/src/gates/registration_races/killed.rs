@@ -2,6 +2,7 @@
 //! identical finish gets the same answer again if the first one took effect. The other device is told.
 
 use std::sync::{Arc, Mutex};
+use vault_tests::process::one_call::OneCall as _;
 
 use anyhow::{bail, ensure};
 use rand::rngs::OsRng;

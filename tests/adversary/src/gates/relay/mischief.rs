@@ -3,6 +3,7 @@
 //! relay behaves the user gets the key.
 
 use std::thread::available_parallelism;
+use vault_tests::process::one_call::OneCall as _;
 
 use anyhow::{Context, bail, ensure};
 use tokio::task::JoinSet;

@@ -2,6 +2,7 @@
 //! the same outer status, the same headers and the same length.
 
 use std::collections::BTreeSet;
+use vault_tests::process::one_call::OneCall as _;
 
 use anyhow::{Context, ensure};
 use serde::Serialize;

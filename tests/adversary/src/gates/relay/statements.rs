@@ -10,6 +10,7 @@ use vault_protocol::statement::{LIFETIME_SECONDS, SignedStatement, Statement};
 use vault_protocol::{AccountScope, Problem};
 use vault_server::keyring::Keyring;
 use vault_tests::process::client::Client;
+use vault_tests::process::one_call::OneCall as _;
 use vault_tests::process::server::{ServerOptions, ServerProcess};
 use zeroize::Zeroizing;
 

@@ -13,6 +13,7 @@ use vault_protocol::{AccountScope, Binary};
 use vault_tests::device::{Device, Guess, InnerMessage, abandon, false_finish};
 use vault_tests::process::calls::{self, Calls};
 use vault_tests::process::client;
+use vault_tests::process::one_call::OneCall as _;
 use vault_tests::process::server::ServerProcess;
 
 use super::credential::{Credential, Evaluation};
