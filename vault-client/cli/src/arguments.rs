@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::code::Code;
+use crate::code;
 use crate::connection::ConnectionArguments;
 use crate::secrets::{GivenKey, NewPassword};
 
@@ -189,8 +189,8 @@ pub(crate) struct ShowKey {
 
 /// Delete the record at the vault, so that no password opens it any more
 ///
-/// The same wherever a record was left behind (--leave-record): status names such places. The key stays
-/// on this device, protected by its 64 digits alone: write them down (show-key).
+/// Also deletes records that were left behind earlier; `status` lists them. The key stays on this
+/// device, protected by its 64 digits alone: write them down (show-key).
 #[derive(Args, Debug)]
 pub(crate) struct Disable {
     /// Remove the key from this device too: without the 64 digits all backups are lost
@@ -207,7 +207,7 @@ pub(crate) struct Disable {
 fn after_help() -> String {
     format!(
         "{FIRST_STEPS}\n\nExit codes, with the name that --json gives as `error`:\n{}",
-        Code::table()
+        code::TABLE
     )
 }
 

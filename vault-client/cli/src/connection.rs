@@ -17,7 +17,7 @@ use crate::output::Screen;
 use crate::secrets;
 
 /// Which vault and which account. Kept in this device's state.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Connection (given once, then kept in the state)")]
 pub(crate) struct ConnectionArguments {
     /// The vault itself, https://host:port; goes with --token-file
@@ -64,14 +64,7 @@ pub(crate) enum Route {
 impl ConnectionArguments {
     /// Whether none was given.
     pub(crate) fn is_empty(&self) -> bool {
-        self.url.is_none()
-            && self.relay.is_none()
-            && self.ca_file.is_none()
-            && self.tenant.is_none()
-            && self.account.is_none()
-            && self.token_file.is_none()
-            && self.session_file.is_none()
-            && self.fingerprints.is_empty()
+        *self == Self::default()
     }
 
     /// The stored place, with each part that was given in place of the stored one.
@@ -90,14 +83,9 @@ impl ConnectionArguments {
             Some(file) => Some(absolute(file)?),
             None => address.and_then(|address| address.ca_file),
         };
-        let tenant = self.tenant.as_ref().or(stored.map(|stored| &stored.tenant));
-        let account = self
-            .account
-            .as_ref()
-            .or(stored.map(|stored| &stored.account));
         Ok(Place {
-            tenant: tenant.ok_or_else(|| missing("--tenant"))?.clone(),
-            account: account.ok_or_else(|| missing("--account"))?.clone(),
+            tenant: given(&self.tenant, stored.map(|at| &at.tenant), "--tenant")?,
+            account: given(&self.account, stored.map(|at| &at.account), "--account")?,
             memory: stored.and_then(|stored| memory_for(stored, &fingerprints)),
             fingerprints,
             address: Address { route, ca_file }.to_text()?,
@@ -108,42 +96,27 @@ impl ConnectionArguments {
     fn route(&self, stored: Option<&Route>) -> Result<Route, CliError> {
         let gives_direct = self.url.is_some() || self.token_file.is_some();
         let gives_relay = self.relay.is_some() || self.session_file.is_some();
-        match stored {
+        let (is_relay, url, file) = match stored {
             Some(Route::Direct { url, token_file }) if !gives_relay => {
-                self.direct(Some(url), Some(token_file))
+                (false, Some(url), Some(token_file))
             }
             Some(Route::Relay { url, session_file }) if !gives_direct => {
-                self.relayed(Some(url), Some(session_file))
+                (true, Some(url), Some(session_file))
             }
-            _ if gives_direct => self.direct(None, None),
-            _ if gives_relay => self.relayed(None, None),
-            _ => Err(missing("--url or --relay")),
+            _ if gives_direct || gives_relay => (gives_relay, None, None),
+            _ => return Err(missing("--url or --relay")),
+        };
+        if is_relay {
+            Ok(Route::Relay {
+                url: given(&self.relay, url, "--relay")?,
+                session_file: file_of(&self.session_file, file, "--session-file")?,
+            })
+        } else {
+            Ok(Route::Direct {
+                url: given(&self.url, url, "--url")?,
+                token_file: file_of(&self.token_file, file, "--token-file")?,
+            })
         }
-    }
-
-    fn direct(
-        &self,
-        url: Option<&String>,
-        token_file: Option<&PathBuf>,
-    ) -> Result<Route, CliError> {
-        let url = self.url.as_ref().or(url);
-        Ok(Route::Direct {
-            url: url.ok_or_else(|| missing("--url"))?.clone(),
-            token_file: file(self.token_file.as_deref(), token_file, "--token-file")?,
-        })
-    }
-
-    fn relayed(
-        &self,
-        url: Option<&String>,
-        session_file: Option<&PathBuf>,
-    ) -> Result<Route, CliError> {
-        let url = self.relay.as_ref().or(url);
-        let given = self.session_file.as_deref();
-        Ok(Route::Relay {
-            url: url.ok_or_else(|| missing("--relay"))?.clone(),
-            session_file: file(given, session_file, "--session-file")?,
-        })
     }
 }
 
@@ -208,11 +181,18 @@ fn missing(option: &str) -> CliError {
     ))
 }
 
-fn file(given: Option<&Path>, stored: Option<&PathBuf>, option: &str) -> Result<PathBuf, CliError> {
-    match given {
-        Some(file) => absolute(file),
-        None => stored.cloned().ok_or_else(|| missing(option)),
-    }
+fn given<T: Clone>(given: &Option<T>, stored: Option<&T>, option: &str) -> Result<T, CliError> {
+    let value = given.as_ref().or(stored);
+    value.cloned().ok_or_else(|| missing(option))
+}
+
+fn file_of(
+    option: &Option<PathBuf>,
+    stored: Option<&PathBuf>,
+    name: &str,
+) -> Result<PathBuf, CliError> {
+    let option = option.as_deref().map(absolute).transpose()?;
+    given(&option, stored, name)
 }
 
 /// Later runs may be started elsewhere.

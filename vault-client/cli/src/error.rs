@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::iter;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use vault_backup::BackupError;
 use vault_client::Timestamp;
@@ -31,7 +32,8 @@ pub struct CliError {
 }
 
 /// A request that was sent and that the vault did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Sent {
     Guess,
     Registration,
@@ -46,6 +48,15 @@ impl CliError {
             cause: None,
             hints: Vec::new(),
             details: Map::new(),
+        }
+    }
+
+    /// The error as the library words it, and its sources.
+    pub(crate) fn of(code: Code, error: &dyn StdError) -> Self {
+        let described = Self::new(code, error.to_string());
+        match error.source() {
+            Some(source) => described.because(source),
+            None => described,
         }
     }
 
@@ -66,7 +77,7 @@ impl CliError {
     pub(crate) fn unknown(sent: Sent, error: Option<&Error>) -> Self {
         let unknown = Self::new(Code::UnknownOutcome, describe_unknown(sent))
             .hint(ASK_FOR_THE_STATUS)
-            .details(json!({ "sent": sent.name() }));
+            .details(json!({ "sent": sent }));
         match error {
             // Of an outcome that is unknown the reason says more than the words for it.
             Some(error) => unknown.because(error.source().unwrap_or(error)),
@@ -141,16 +152,6 @@ impl CliError {
 
 const ASK_FOR_THE_STATUS: &str = "What the vault has now: vault-client status (costs nothing).";
 
-impl Sent {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Guess => "guess",
-            Self::Registration => "registration",
-            Self::Deletion => "deletion",
-        }
-    }
-}
-
 fn describe_unknown(sent: Sent) -> &'static str {
     match sent {
         Sent::Guess => {
@@ -168,12 +169,9 @@ fn describe_unknown(sent: Sent) -> &'static str {
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         let (code, hint, details) = described(&error);
-        let mut described = Self::new(code, error.to_string()).details(details);
+        let mut described = Self::of(code, &error).details(details);
         described.hints.extend(hint);
-        match error.source() {
-            Some(source) => described.because(source),
-            None => described,
-        }
+        described
     }
 }
 
@@ -310,16 +308,13 @@ impl From<BackupError> for CliError {
             // Folders, files and the disk; and variants that a later version of the library adds.
             _ => Code::Failure,
         };
-        let mut described = Self::new(code, error.to_string());
-        if let BackupError::WrongKey { key, file } = &error {
-            described = described.details(json!({
+        let described = Self::of(code, &error);
+        match &error {
+            BackupError::WrongKey { key, file } => described.details(json!({
                 "key_id": key.to_string(),
                 "backup_key_id": file.map(|id| id.to_string()),
-            }));
-        }
-        match error.source() {
-            Some(source) => described.because(source),
-            None => described,
+            })),
+            _ => described,
         }
     }
 }
@@ -334,11 +329,7 @@ impl From<InvalidDigits> for CliError {
 /// A file that cannot be read, a terminal that is missing, and the like.
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        let described = Self::new(Code::Failure, error.to_string());
-        match error.source() {
-            Some(source) => described.because(source),
-            None => described,
-        }
+        Self::of(Code::Failure, &*error)
     }
 }
 

@@ -243,11 +243,7 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
 
 impl From<StateError> for CliError {
     fn from(error: StateError) -> Self {
-        let described = Self::new(Code::Failure, error.to_string());
-        match std::error::Error::source(&error) {
-            Some(source) => described.because(source),
-            None => described,
-        }
+        Self::of(Code::Failure, &error)
     }
 }
 

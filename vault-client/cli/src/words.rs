@@ -1,5 +1,6 @@
 //! Times, sizes, policies and reasons in words.
 
+pub(crate) use vault_client::error::describe_reason as reason;
 use vault_client::http::system_clock;
 use vault_client::protection::Reason;
 use vault_client::{Policy, Timestamp};
@@ -39,38 +40,37 @@ pub(crate) fn policy(policy: &Policy) -> String {
     )
 }
 
-pub(crate) fn reason(reason: DestructionReason) -> &'static str {
+/// Why a key has to be registered again: its name for programs; and for people, with the remedy.
+pub(crate) fn need(reason: Reason) -> (&'static str, &'static str) {
     match reason {
-        DestructionReason::Exhausted => "too many wrong passwords",
-        DestructionReason::Deleted => "by a device that held the key",
-        DestructionReason::Reset => "by the app's operator",
-    }
-}
-
-/// Why a key has to be registered again, and what to do.
-pub(crate) fn need(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Moved => {
-            "this device now uses another vault or account than the key is registered at: switch the password off there with vault-client disable, then register the key with vault-client enable"
-        }
-        Reason::Lost => {
-            "the vault has no record of this key: register it again with vault-client enable"
-        }
-        Reason::Destroyed(DestructionReason::Exhausted) => {
-            "too many wrong passwords have destroyed the record: register the key again with vault-client enable --after-destroyed, and with another password"
-        }
-        Reason::Destroyed(DestructionReason::Deleted | DestructionReason::Reset) => {
-            "the record was deleted: if that was not meant so, register the key again with vault-client enable --after-destroyed"
-        }
-        Reason::Replaced => {
-            "another device has registered since: with the same key if it was yours; vault-client change-password sets the password from here, if the key is the same"
-        }
-        Reason::WeakStretching => {
-            "the password is stretched less than it should be today: register it again with vault-client enable"
-        }
-        Reason::LooserPolicy => {
-            "the vault allows more wrong passwords than it should: register the key again with vault-client enable"
-        }
+        Reason::Moved => (
+            "moved",
+            "this device now uses another vault or account than the key is registered at: switch the password off there with vault-client disable, then register the key with vault-client enable",
+        ),
+        Reason::Lost => (
+            "lost",
+            "the vault has no record of this key: register it again with vault-client enable",
+        ),
+        Reason::Destroyed(DestructionReason::Exhausted) => (
+            "destroyed",
+            "too many wrong passwords have destroyed the record: register the key again with vault-client enable --after-destroyed, and with another password",
+        ),
+        Reason::Destroyed(DestructionReason::Deleted | DestructionReason::Reset) => (
+            "destroyed",
+            "the record was deleted: if that was not meant so, register the key again with vault-client enable --after-destroyed",
+        ),
+        Reason::Replaced => (
+            "replaced",
+            "another device has registered since: with the same key if it was yours; vault-client change-password sets the password from here, if the key is the same",
+        ),
+        Reason::WeakStretching => (
+            "weak-stretching",
+            "the password is stretched less than it should be today: register it again with vault-client enable",
+        ),
+        Reason::LooserPolicy => (
+            "looser-policy",
+            "the vault allows more wrong passwords than it should: register the key again with vault-client enable",
+        ),
     }
 }
 

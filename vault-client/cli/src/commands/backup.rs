@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, options: Backup) -> Result<Outcome, C
     for skipped in &summary.skipped {
         context.screen.warn(&format!(
             "left out, because it is {}: {:?}",
-            kind(skipped.kind),
+            kind(skipped.kind).1,
             // Quoted: a name could hold control sequences of a terminal.
             skipped.path
         ));
@@ -83,24 +83,16 @@ fn outcome(target: &Path, key_id: KeyId, summary: &Summary) -> Outcome {
 }
 
 fn skipped(skipped: &Skipped) -> Value {
-    json!({"path": skipped.path.to_string_lossy(), "kind": kind_name(skipped.kind)})
+    json!({"path": skipped.path.to_string_lossy(), "kind": kind(skipped.kind).0})
 }
 
-fn kind(kind: SpecialKind) -> &'static str {
+/// For programs and for people.
+fn kind(kind: SpecialKind) -> (&'static str, &'static str) {
     match kind {
-        SpecialKind::Socket => "a socket",
-        SpecialKind::Pipe => "a pipe",
-        SpecialKind::Device => "a device",
+        SpecialKind::Socket => ("socket", "a socket"),
+        SpecialKind::Pipe => ("pipe", "a pipe"),
+        SpecialKind::Device => ("device", "a device"),
         // Or a kind that a later version of the library tells apart.
-        _ => "neither a file, a folder nor a link",
-    }
-}
-
-fn kind_name(kind: SpecialKind) -> &'static str {
-    match kind {
-        SpecialKind::Socket => "socket",
-        SpecialKind::Pipe => "pipe",
-        SpecialKind::Device => "device",
-        _ => "other",
+        _ => ("other", "neither a file, a folder nor a link"),
     }
 }

@@ -102,7 +102,7 @@ async fn by_password(
         Planned::Register(plan) => plan,
     };
     if let Some(reason) = plan.reason().filter(|_| plan.destroyed().is_none()) {
-        screen.note(words::need(reason));
+        screen.note(words::need(reason).1);
     }
     if let Some(destroyed) = plan.destroyed() {
         allow_after_destroyed(destroyed, options.after_destroyed, screen).await?;

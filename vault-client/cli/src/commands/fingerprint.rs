@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::json;
 use vault_client::Fingerprint;
-use vault_client::error::{Error, NoAnswer};
+use vault_client::error::Error;
 use vault_client::http::HttpTransport;
-use vault_client::outer::OuterProblem;
 use vault_client::transport::Transport as _;
 use vault_protocol::identity::IdentityKey;
 use vault_protocol::statement::StatementRefused;
@@ -52,13 +51,7 @@ pub(crate) async fn run(context: &Context) -> Result<Outcome, CliError> {
 
 async fn shown(transport: &HttpTransport) -> Result<Fingerprint, Error> {
     let answer = transport.statement().await.map_err(Error::Network)?;
-    let body = answer.into_content().map_err(|problem| match problem {
-        OuterProblem::Refused(refusal) => Error::Refused(refusal),
-        OuterProblem::Overloaded => Error::Overloaded,
-        OuterProblem::UnknownKey => Error::NotUnderstood,
-        OuterProblem::Failed(status) => Error::Network(NoAnswer::Status(status)),
-    })?;
-    Ok(shown_in(&body)?)
+    Ok(shown_in(&answer.into_content()?)?)
 }
 
 /// The signer that a statement names. The signature is not checked.

@@ -22,14 +22,6 @@ use crate::{secrets, words, work};
 /// How every backup file begins: an age file, version 1.
 const BEGINNING: &[u8] = b"age-encryption.org/v1\n";
 
-/// Where the key came from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    Device,
-    Digits,
-    Password,
-}
-
 pub(crate) async fn run(context: &Context, options: Restore) -> Result<Outcome, CliError> {
     // Before an attempt is spent.
     check_file(&options.file)?;
@@ -46,31 +38,31 @@ pub(crate) async fn run(context: &Context, options: Restore) -> Result<Outcome, 
     let mut json = backup::numbers(&summary);
     json["folder"] = json!(to.to_string_lossy());
     json["key_id"] = json!(key_id.to_string());
-    json["by"] = json!(match from {
-        From::Device => "device",
-        From::Digits => "digits",
-        From::Password => "password",
-    });
+    json["by"] = json!(from);
     Ok(Outcome::new(text, json))
 }
 
-async fn the_key(context: &Context, options: &Restore) -> Result<(BackupKey, From), CliError> {
+/// The key, and where it came from.
+async fn the_key(
+    context: &Context,
+    options: &Restore,
+) -> Result<(BackupKey, &'static str), CliError> {
     if options.key.is_given() && !options.connection.is_empty() {
         return Err(CliError::usage(
             "the 64 digits need no vault: leave the connection options out",
         ));
     }
     if let Some(key) = options.key.read(context.screen)? {
-        return Ok((key, From::Digits));
+        return Ok((key, "digits"));
     }
     let (file, state) = context.load()?;
     let asks_vault = options.by_password || options.password_file.is_some();
     let (key, from) = if state.is_used() && !asks_vault {
-        (held_key(state)?, From::Device)
+        (held_key(state)?, "device")
     } else {
         (
             by_password(context, options, file, state).await?,
-            From::Password,
+            "password",
         )
     };
     check_key(&options.file, &key)?;

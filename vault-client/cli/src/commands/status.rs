@@ -1,10 +1,10 @@
-//! `status`: how the key is protected, by this device's state and the vault's. Costs nothing; a key that its digits alone protect
-//! needs no vault.
+//! `status`: how the key is protected, by this device's state and the vault's. Costs nothing; a key
+//! that its digits alone protect needs no vault.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vault_client::Policy;
 use vault_client::device::{DeviceState, Place, Record};
-use vault_client::protection::{Protection, Reason};
+use vault_client::protection::Protection;
 use vault_protocol::messages::{AccountState, Status};
 
 use crate::connection;
@@ -31,18 +31,18 @@ pub(crate) async fn run(context: &Context) -> Result<Outcome, CliError> {
 #[derive(Default)]
 struct Report {
     rows: Vec<(&'static str, String)>,
-    json: Map<String, Value>,
+    json: Value,
 }
 
 impl Report {
     fn device(&mut self, state: &DeviceState) {
         if let Some(key) = state.key() {
             let key_id = key.key_id().to_string();
-            self.json.insert("key_id".to_owned(), json!(key_id));
+            self.json["key_id"] = json!(key_id);
             self.rows.push(("Key id", key_id));
         }
         let (mode, words) = mode(state);
-        self.json.insert("mode".to_owned(), json!(mode));
+        self.json["mode"] = json!(mode);
         self.rows.push(("Protected", words.to_owned()));
         if !state.elsewhere().is_empty() {
             self.elsewhere(state.elsewhere());
@@ -51,8 +51,8 @@ impl Report {
             tenant, account, ..
         }) = state.place()
         {
-            self.json.insert("tenant".to_owned(), json!(tenant));
-            self.json.insert("account".to_owned(), json!(account));
+            self.json["tenant"] = json!(tenant);
+            self.json["account"] = json!(account);
             let account = format!("{account} of {tenant}");
             self.rows.push(("Account", account));
         }
@@ -64,7 +64,7 @@ impl Report {
             .iter()
             .map(|place| json!({"tenant": place.tenant, "account": place.account}))
             .collect();
-        self.json.insert("elsewhere".to_owned(), json);
+        self.json["elsewhere"] = json;
         self.rows.extend(places.iter().map(|place| {
             let place = connection::describe(place);
             let words = format!("perhaps at {place}: vault-client disable deletes it");
@@ -101,7 +101,9 @@ impl Report {
             self.rows.push(("Attempts", left));
         }
         if let Ok(Value::Object(fields)) = serde_json::to_value(status) {
-            self.json.extend(fields);
+            fields
+                .into_iter()
+                .for_each(|(name, value)| self.json[name] = value);
         }
     }
 
@@ -110,16 +112,15 @@ impl Report {
         let (Some(scope), Some(found)) = (scope, state.compare(status, &Policy::default())) else {
             return;
         };
-        self.json.insert("vault".to_owned(), json!(scope.vault));
+        self.json["vault"] = json!(scope.vault);
         let is_protected = found == Protection::Protected;
-        self.json
-            .insert("protected".to_owned(), json!(is_protected));
+        self.json["protected"] = json!(is_protected);
         let words = match found {
             Protection::Protected => "protected".to_owned(),
             Protection::NeedsRegistration(reason) => {
-                self.json
-                    .insert("needs".to_owned(), json!(need_name(reason)));
-                format!("not as it should be: {}", words::need(reason))
+                let (name, words) = words::need(reason);
+                self.json["needs"] = json!(name);
+                format!("not as it should be: {words}")
             }
         };
         self.rows.push(("Verdict", words));
@@ -130,10 +131,7 @@ impl Report {
             .rows
             .iter()
             .map(|(name, value)| format!("{name:<10} {value}"));
-        Outcome::new(
-            lines.collect::<Vec<_>>().join("\n"),
-            Value::Object(self.json),
-        )
+        Outcome::new(lines.collect::<Vec<_>>().join("\n"), self.json)
     }
 }
 
@@ -158,16 +156,5 @@ fn mode(state: &DeviceState) -> (&'static str, &'static str) {
             "unsettled",
             "by its 64 digits, if they are written down; whether the record is deleted is not known: run vault-client disable",
         ),
-    }
-}
-
-fn need_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Moved => "moved",
-        Reason::Lost => "lost",
-        Reason::Destroyed(_) => "destroyed",
-        Reason::Replaced => "replaced",
-        Reason::WeakStretching => "weak-stretching",
-        Reason::LooserPolicy => "looser-policy",
     }
 }
