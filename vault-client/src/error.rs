@@ -133,7 +133,7 @@ pub enum Outcome {
 impl Error {
     /// Whether the identical call may be answered in a few seconds. A refusal stays, also a relay's. A
     /// new guess is never the identical call.
-    pub fn passes(&self) -> bool {
+    pub fn retry(&self) -> bool {
         match self {
             Self::UnknownOutcome(reason) => {
                 !matches!(reason, NoAnswer::Refused(_) | NoAnswer::StatementRefused(_))
@@ -298,7 +298,7 @@ pub fn describe_reason(reason: DestructionReason) -> &'static str {
 mod tests {
     use super::*;
 
-    // Fails if `passes` gives up a vault that is busy: a right password is lost then.
+    // Fails if `retry` gives up a vault that is busy: a right password is lost then.
     #[test]
     fn what_passes_is_waited_for_and_what_is_refused_is_not() {
         for error in [
@@ -308,7 +308,7 @@ mod tests {
             Error::Overloaded,
             Error::Unavailable,
         ] {
-            assert!(error.passes(), "{error:?}");
+            assert!(error.retry(), "{error:?}");
         }
         for error in [
             Error::UnknownOutcome(NoAnswer::Refused(Refusal::Unauthenticated)),
@@ -316,7 +316,7 @@ mod tests {
             Error::Refused(Refusal::Forbidden),
             Error::NotThisKey,
         ] {
-            assert!(!error.passes(), "{error:?}");
+            assert!(!error.retry(), "{error:?}");
         }
     }
 

@@ -151,10 +151,7 @@ impl Sending {
 
     fn after_round(&mut self, error: Error) -> Result<Duration, Error> {
         self.was_busy |= matches!(error, Error::Overloaded);
-        let pause = error
-            .passes()
-            .then(|| self.pauses.next().copied())
-            .flatten();
+        let pause = error.retry().then(|| self.pauses.next().copied()).flatten();
         let is_unknown = matches!(error, Error::UnknownOutcome(_) | Error::Unavailable);
         let Some(pause) = pause else {
             return Err(if is_unknown { error } else { self.ended(error) });
