@@ -1,6 +1,6 @@
 //! The checked configuration: a TOML file, then the environment, then the defaults.
 //!
-//! - The file: the one named on the command line, else [`DEFAULT_FILE`] if there is one, else none.
+//! - The file: the one named on the command line, else `DEFAULT_FILE` if there is one, else none.
 //! - The environment: `VAULT_SERVER_` and the key in capitals, `__` between section and key, as in
 //!   `VAULT_SERVER_LIMITS__MAX_CONNECTIONS=512`. It wins over the file. A list of paths is written
 //!   as in `PATH`, with `:` between them.
