@@ -269,6 +269,17 @@ mod tests {
         assert!(arguments.resolve(Some(&stored)).is_err());
     }
 
+    // Fails if `resolve` gives up at an address that it cannot read: no command could mend it.
+    #[test]
+    fn a_damaged_address_is_replaced_by_the_options() {
+        let mut stored = direct().resolve(None).unwrap();
+        stored.address = "https://backend.example".to_owned();
+        let place = direct().resolve(Some(&stored)).unwrap();
+        assert!(Address::of(&place).is_ok());
+        let missing = ConnectionArguments::default().resolve(Some(&stored));
+        assert!(missing.unwrap_err().message.contains("--url or --relay"));
+    }
+
     // Fails if `memory_for` keeps the memory whatever is pinned: a moved vault is refused then.
     #[test]
     fn what_is_remembered_stays_as_long_as_one_pin_stays() {
