@@ -56,11 +56,12 @@
 //! use vault_client::http::{BearerToken, HttpOptions, HttpTransport, system_clock};
 //! use vault_client::{AccountId, Password, TenantId};
 //!
-//! struct SecretStore; // the platform's
+//! /// The platform's: replaces the stored state, and returns when it is on the disk.
+//! struct SecretStore(fn(&[u8]) -> std::io::Result<()>);
 //!
 //! impl Storage for SecretStore {
 //!     fn store(&mut self, state: &[u8]) -> Result<(), vault_client::error::Source> {
-//!         todo!("replace the stored state, and return when it is on the disk")
+//!         Ok((self.0)(state)?)
 //!     }
 //! }
 //!
@@ -68,6 +69,7 @@
 //!     place: &Place,
 //!     session: &str,
 //!     stored: Option<&[u8]>,
+//!     store: SecretStore,
 //! ) -> Result<Device<HttpTransport, SecretStore>, Box<dyn std::error::Error>> {
 //!     let session = BearerToken::new(session)?;
 //!     let transport =
@@ -77,20 +79,22 @@
 //!         None => DeviceState::new(),
 //!     };
 //!     let clock = Box::new(system_clock);
-//!     Ok(Device::open(transport, place.clone(), clock, state, SecretStore))
+//!     Ok(Device::open(transport, place.clone(), clock, state, store))
 //! }
 //!
 //! # async fn example(
 //! #     fingerprint: &str,
 //! #     session: &str,
 //! #     stored: Option<&[u8]>,
+//! #     store: SecretStore,
+//! #     next_store: SecretStore,
 //! #     may_register_again: bool,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let (tenant, account) = (TenantId::new("app")?, AccountId::new("alice")?);
 //! let place = Place::new(tenant, account, [fingerprint.parse()?], "https://backend.app.example");
 //!
 //! // On the first phone: a new key, or the one that the phone holds.
-//! let mut phone = open(&place, session, stored)?;
+//! let mut phone = open(&place, session, stored, store)?;
 //! match phone.plan(None).await? {
 //!     Planned::Protected => {}
 //!     Planned::Register(mut plan) => {
@@ -105,7 +109,7 @@
 //! }
 //!
 //! // On the next one. The attempt is kept until it is answered: giving it up may use it up.
-//! let mut next = open(&place, session, None)?;
+//! let mut next = open(&place, session, None, next_store)?;
 //! let mut attempt = next.begin(Password::prepare("correct horse battery")?).await?;
 //! let restored = loop {
 //!     match next.run(attempt).await {
