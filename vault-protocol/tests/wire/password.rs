@@ -86,7 +86,7 @@ fn range(value: &Value) -> RangeInclusive<u32> {
     number(first)..=number(last)
 }
 
-// Not a rule of the protocol: it makes whoever updates the tables read the comment in password.rs.
+// Not a rule of the protocol: it sends an update of the tables to the comment in password.rs.
 #[test]
 fn the_unicode_versions_are_the_ones_that_password_rs_names() {
     assert_eq!(unicode_normalization::UNICODE_VERSION, (18, 0, 0));

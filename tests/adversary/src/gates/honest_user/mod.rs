@@ -24,7 +24,7 @@ use crate::patch::Patch;
 pub const GATE: Gate = Gate {
     name: "honest user",
     property: "lost answers, lost requests, restarts, clock jumps of ±10 years, two devices, a slow \
-               phone: whoever types the right password before exhaustion gets the key; the last \
+               phone: a user with the right password gets the key before exhaustion; the last \
                attempt can succeed, also across a restart",
     run: |context| Box::pin(run(context)),
     controls: &[

@@ -41,7 +41,7 @@ pub async fn run(context: &GateContext) -> anyhow::Result<usize> {
             let guess = Guess::new(calls.scope(), "not the password");
             granted(calls.start(&guess).await?, "a guess")?;
         }
-        tried += nobody_replaces_it(&calls, &owner, record).await?;
+        tried += without_its_key_it_stays(&calls, &owner, record).await?;
         replace(&calls, &owner, 1, "another password").await?;
         let state = calls.status().await?.state;
         same(&state, &AccountState::Active, "the state of the new record")?;
@@ -50,7 +50,7 @@ pub async fn run(context: &GateContext) -> anyhow::Result<usize> {
     Ok(tried)
 }
 
-async fn nobody_replaces_it(
+async fn without_its_key_it_stays(
     calls: &Calls,
     owner: &Device,
     record: Record,
